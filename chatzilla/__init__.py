@@ -1,0 +1,3 @@
+"""Chatzilla: a self-hosted place to talk."""
+
+__version__ = "0.1.0"

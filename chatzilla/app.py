@@ -1,0 +1,112 @@
+"""The composition root: a Config goes in, an aiohttp Application comes out. The one place that knows every module."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from chatzilla import __version__
+from chatzilla.clock import SystemClock
+from chatzilla.core.limits import Rate
+from chatzilla.core.presence import Presence
+from chatzilla.core.tokens import Tokens
+from chatzilla.ports import Ports
+from chatzilla.realtime.chat import ChatNamespace
+from chatzilla.realtime.delivery import Delivery
+from chatzilla.realtime.transport import open_server
+from chatzilla.store.database import Database
+from chatzilla.store.log import RoomLog
+from chatzilla.store.queries import RoomStore
+from chatzilla.web import middleware
+from chatzilla.web.assets import Assets, shipped
+from chatzilla.web.pages import Pages
+from chatzilla.web.peers import Peers
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from chatzilla.config import Config
+    from chatzilla.ports import Clock
+
+logger = logging.getLogger(__name__)
+
+FINISH_SECONDS: Final = 2.5
+"""How long handlers in flight may take to be answered when the server stops."""
+
+
+class House:
+    """What lives as long as the server: the database, the log, who is connected."""
+
+    def __init__(self, config: Config, clock: Clock) -> None:
+        self.database = Database(config.data, config.database_path, synchronous=config.synchronous).open()
+        self.delivery = Delivery(clock)
+        self.log = RoomLog(self.database.writing, clock, self.delivery.tell)
+        self.store = RoomStore(self.database)
+        self.ports = Ports(self.log, self.store, self.delivery, clock)
+        self.presence = Presence(self.delivery, clock)
+        self.peers = Peers(config.proxies, config.origins)
+        self.chat = ChatNamespace(
+            self.ports,
+            self.presence,
+            self.delivery,
+            Tokens(config.secret or self.database.secret(), clock),
+            posting=Rate(config.message_rate, config.message_burst),
+            address_of=lambda request: self.peers.of(request).address,
+        )
+        self._said_farewell = False
+
+    async def farewell(self) -> None:
+        """Answer what is in flight, then let everybody go in a way after which they come back. Harmless twice."""
+        if self._said_farewell:
+            return
+        self._said_farewell = True
+        await self.chat.finish(FINISH_SECONDS)
+        self.presence.stop()
+        await self.delivery.close("The server is restarting. You will be reconnected.")
+
+    async def live(self, _app: web.Application) -> AsyncIterator[None]:
+        """From the application's start to its end."""
+        self.log.start()
+        yield
+        await self.log.close()
+        self.store.close()
+        self.database.close(cleanly=True)
+
+    async def health(self, _request: web.Request) -> web.Response:
+        """GET /healthz: 200 while messages can be stored and read, else 503."""
+        healthy = self.log.healthy and await self.store.answers()
+        report = {"status": "ok" if healthy else "degraded", "version": __version__}
+        return web.json_response(report, status=200 if healthy else 503, headers={"Cache-Control": "no-store"})
+
+
+HOUSE: Final = web.AppKey("house", House)
+
+
+def create_app(config: Config, clock: Clock | None = None) -> web.Application:
+    """Build the whole server.
+
+    Raises:
+        StartError: the data folder cannot be used, or the browser's client was never set up.
+    """
+    assets = Assets(shipped("static"))
+    pages = Pages(shipped("templates"), assets)
+    house = House(config, clock or SystemClock())
+    app = web.Application(middlewares=[middleware.trace(house.peers), middleware.errors(pages)])
+    app[HOUSE] = house
+    app.on_response_prepare.append(middleware.secure(house.peers))
+    app.add_routes(
+        [
+            web.get("/", pages.landing),
+            web.get("/r/{room}", pages.room),
+            web.get("/static/{version}/{name:.+}", assets.serve),
+            web.get("/healthz", house.health),
+        ]
+    )
+    server = open_server(heartbeat=config.heartbeat, admits_origin=house.peers.admits)
+    server.register_namespace(house.chat)
+    server.attach(app)
+    app.cleanup_ctx.append(house.live)
+    app.on_shutdown.append(lambda app: app[HOUSE].farewell())
+    return app

@@ -1,0 +1,191 @@
+"""One frozen Config, read once from the command line, the environment and `.env`, in this order.
+
+Every setting stands once, with its default, its unit and a line of help; the operating guide and
+`chatzilla config` are made from the same table. What is unknown or unusable is refused in one line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote, urlsplit
+
+from dotenv import dotenv_values
+
+from chatzilla.errors import StartError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+PREFIX: Final = "CHATZILLA_"
+SHORTEST_SECRET: Final = 32
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+            raise ValueError(f"a whole number from {least} to {most}")
+        return int(text)
+
+    return parse
+
+
+def _number(least: float, most: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not least <= value <= most:
+            raise ValueError(f"a number from {least:g} to {most:g}")
+        return value
+
+    return parse
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text.lower() not in words:
+            raise ValueError(" or ".join(words))
+        return text.lower()
+
+    return parse
+
+
+def _folder(text: str) -> Path:
+    if not text:
+        raise ValueError("the path of a folder")
+    return Path(text).expanduser().absolute()
+
+
+def _host(text: str) -> str:
+    if not text or any(character.isspace() for character in text):
+        raise ValueError("an address to listen on, such as 127.0.0.1 or 0.0.0.0")
+    return text
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    origins = tuple(part.strip().rstrip("/") for part in text.split(",") if part.strip())
+    for origin in origins:
+        parts = urlsplit(origin)
+        if parts.scheme not in ("http", "https") or not parts.netloc or parts.path or parts.query:
+            raise ValueError("origins such as https://chat.example.com, separated by commas")
+    return tuple(origin.lower() for origin in origins)
+
+
+def _secret(text: str) -> str:
+    if text and len(text) < SHORTEST_SECRET:
+        raise ValueError(f"at least {SHORTEST_SECRET} characters, made at random")
+    return text
+
+
+def _database(text: str) -> str:
+    parts = urlsplit(text)
+    if text and (parts.scheme != "sqlite" or parts.netloc or not parts.path.startswith("/") or len(parts.path) < 2):
+        raise ValueError("sqlite:///path/to/chatzilla.db; this version stores in SQLite alone")
+    return text
+
+
+def _setting(default: Any, parse: Callable[[str], Any], help_: str, *, env: str = "", unit: str = "") -> Any:
+    return dataclasses.field(default=default, metadata={"parse": parse, "help": help_, "env": env, "unit": unit})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """All settings, checked."""
+
+    host: str = _setting("127.0.0.1", _host, "The address to listen on; 0.0.0.0 is every network.")
+    port: int = _setting(5000, _whole(0, 65535), "The port to listen on; 0 takes a free one and prints it.", env="PORT")
+    data: Path = _setting(
+        Path("data").absolute(), _folder, "The folder of the database and the signing key; one server each."
+    )
+    database_url: str = _setting(
+        "", _database, "sqlite:///path, to keep the database elsewhere than in the data folder.", env="DATABASE_URL"
+    )
+    synchronous: str = _setting(
+        "full",
+        _one_of("full", "normal"),
+        "full: what is acknowledged survives a power cut. normal: it survives a crash of the server only.",
+    )
+    proxies: int = _setting(
+        0, _whole(0, 10), "Reverse proxies in front whose X-Forwarded headers are believed.", unit="proxies"
+    )
+    origins: tuple[str, ...] = _setting(
+        (), _origins, "Further origins whose pages may connect, separated by commas; the server's own always may."
+    )
+    secret: str = dataclasses.field(
+        default="",
+        repr=False,
+        metadata={
+            "parse": _secret,
+            "help": "The key that signs tokens; by default one is made in the data folder.",
+            "env": "",
+            "unit": "",
+        },
+    )
+    message_rate: float = _setting(
+        5.0, _number(0, 1_000_000), "What one connection may say for long; 0 is no limit.", unit="messages/s"
+    )
+    message_burst: int = _setting(200, _whole(1, 1_000_000), "What one connection may say at once.", unit="messages")
+    heartbeat: float = _setting(
+        10.0, _number(0.2, 60), "Between pings, and again for their answers: twice this finds the dead.", unit="s"
+    )
+    log_level: str = _setting(
+        "info", _one_of("debug", "info", "warning", "error"), "How much is logged to standard error."
+    )
+
+    @property
+    def database_path(self) -> Path:
+        """Where the database file is."""
+        if self.database_url:
+            return Path(unquote(urlsplit(self.database_url).path))
+        return self.data / "chatzilla.db"
+
+
+def settings() -> list[tuple[str, dataclasses.Field[Any]]]:
+    """Every setting with the name by which the environment knows it."""
+    return [(f.metadata["env"] or PREFIX + f.name.upper(), f) for f in dataclasses.fields(Config)]
+
+
+def read_config(
+    environ: Mapping[str, str], *, overrides: Mapping[str, str] | None = None, dotenv: Path | None = None
+) -> Config:
+    """Read and check every setting.
+
+    Args:
+        environ: the environment.
+        overrides: by field name, from the command line; they win.
+        dotenv: a file of further variables; the environment wins over it.
+
+    Raises:
+        StartError: a setting is unknown or its value unusable; the text names it.
+    """
+    found = {**_read_dotenv(dotenv), **environ}
+    known = dict(settings())
+    for name in found:
+        if name.startswith(PREFIX) and name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean {near[0]}?" if near else " `python -m chatzilla config` lists the settings."
+            raise StartError(f"{name} is not a setting of Chatzilla.{hint}")
+    values: dict[str, Any] = {}
+    for name, field in known.items():
+        source, text = name, found.get(name)
+        if overrides and field.name in overrides:
+            source, text = f"--{field.name}", overrides[field.name]
+        if text is None:
+            continue
+        try:
+            values[field.name] = field.metadata["parse"](text)
+        except ValueError as error:
+            shown = "" if field.name == "secret" else f", not {text!r}"
+            raise StartError(f"{source} has to be {error}{shown}.") from None
+    return Config(**values)
+
+
+def _read_dotenv(path: Path | None) -> dict[str, str]:
+    if path is None or not path.is_file():
+        return {}
+    return {name: value for name, value in dotenv_values(path).items() if value is not None}

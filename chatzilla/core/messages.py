@@ -1,0 +1,145 @@
+"""What is said: drafts become messages, each once, in the order of its room."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NewType
+
+from chatzilla.core.text import parse_text
+from chatzilla.errors import BadRequest, NotJoined
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+    from chatzilla.core.catchup import Span
+    from chatzilla.core.people import Account, AccountId
+    from chatzilla.core.rooms import ConnectionId, RoomId
+    from chatzilla.core.session import Session
+    from chatzilla.ports import Ports
+
+MessageId = NewType("MessageId", str)
+ClientId = NewType("ClientId", str)
+
+TEXT_LIMIT: Final = 10_000
+"""Characters (code points) in a message."""
+
+CLIENT_ID_LIMIT: Final = 64
+
+TEXT: Final = "text"
+"""The kind of a message that a person wrote."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What somebody wants to say, under an id of their own making."""
+
+    room: RoomId
+    client_id: ClientId
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """The newest state of one message. `seq` is its place for ever, `changed` the number of its last change."""
+
+    room: RoomId
+    seq: int
+    changed: int
+    kind: str
+    client_id: ClientId
+    sender: AccountId
+    name: str
+    content: str
+    sent_at: int
+    """Milliseconds since 1970, by the server's clock."""
+
+    @property
+    def id(self) -> MessageId:
+        """A place is never given twice, so it names the message."""
+        return MessageId(f"{self.room}:{self.seq}")
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """A message that was stored just now, and the connection that needs no telling."""
+
+    message: Message
+    origin: ConnectionId | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a room's history, ascending by place; `more` lies beyond it in the direction asked for."""
+
+    messages: tuple[Message, ...]
+    more: bool
+
+
+def parse_content(raw: object) -> str:
+    """Accept the text of a message as it is.
+
+    Raises:
+        BadRequest, TooLong: see `parse_text`.
+    """
+    return parse_text(raw, "a message", TEXT_LIMIT)
+
+
+def parse_client_id(raw: object) -> ClientId:
+    """Accept an id that a client made.
+
+    Raises:
+        BadRequest: it is not 1 to 64 printable ASCII characters.
+    """
+    if isinstance(raw, str) and 1 <= len(raw) <= CLIENT_ID_LIMIT and raw.isascii() and raw.isprintable():
+        return ClientId(raw)
+    raise BadRequest(f"A client_id is 1 to {CLIENT_ID_LIMIT} printable characters, such as a UUID.")
+
+
+def post(ports: Ports, session: Session, draft: Draft) -> Future[Message]:
+    """Append one message to its room; the same `client_id` twice is stored once.
+
+    It has its place in the log when this returns, so that a connection's next event may begin. The future
+    settles when the message is on disk, and only then is anybody told.
+
+    Raises:
+        NotJoined: this connection has not joined the room.
+        TooFast: over the connection's rate.
+        Unavailable: the log takes nothing more now. The future raises it too, and `Conflict` for a
+            `client_id` that was used for something else.
+    """
+    author = speaker(session, draft.room)
+    session.posting.spend()
+    return ports.log.append(author, draft, origin=session.connection)
+
+
+async def history(ports: Ports, session: Session, room: RoomId, span: Span) -> Page:
+    """Read a part of a room's history, for scrolling.
+
+    Raises:
+        NotJoined: this connection has not joined the room.
+        Unavailable: the store cannot be read now.
+    """
+    speaker(session, room)
+    return await ports.store.history(room, span)
+
+
+def typing(ports: Ports, session: Session, room: RoomId) -> None:
+    """Let the others know that somebody is writing. It may be lost; too much of it is dropped.
+
+    Raises:
+        NotJoined: this connection has not joined the room.
+    """
+    author = speaker(session, room)
+    if session.typing.take():
+        ports.audience.tell_typing(room, author)
+
+
+def speaker(session: Session, room: RoomId) -> Account:
+    """Who speaks on a connection in a room.
+
+    Raises:
+        NotJoined: nobody does, or not there.
+    """
+    if session.account is None or room not in session.rooms:
+        raise NotJoined("Join the room first.")
+    return session.account

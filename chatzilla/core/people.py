@@ -1,0 +1,93 @@
+"""Who is talking.
+
+A person is an account, keyed by (kind, normalised name). The id is derived from that key, so that an account
+needs no row before its first message, and so that a name that was merely typed ("open") and the same name
+verified one day by mail ("email") are two people for ever.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import unicodedata
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NewType
+
+from chatzilla.core.text import parse_line
+from chatzilla.errors import BadRequest, Conflict, Forbidden, NotJoined
+
+if TYPE_CHECKING:
+    from chatzilla.core.presence import Presence
+    from chatzilla.core.session import Session
+    from chatzilla.ports import Ports
+
+AccountId = NewType("AccountId", str)
+
+NAME_LIMIT: Final = 254
+"""Characters in a name: the longest email address."""
+
+OPEN: Final = "open"
+"""The kind of an account whose name was typed and never verified."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A person: `name` as they wrote it, `key` as it is compared."""
+
+    id: AccountId
+    kind: str
+    key: str
+    name: str
+
+    @property
+    def verified(self) -> bool:
+        return self.kind != OPEN
+
+
+def account_named(raw: object, kind: str = OPEN) -> Account:
+    """The account of whoever goes by a name.
+
+    Raises:
+        BadRequest, TooLong: the name is missing, blank, too long, not a string, or not a single line.
+    """
+    name = parse_line(raw, "a name", NAME_LIMIT)
+    key = unicodedata.normalize("NFKC", name).casefold().strip()
+    if not key:
+        raise BadRequest("A name cannot be empty.")
+    digest = hashlib.sha256(f"{kind}\0{key}".encode()).digest()
+    return Account(AccountId(base64.urlsafe_b64encode(digest[:15]).decode()), kind, key, name)
+
+
+def who_speaks(session: Session, name: object | None) -> Account:
+    """Tell whom a join is for: the person of the token, or the name it brings.
+
+    A connection in the full dialect is one person for as long as it lasts.
+
+    Raises:
+        NotJoined: neither a name nor an earlier join.
+        Forbidden: a name beside a token that belongs to somebody else.
+        Conflict: a name other than the one this connection joined with.
+        BadRequest, TooLong: the name is none.
+    """
+    present = session.account
+    if name is None:
+        if present is None:
+            raise NotJoined("Say who you are: a join needs a name.")
+        return present
+    account = account_named(name)
+    if present is None or account.key == present.key:
+        return present if present is not None and session.by_token else account
+    if session.by_token:
+        raise Forbidden("You are signed in under another name.")
+    raise Conflict("This connection already speaks under another name; open another one to be somebody else.")
+
+
+def introduce(ports: Ports, presence: Presence, session: Session, account: Account) -> None:
+    """Let a connection speak as `account` from now on, in every room that it has joined."""
+    before, session.account = session.account, account
+    ports.audience.identify(session.connection, account)
+    if before is None or before == account:
+        return
+    for room in session.rooms:
+        presence.depart(room, before, session.connection)
+        presence.arrive(room, account, session.connection)

@@ -1,0 +1,133 @@
+"""Where people talk. A room exists when somebody asks for it, and is stored with its first message."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NewType
+
+from chatzilla.core import people
+from chatzilla.errors import BadRequest, Full
+
+if TYPE_CHECKING:
+    from chatzilla.core.catchup import Backlog
+    from chatzilla.core.people import Account
+    from chatzilla.core.presence import Here, Presence
+    from chatzilla.core.session import Session
+    from chatzilla.ports import Ports
+
+RoomId = NewType("RoomId", str)
+ConnectionId = NewType("ConnectionId", str)
+
+LOBBY: Final = RoomId("lobby")
+"""The room that always exists."""
+
+ROOMS_PER_CONNECTION: Final = 200
+
+_FORM = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class RoomHead:
+    """A room as a room list shows it: `head` is the number of its newest change."""
+
+    room: RoomId
+    name: str
+    head: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """What somebody is given who enters a room."""
+
+    account: Account
+    room: RoomHead
+    here: Here
+    backlog: Backlog
+    epoch: str
+
+
+def parse_room(raw: object) -> RoomId:
+    """Accept a room's id; ids are unique ignoring case, so the lower-case form is the id.
+
+    Raises:
+        BadRequest: it is not 1 to 64 of `A-Za-z0-9_-`.
+    """
+    if isinstance(raw, str) and _FORM.fullmatch(raw):
+        return RoomId(raw.lower())
+    raise BadRequest("A room's id is 1 to 64 letters, digits, hyphens or underscores.")
+
+
+def join(ports: Ports, presence: Presence, session: Session, account: Account, room: RoomId) -> None:
+    """Put a connection into a room, under an account: it hears the room and is seen there from now on.
+
+    Raises:
+        Full: the connection is in as many rooms as it may be.
+    """
+    if room not in session.rooms and len(session.rooms) >= ROOMS_PER_CONNECTION:
+        raise Full(f"A connection can be in {ROOMS_PER_CONNECTION} rooms at once; leave one first.")
+    people.introduce(ports, presence, session, account)
+    session.rooms.add(room)
+    ports.audience.subscribe(session.connection, room)
+    presence.arrive(room, account, session.connection)
+
+
+async def enter(
+    ports: Ports,
+    presence: Presence,
+    session: Session,
+    account: Account,
+    room: RoomId,
+    *,
+    cursor: int | None,
+    epoch: str | None,
+) -> Entrance:
+    """Join a room and read what was missed: subscribe first, then read, so that nothing falls in between.
+
+    Raises:
+        Full: the connection is in as many rooms as it may be.
+        Unavailable: the store cannot be read now; the connection is then as it was before.
+    """
+    joined_before = room in session.rooms
+    join(ports, presence, session, account, room)
+    try:
+        backlog = await ports.store.backlog(room, cursor=cursor, epoch=epoch)
+        member_of = await _show_rooms(ports, session, account)
+    except BaseException:
+        if not joined_before:
+            leave(ports, presence, session, room)
+        raise
+    head = RoomHead(room, backlog.name, backlog.head)
+    if room not in member_of:
+        member_of.add(room)
+        ports.log.enrol(account, room)
+        for other in ports.audience.others_of(session.connection):
+            ports.audience.watch(other, head)
+    return Entrance(account, head, presence.here(room), backlog, ports.store.epoch)
+
+
+def leave(ports: Ports, presence: Presence, session: Session, room: RoomId) -> None:
+    """Stop hearing a room on this connection; the person stays a member. Harmless where it was not joined."""
+    if room not in session.rooms:
+        return
+    session.rooms.discard(room)
+    ports.audience.unsubscribe(session.connection, room)
+    if session.account is not None:
+        presence.depart(room, session.account, session.connection)
+
+
+def part(ports: Ports, presence: Presence, session: Session) -> None:
+    """The connection is gone: leave every room it was in. Harmless twice."""
+    session.ended = True
+    for room in tuple(session.rooms):
+        leave(ports, presence, session, room)
+
+
+async def _show_rooms(ports: Ports, session: Session, account: Account) -> set[RoomId]:
+    """Tell a connection, once, of the rooms that its person belongs to."""
+    if session.member_of is None:
+        heads = await ports.store.memberships(account)
+        session.member_of = {head.room for head in heads}
+        for head in heads:
+            ports.audience.watch(session.connection, head)
+    return session.member_of

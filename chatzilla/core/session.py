@@ -1,0 +1,27 @@
+"""What is kept about one connection, as far as the rules of the house need it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from chatzilla.core.limits import Allowance
+    from chatzilla.core.people import Account
+    from chatzilla.core.rooms import ConnectionId, RoomId
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """One connection: who speaks, in which rooms, and how much more it may say now."""
+
+    connection: ConnectionId
+    posting: Allowance
+    typing: Allowance
+    account: Account | None = None
+    by_token: bool = False
+    rooms: set[RoomId] = field(default_factory=set)
+    """The rooms that this connection hears."""
+    member_of: set[RoomId] | None = None
+    """The rooms of the person, once this connection has been told of them."""
+    ended: bool = False

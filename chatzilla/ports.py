@@ -1,0 +1,117 @@
+"""What the core needs from the world, as Protocols; drivers and doors implement them.
+
+Nothing here runs. The core sees the world through these names alone, so that a test can hand it ten lines
+instead of a database.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from asyncio import Future
+    from collections.abc import Callable, Sequence
+
+    from chatzilla.core.catchup import Backlog, Span
+    from chatzilla.core.messages import Draft, Message, Page, Posted
+    from chatzilla.core.people import Account
+    from chatzilla.core.presence import PresenceChange
+    from chatzilla.core.rooms import ConnectionId, RoomHead, RoomId
+
+
+class Timer(Protocol):
+    """What `Clock.call_later` gives back."""
+
+    def cancel(self) -> None: ...
+
+
+class Clock(Protocol):
+    """Time, so that tests can move it."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        ...
+
+    def wall_ms(self) -> int:
+        """Milliseconds since 1970, as messages carry them."""
+        ...
+
+    def call_later(self, delay: float, action: Callable[[], None]) -> Timer:
+        """Run `action` on the event loop after `delay` seconds."""
+        ...
+
+
+class Log(Protocol):
+    """The one writer: what was said, numbered per room."""
+
+    def append(self, author: Account, draft: Draft, *, origin: ConnectionId | None) -> Future[Message]:
+        """Take a place in the log at once; the future settles when the message is on disk.
+
+        Raises:
+            Unavailable: the log is closing, or its backlog is full.
+        """
+        ...
+
+    def enrol(self, account: Account, room: RoomId) -> None:
+        """Note for good that a known account belongs to a known room; best effort, harmless twice."""
+        ...
+
+
+class Store(Protocol):
+    """What was said, to read."""
+
+    @property
+    def epoch(self) -> str:
+        """The name of the numbering; see `docs/protocol.md` 1.4."""
+        ...
+
+    async def backlog(self, room: RoomId, *, cursor: int | None, epoch: str | None) -> Backlog: ...
+
+    async def history(self, room: RoomId, span: Span) -> Page: ...
+
+    async def memberships(self, account: Account) -> Sequence[RoomHead]:
+        """The rooms that an account belongs to; empty for one that has never written."""
+        ...
+
+
+class Audience(Protocol):
+    """Who hears what, now. Every call returns at once: nothing here waits for a network."""
+
+    def identify(self, connection: ConnectionId, account: Account) -> None:
+        """The connection belongs to this person from now on."""
+        ...
+
+    def subscribe(self, connection: ConnectionId, room: RoomId) -> None:
+        """From this moment the connection hears what is told to the room."""
+        ...
+
+    def watch(self, connection: ConnectionId, head: RoomHead) -> None:
+        """Unless it is subscribed, the connection hears that the room moves, and not what is said there."""
+        ...
+
+    def unsubscribe(self, connection: ConnectionId, room: RoomId) -> None: ...
+
+    def tell(self, batch: Sequence[Posted]) -> None:
+        """Tell what was stored: room by room, strictly by number, to everyone but each origin."""
+        ...
+
+    def tell_presence(self, room: RoomId, change: PresenceChange) -> None: ...
+
+    def tell_typing(self, room: RoomId, account: Account) -> None: ...
+
+    def listeners(self, room: RoomId) -> int: ...
+
+    def others_of(self, connection: ConnectionId) -> Sequence[ConnectionId]:
+        """The other connections of the same person."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The world, as the verbs of the core get it."""
+
+    log: Log
+    store: Store
+    audience: Audience
+    clock: Clock

@@ -1,0 +1,1 @@
+"""The Socket.IO door: decode, call a verb of the core, encode."""

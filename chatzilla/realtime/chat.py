@@ -1,0 +1,256 @@
+"""The `/chat` namespace: what `docs/protocol.md` 1 says, and nothing more.
+
+Every call is answered, whatever it was: a success, a refusal with a stable code, or `internal` with a reference to
+the log. Events go by the table in `ChatNamespace`, so a client cannot call what merely has the right name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import socketio
+import socketio.exceptions
+from aiohttp import web
+
+from chatzilla import wire
+from chatzilla.core import messages, people, rooms
+from chatzilla.core.limits import Allowance, Rate
+from chatzilla.core.messages import ClientId, Draft
+from chatzilla.core.rooms import LOBBY, ConnectionId
+from chatzilla.core.session import Session
+from chatzilla.errors import ChatError, NotJoined, SignInNeeded, Unavailable, UnknownEvent
+from chatzilla.realtime.delivery import Connection, Dialect
+from chatzilla.realtime.line import Line, Turn
+from chatzilla.realtime.transport import CHAT, wire_of
+
+if TYPE_CHECKING:
+    from chatzilla.core.presence import Presence
+    from chatzilla.core.tokens import Tokens
+    from chatzilla.ports import Ports
+    from chatzilla.realtime.delivery import Delivery
+
+logger = logging.getLogger(__name__)
+
+Answer = tuple[bool, object]
+Handler = Callable[[Connection, Turn, object], Awaitable[Answer]]
+
+WAITING_AT_MOST: Final = 1_000
+"""Events of one connection that may wait for their turn."""
+
+TYPING: Final = Rate(per_second=1, burst=3)
+
+
+class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-socketio ships no types
+    """Text in rooms, for clients of both dialects."""
+
+    def __init__(
+        self,
+        ports: Ports,
+        presence: Presence,
+        delivery: Delivery,
+        tokens: Tokens,
+        *,
+        posting: Rate,
+        address_of: Callable[[web.Request], str],
+    ) -> None:
+        super().__init__(CHAT)
+        self._ports = ports
+        self._presence = presence
+        self._delivery = delivery
+        self._tokens = tokens
+        self._posting = posting
+        self._address_of = address_of
+        self._events: dict[str, Handler] = {
+            "join": self.on_join,
+            "leave": self.on_leave,
+            "message": self.on_message,
+            "history": self.on_history,
+            "typing": self.on_typing,
+        }
+        self._running = 0
+        self._closing = False
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+
+    @property
+    def events(self) -> tuple[str, ...]:
+        """What a client can call."""
+        return tuple(self._events)
+
+    async def trigger_event(self, event: str, *args: Any) -> Answer | None:
+        """Let one event take its turn on its connection."""
+        sid, *rest = args
+        event = event if isinstance(event, str) else ""
+        # Both names can be sent by a client too; only the library passes a request, or closes first.
+        if event == "connect" and isinstance(rest[0], dict) and _request_of(rest[0]) is not None:
+            await self._connect(ConnectionId(sid), rest[0], rest[1] if len(rest) > 1 else None)
+            return None
+        if event == "disconnect" and not self.server.manager.is_connected(sid, self.namespace):
+            await self._disconnect(sid, str(rest[0]) if rest else "")
+            return None
+        connection = await self._connection(sid)
+        if connection is None:
+            return None
+        if connection.line.waiting >= WAITING_AT_MOST:
+            self._delivery.dismiss(connection, "too-fast", "Too much at once. You will be reconnected.")
+            return None
+        payload = rest[0] if rest else None
+        self._running += 1
+        self._quiet.clear()
+        try:
+            return await connection.line.run(lambda turn: self._answer(connection, turn, event, payload))
+        finally:
+            self._running -= 1
+            if not self._running:
+                self._quiet.set()
+
+    async def finish(self, seconds: float) -> None:
+        """Begin nothing more, and give what has begun this long to be answered."""
+        self._closing = True
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._quiet.wait(), seconds)
+
+    async def on_join(self, connection: Connection, _turn: Turn, payload: object) -> Answer:
+        """Enter a room; in the tutorial's words, be somebody in the lobby."""
+        if not isinstance(payload, dict) and connection.dialect is Dialect.TUTORIAL:
+            return self._join_as_in_the_tutorial(connection, payload)
+        if isinstance(payload, str):
+            payload = {"name": payload}
+            entrance = await self._enter(connection, wire.decode_join(payload))
+            return True, entrance.account.name
+        request = wire.decode_join(payload)
+        self._speak_full(connection)
+        entrance = await self._enter(connection, request)
+        return True, wire.encode_entrance(entrance, self._tokens.mint(entrance.account))
+
+    async def on_leave(self, connection: Connection, _turn: Turn, payload: object) -> Answer:
+        """Stop hearing a room."""
+        rooms.leave(self._ports, self._presence, connection.session, wire.decode_room(payload))
+        return True, {}
+
+    async def on_message(self, connection: Connection, turn: Turn, payload: object) -> Answer:
+        """Say something. The next event may begin as soon as this one has its place in the log."""
+        tutorial = isinstance(payload, str) or connection.dialect is Dialect.TUTORIAL
+        if tutorial:
+            draft = Draft(LOBBY, ClientId(str(uuid.uuid4())), messages.parse_content(payload))
+        else:
+            draft = wire.decode_draft(payload)
+        posted = messages.post(self._ports, connection.session, draft)
+        turn.pass_on()
+        message = await posted
+        return True, message.content if tutorial else wire.encode_posted(message)
+
+    async def on_history(self, connection: Connection, _turn: Turn, payload: object) -> Answer:
+        """Read what was said earlier."""
+        room, span = wire.decode_history(payload)
+        page = await messages.history(self._ports, connection.session, room, span)
+        return True, wire.encode_page(page)
+
+    async def on_typing(self, connection: Connection, _turn: Turn, payload: object) -> Answer:
+        """Let the others see that somebody is writing."""
+        messages.typing(self._ports, connection.session, wire.decode_room(payload))
+        return True, {}
+
+    async def _connect(self, sid: ConnectionId, environ: Mapping[str, Any], auth: object) -> None:
+        """Take in a connection.
+
+        Raises:
+            ConnectionRefusedError: it brought a token that is not valid.
+        """
+        request = environ["aiohttp.request"]
+        wanted: Mapping[str, Any] = auth if isinstance(auth, dict) else {}
+        clock = self._ports.clock
+        session = Session(sid, posting=Allowance(self._posting, clock), typing=Allowance(TYPING, clock))
+        if wanted.get("token") is not None:
+            try:
+                session.account = self._tokens.bearer(wanted["token"])
+            except SignInNeeded as refusal:
+                data = wire.encode_refusal(refusal)
+                raise socketio.exceptions.ConnectionRefusedError(refusal.sentence, data) from refusal
+            session.by_token = True
+        connection = Connection(
+            session=session,
+            dialect=Dialect.FULL if wanted.get("dialect") == "full" else Dialect.TUTORIAL,
+            line=Line(),
+            wire=wire_of(self.server, sid, request),
+            address=self._address_of(request),
+        )
+        await self.save_session(sid, connection)
+        self._delivery.admit(connection)
+        if connection.dialect is Dialect.TUTORIAL:
+            self._ports.audience.subscribe(sid, LOBBY)
+        logger.info("connection %s opened from %s", sid, connection.address)
+
+    async def _disconnect(self, sid: str, reason: str) -> None:
+        connection = self._delivery.connection(ConnectionId(sid))
+        if connection is None:
+            return
+        rooms.part(self._ports, self._presence, connection.session)
+        self._delivery.forget(connection)
+        logger.info("connection %s closed: %s", sid, reason)
+
+    async def _connection(self, sid: str) -> Connection | None:
+        try:
+            connection = await self.get_session(sid)
+        except KeyError:
+            return None  # the transport is gone already
+        return connection if isinstance(connection, Connection) else None
+
+    async def _answer(self, connection: Connection, turn: Turn, event: str, payload: object) -> Answer:
+        """Run one event; whatever happens, the client learns of it."""
+        try:
+            if self._closing:
+                raise Unavailable("The server is restarting. Try again in a moment.")
+            if connection.session.ended:
+                raise NotJoined("This connection has ended.")
+            handle = self._events.get(event)
+            if handle is None:
+                raise UnknownEvent("There is no such event here.")
+            return await handle(connection, turn, payload)
+        except ChatError as error:
+            refusal = error
+        except Exception:
+            reference = secrets.token_hex(4)
+            logger.exception("event %s failed, reference %s", event[:64], reference)
+            refusal = ChatError(f"Something went wrong here. The operator finds it as {reference}.")
+        shaped_as_object = isinstance(payload, dict) or (
+            connection.dialect is Dialect.FULL and not isinstance(payload, str)
+        )
+        return False, wire.encode_refusal(refusal) if shaped_as_object else refusal.sentence
+
+    def _join_as_in_the_tutorial(self, connection: Connection, name: object) -> Answer:
+        """Be somebody in the lobby; a second name replaces the first."""
+        session = connection.session
+        account = people.who_speaks(session, name) if session.by_token else people.account_named(name)
+        rooms.join(self._ports, self._presence, session, account, LOBBY)
+        return True, account.name
+
+    async def _enter(self, connection: Connection, request: wire.JoinRequest) -> rooms.Entrance:
+        account = people.who_speaks(connection.session, request.name)
+        return await rooms.enter(
+            self._ports,
+            self._presence,
+            connection.session,
+            account,
+            request.room,
+            cursor=request.cursor,
+            epoch=request.epoch,
+        )
+
+    def _speak_full(self, connection: Connection) -> None:
+        """From its first `join` with an object, a connection hears what it has joined and nothing else."""
+        if connection.dialect is Dialect.TUTORIAL:
+            if LOBBY not in connection.session.rooms:
+                self._ports.audience.unsubscribe(connection.session.connection, LOBBY)
+            connection.dialect = Dialect.FULL
+
+
+def _request_of(environ: Mapping[str, Any]) -> web.Request | None:
+    request = environ.get("aiohttp.request")
+    return request if isinstance(request, web.Request) else None

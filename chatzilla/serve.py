@@ -1,0 +1,55 @@
+"""Serve until told to stop, and stop well: answered, said goodbye, closed, within five seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from chatzilla.app import HOUSE, create_app
+from chatzilla.errors import StartError
+
+if TYPE_CHECKING:
+    from chatzilla.config import Config
+
+CLOSING_SECONDS: Final = 1.0
+"""How long a connection may take to close after it was told goodbye."""
+
+
+async def serve(config: Config) -> None:
+    """Run the server until SIGTERM or SIGINT.
+
+    Raises:
+        StartError: it cannot start: the data folder, the static files or the address.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop.set)
+    app = create_app(config)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSING_SECONDS)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, config.host, config.port)
+        try:
+            await site.start()
+        except OSError as error:
+            raise StartError(f"Cannot listen on {config.host}:{config.port}: {error.strerror or error}.") from error
+        sys.stdout.write(f"Chatzilla is at {_address(runner)}\n")
+        sys.stdout.flush()
+        await stop.wait()
+        await site.stop()
+        # aiohttp's own shutdown would first stop reading; whoever is in flight is answered before that.
+        await app[HOUSE].farewell()
+    finally:
+        await runner.cleanup()
+
+
+def _address(runner: web.AppRunner) -> str:
+    host, port = runner.addresses[0][:2]
+    if host in ("0.0.0.0", "::"):  # noqa: S104  # read, not bound
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,209 @@
+"""The data folder and the database in it: opened by one server at a time, migrated, and named.
+
+`epoch` names the numbering of all rooms. A new one is drawn when the numbers could have gone back without a
+client being able to see it: see `_settle_epoch` and `docs/protocol.md` 1.4.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import sqlite3
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config as AlembicConfig
+from alembic.util import CommandError
+
+from chatzilla.errors import StartError
+from chatzilla.store.tables import facts
+
+if TYPE_CHECKING:
+    from typing import Self, TextIO
+
+    from sqlalchemy import Connection, Engine
+
+FULL: Final = "full"
+"""Every commit is synced to disk before it is acknowledged."""
+
+NORMAL: Final = "normal"
+"""A power cut may take the newest commits; a crash of the process may not."""
+
+BUSY_TIMEOUT_MS: Final = 2_000
+"""How long the database may be locked by a stranger before a sender is told."""
+
+OLDEST_SQLITE: Final = (3, 35, 0)
+"""The first SQLite with RETURNING."""
+
+
+class Database:
+    """An opened data folder: one engine that writes, one that reads, and the epoch."""
+
+    def __init__(self, folder: Path, path: Path | None = None, *, synchronous: str = FULL) -> None:
+        """Name the data folder, and the database file where it is kept elsewhere."""
+        self.folder = folder
+        self.path = path or folder / "chatzilla.db"
+        self.synchronous = synchronous
+        self.epoch = ""
+        self._lock: TextIO | None = None
+        url = sa.URL.create("sqlite", database=str(self.path))
+        self.writing = _engine(url, synchronous, "BEGIN IMMEDIATE")
+        self.reading = _engine(url, synchronous, "BEGIN", "PRAGMA query_only = ON")
+
+    def open(self) -> Self:
+        """Lock the folder, bring the schema up to date, settle the epoch.
+
+        Raises:
+            StartError: the folder cannot be used, another server has it, or its database is newer than we are.
+        """
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+            raise StartError(f"This Python brings SQLite {sqlite3.sqlite_version}; Chatzilla needs 3.35 or newer.")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = _lock(self.folder)
+            _private(self.path)
+            _migrate(self.writing)
+            with self.writing.begin() as connection:
+                self.epoch = self._settle_epoch(connection)
+        except (OSError, sa.exc.DatabaseError) as error:
+            self.close()
+            cause = getattr(error, "orig", None) or error
+            raise StartError(f"The data folder {self.folder} cannot be used: {cause}") from error
+        except StartError:
+            self.close()
+            raise
+        return self
+
+    def close(self, *, cleanly: bool = False) -> None:
+        """Give the folder back. `cleanly` says that everything acknowledged has reached the database."""
+        if cleanly:
+            with suppress(sa.exc.DatabaseError), self.writing.begin() as connection:
+                _state(connection, "open", "")
+        self.reading.dispose()
+        self.writing.dispose()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def renew_epoch(self) -> str:
+        """Draw a new epoch: every client starts over from the newest page."""
+        with self.writing.begin() as connection:
+            self.epoch = _draw_epoch(connection)
+        return self.epoch
+
+    def secret(self) -> str:
+        """The signing key of this installation, made at the first start and readable by its owner alone."""
+        path = self.folder / "secret"
+        _private(path)
+        key = path.read_text()
+        if not key:
+            key = secrets.token_urlsafe(48)
+            _write_through(path, key)
+        return key
+
+    def _settle_epoch(self, connection: Connection) -> str:
+        """Keep the epoch, or draw a new one where the numbering may have gone back.
+
+        That is so when this database is not the one that was here at the last start (the count of starts in it and
+        the one in the file beside it differ), and when the last run ended uncleanly while commits were not
+        synced.
+        """
+        known = dict(connection.execute(sa.select(facts.c.name, facts.c.value)).tuples().all())
+        counter = self.folder / "starts"
+        beside = counter.read_text().strip() if counter.exists() else ""
+        starts = known.get("starts", "")
+        replaced = starts != beside
+        unsynced = known.get("open", "") not in ("", FULL)
+        keep = "epoch" in known and not replaced and not unsynced
+        epoch = known["epoch"] if keep else _draw_epoch(connection)
+        count = str(max(int(starts or 0), int(beside) if beside.isdigit() else 0) + 1)
+        _state(connection, "starts", count)
+        _state(connection, "open", self.synchronous)
+        _write_through(counter, count)
+        return epoch
+
+
+def _engine(url: sa.URL, synchronous: str, begin: str, *pragmas: str) -> Engine:
+    """An engine whose transactions begin as we say; sqlite3 of the standard library would begin them late."""
+    engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False})
+
+    def prepare(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+        for pragma in (
+            "PRAGMA journal_mode = WAL",
+            f"PRAGMA synchronous = {synchronous}",
+            "PRAGMA foreign_keys = ON",
+            *pragmas,
+        ):
+            connection.execute(pragma)
+
+    sa.event.listen(engine, "connect", prepare)
+    sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    return engine
+
+
+def _lock(folder: Path) -> TextIO:
+    """Take the folder for this process, until it ends or closes it."""
+    file = (folder / "lock").open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.seek(0)
+        owner = file.read().strip() or "unknown"
+        file.close()
+        raise StartError(
+            f"The data folder {folder} is in use by another Chatzilla (process {owner}). "
+            "Stop that one, or give this one a folder of its own with --data."
+        ) from error
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n")
+    file.flush()
+    return file
+
+
+def _private(path: Path) -> None:
+    """See that a file exists and is its owner's alone."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+
+
+def _write_through(path: Path, text: str) -> None:
+    """Replace a small file so that it holds the old text or the new one, whatever happens."""
+    fresh = path.with_name(path.name + ".new")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _migrate(engine: Engine) -> None:
+    alembic = AlembicConfig()
+    alembic.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    with engine.begin() as connection:
+        alembic.attributes["connection"] = connection
+        try:
+            command.upgrade(alembic, "head")
+        except CommandError as error:
+            raise StartError(
+                f"The database was written by a newer Chatzilla than this one ({error}). Upgrade, or restore a backup."
+            ) from error
+
+
+def _draw_epoch(connection: Connection) -> str:
+    epoch = secrets.token_urlsafe(9)
+    _state(connection, "epoch", epoch)
+    return epoch
+
+
+def _state(connection: Connection, name: str, value: str) -> None:
+    if not connection.execute(sa.update(facts).where(facts.c.name == name).values(value=value)).rowcount:
+        connection.execute(sa.insert(facts).values(name=name, value=value))

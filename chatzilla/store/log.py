@@ -1,0 +1,314 @@
+"""The one writer: a thread, a connection, and group commit.
+
+`append` gives a draft its place at once. The thread takes everything that is waiting and stores it in one
+transaction: each room's head goes up by as many as it gets (rooms in the order of their ids, so that two writers
+cannot wait for each other), the rows go in, one commit, one sync. While one batch commits the next one collects,
+so a busy server syncs once for a thousand messages and an idle one at once.
+
+The whole batch goes back to the event loop in one callback: first every sender's future settles, in order, then
+the audience is told. `loop.call_soon` is first in, first out, so an ack is written before the events of its batch.
+
+A retry, known by `(author, client_id)` from the store or from earlier in the same batch, is answered as the first
+time; it takes no number and is not told again. A batch that a single row spoils is stored one by one. When the
+database itself cannot write (locked, full, read-only), the whole batch is refused as `unavailable`, and the
+next batch tries again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from chatzilla.core.messages import TEXT, Message, Posted
+from chatzilla.errors import ChatError, Conflict, Unavailable
+from chatzilla.store.queries import message_from, message_rows
+from chatzilla.store.tables import accounts, members, messages, rooms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from sqlalchemy import Connection, Engine
+
+    from chatzilla.core.messages import Draft
+    from chatzilla.core.people import Account
+    from chatzilla.core.rooms import ConnectionId, RoomId
+    from chatzilla.ports import Clock
+
+logger = logging.getLogger(__name__)
+
+WAITING_AT_MOST: Final = 10_000
+"""Entries that may wait for the writer; beyond, senders are told `unavailable` at once."""
+
+BATCH_AT_MOST: Final = 1_000
+LOOKUP_AT_MOST: Final = 200
+"""Pairs in one query: well below the variables that SQLite takes in a statement."""
+
+REMEMBERED_AT_MOST: Final = 20_000
+"""Known accounts and memberships kept in memory, so that the hot path does not insert them again."""
+
+Outcome = Message | ChatError | Exception
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    author: Account
+    draft: Draft
+    origin: ConnectionId | None
+    sent_at: int
+    future: asyncio.Future[Message]
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.author.id, self.draft.client_id
+
+
+@dataclass(frozen=True, slots=True)
+class _Enrolment:
+    account: Account
+    room: RoomId
+
+
+class RoomLog:
+    """Implements `ports.Log` over one database."""
+
+    def __init__(self, engine: Engine, clock: Clock, on_stored: Callable[[Sequence[Posted]], None]) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._on_stored = on_stored
+        self._waiting: deque[_Entry | _Enrolment] = deque()
+        self._ready = threading.Condition()
+        self._closing = False
+        self._healthy = True
+        self._known: OrderedDict[object, None] = OrderedDict()
+        self._thread = threading.Thread(target=self._run, name="room-log", daemon=True)
+
+    def start(self) -> None:
+        """Begin to write, for the running event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the last batch could be stored."""
+        return self._healthy
+
+    def append(self, author: Account, draft: Draft, *, origin: ConnectionId | None) -> asyncio.Future[Message]:
+        future: asyncio.Future[Message] = self._loop.create_future()
+        self._put(_Entry(author, draft, origin, self._clock.wall_ms(), future))
+        return future
+
+    def enrol(self, account: Account, room: RoomId) -> None:
+        try:
+            self._put(_Enrolment(account, room))
+        except Unavailable:
+            logger.warning("membership of room %s was not noted: the log is full", room)
+
+    async def close(self) -> None:
+        """Store what is waiting, take nothing more, and end the thread."""
+        with self._ready:
+            self._closing = True
+            self._ready.notify()
+        await asyncio.to_thread(self._thread.join)
+
+    def _put(self, entry: _Entry | _Enrolment) -> None:
+        with self._ready:
+            if self._closing:
+                raise Unavailable("The server is restarting. Your message will be sent again.")
+            if len(self._waiting) >= WAITING_AT_MOST:
+                raise Unavailable("The server is very busy. Your message will be sent again.")
+            self._waiting.append(entry)
+            self._ready.notify()
+
+    # From here on, everything but `_hand_back` runs in the writer's thread.
+
+    def _run(self) -> None:
+        while True:
+            with self._ready:
+                self._ready.wait_for(lambda: self._waiting or self._closing)
+                if not self._waiting:
+                    return
+                batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_AT_MOST))]
+            entries = [entry for entry in batch if isinstance(entry, _Entry)]
+            enrolments = [entry for entry in batch if isinstance(entry, _Enrolment)]
+            outcomes, fresh = self._store(entries, enrolments)
+            try:
+                self._loop.call_soon_threadsafe(self._hand_back, entries, outcomes, fresh)
+            except RuntimeError:
+                return  # the loop is closed: nobody is left to be told
+
+    def _store(self, entries: Sequence[_Entry], enrolments: Sequence[_Enrolment]) -> tuple[list[Outcome], list[Posted]]:
+        """Store a batch whole, or, if a row spoils it, one by one."""
+        try:
+            with self._engine.begin() as connection:
+                outcomes, fresh = self._write(connection, entries, enrolments)
+        except sa.exc.OperationalError as error:
+            return self._refuse(entries, error)
+        except Exception as error:
+            if len(entries) <= 1:
+                logger.exception("one entry could not be stored")
+                return [error for _ in entries], []
+            outcomes, fresh = [], []
+            for entry in entries:
+                its_outcome, its_fresh = self._store([entry], [])
+                outcomes += its_outcome
+                fresh += its_fresh
+            return outcomes, fresh
+        self._healthy = True
+        self._remember(entries, outcomes)
+        return outcomes, fresh
+
+    def _refuse(self, entries: Sequence[_Entry], error: Exception) -> tuple[list[Outcome], list[Posted]]:
+        if self._healthy:
+            logger.error("the database cannot be written: %s", getattr(error, "orig", error))
+        self._healthy = False
+        refusal = Unavailable("The server cannot store messages right now. Yours is kept and will be sent again.")
+        return [refusal for _ in entries], []
+
+    def _write(
+        self, connection: Connection, entries: Sequence[_Entry], enrolments: Sequence[_Enrolment]
+    ) -> tuple[list[Outcome], list[Posted]]:
+        self._write_people(connection, entries)
+        stored = _find(connection, {entry.key for entry in entries})
+        fresh: dict[tuple[str, str], _Entry] = {}
+        for entry in entries:
+            if entry.key not in stored:
+                fresh.setdefault(entry.key, entry)
+        self._write_messages(connection, fresh.values(), stored)
+        self._write_members(connection, fresh.values(), enrolments)
+        outcomes = [_outcome(entry, stored[entry.key]) for entry in entries]
+        return outcomes, [Posted(stored[key], entry.origin) for key, entry in fresh.items()]
+
+    def _write_people(self, connection: Connection, entries: Iterable[_Entry]) -> None:
+        new = {
+            entry.author.id: {
+                "id": entry.author.id,
+                "kind": entry.author.kind,
+                "key": entry.author.key,
+                "name": entry.author.name,
+                "created_at": entry.sent_at,
+            }
+            for entry in entries
+            if entry.author.id not in self._known
+        }
+        if new:
+            connection.execute(_insert_once(connection, accounts), list(new.values()))
+
+    def _write_messages(
+        self, connection: Connection, fresh: Iterable[_Entry], stored: dict[tuple[str, str], Message]
+    ) -> None:
+        """Number the fresh entries, in the order in which they came, and add them to `stored`."""
+        by_room: dict[RoomId, list[_Entry]] = {}
+        for entry in fresh:
+            by_room.setdefault(entry.draft.room, []).append(entry)
+        rows = []
+        for room in sorted(by_room):
+            head = _advance(connection, room, len(by_room[room]), by_room[room][0].sent_at)
+            for number, entry in enumerate(by_room[room], start=head - len(by_room[room]) + 1):
+                message = Message(
+                    room=room,
+                    seq=number,
+                    changed=number,
+                    kind=TEXT,
+                    client_id=entry.draft.client_id,
+                    sender=entry.author.id,
+                    name=entry.author.name,
+                    content=entry.draft.content,
+                    sent_at=entry.sent_at,
+                )
+                stored[entry.key] = message
+                rows.append(_row(message))
+        if rows:
+            connection.execute(sa.insert(messages), rows)
+
+    def _write_members(self, connection: Connection, fresh: Iterable[_Entry], enrolments: Iterable[_Enrolment]) -> None:
+        """Authors belong to the rooms they write in; who merely came does if both are known already."""
+        pairs = {(entry.author.id, entry.draft.room) for entry in fresh} - self._known.keys()
+        for enrolment in enrolments:
+            both = (
+                sa.select(accounts.c.id, rooms.c.id)
+                .select_from(accounts.join(rooms, sa.true()))
+                .where(accounts.c.id == enrolment.account.id, rooms.c.id == enrolment.room)
+            )
+            pairs.update((account, room) for account, room in connection.execute(both).tuples())
+        if pairs:
+            rows = [{"account": account, "room": room} for account, room in pairs]
+            connection.execute(_insert_once(connection, members), rows)
+
+    def _remember(self, entries: Iterable[_Entry], outcomes: Iterable[Outcome]) -> None:
+        """After a commit: these accounts and memberships need no insert any more."""
+        for entry, outcome in zip(entries, outcomes, strict=True):
+            if isinstance(outcome, Message):
+                self._known[entry.author.id] = None
+                self._known[entry.author.id, entry.draft.room] = None
+        while len(self._known) > REMEMBERED_AT_MOST:
+            self._known.popitem(last=False)
+
+    def _hand_back(self, entries: Sequence[_Entry], outcomes: Sequence[Outcome], fresh: Sequence[Posted]) -> None:
+        """On the event loop: settle every future in order, then tell the audience."""
+        for entry, outcome in zip(entries, outcomes, strict=True):
+            if entry.future.done():
+                continue  # whoever asked is gone
+            if isinstance(outcome, Message):
+                entry.future.set_result(outcome)
+            else:
+                entry.future.set_exception(outcome)
+        if fresh:
+            self._loop.call_soon(self._on_stored, fresh)
+
+
+def _find(connection: Connection, keys: set[tuple[str, str]]) -> dict[tuple[str, str], Message]:
+    """The messages that are stored already under these `(author, client_id)`."""
+    found: dict[tuple[str, str], Message] = {}
+    ordered = sorted(keys)
+    for start in range(0, len(ordered), LOOKUP_AT_MOST):
+        wanted = sa.tuple_(messages.c.author, messages.c.client_id).in_(ordered[start : start + LOOKUP_AT_MOST])
+        for row in connection.execute(message_rows.where(wanted)):
+            message = message_from(row)
+            found[message.sender, message.client_id] = message
+    return found
+
+
+def _outcome(entry: _Entry, message: Message) -> Outcome:
+    """The first answer again, or a refusal where the id was used for something else."""
+    changed_since = message.changed != message.seq
+    same = message.room == entry.draft.room and (changed_since or message.content == entry.draft.content)
+    return message if same else Conflict("This client_id was used for another message already.")
+
+
+def _advance(connection: Connection, room: RoomId, count: int, now: int) -> int:
+    """Take the room's next numbers, under its lock; the room is stored when it gets its first."""
+    advance = sa.update(rooms).where(rooms.c.id == room).values(head=rooms.c.head + count).returning(rooms.c.head)
+    head = connection.execute(advance).scalar_one_or_none()
+    if head is None:
+        first = {"id": room, "name": room, "head": 0, "created_at": now}
+        connection.execute(_insert_once(connection, rooms), first)
+        head = connection.execute(advance).scalar_one()
+    return int(head)
+
+
+def _insert_once(connection: Connection, table: sa.Table) -> sa.Insert:
+    """INSERT … ON CONFLICT DO NOTHING, as each database spells it."""
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing()
+    return sqlite.insert(table).on_conflict_do_nothing()
+
+
+def _row(message: Message) -> dict[str, object]:
+    return {
+        "room": message.room,
+        "seq": message.seq,
+        "changed": message.changed,
+        "kind": message.kind,
+        "author": message.sender,
+        "client_id": message.client_id,
+        "name": message.name,
+        "content": message.content,
+        "sent_at": message.sent_at,
+    }

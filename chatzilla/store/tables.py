@@ -1,0 +1,87 @@
+"""The tables. Rows are shaped so that edits, deletions and reactions will fit: see `changed`.
+
+An account's id is derived from its key, a room's id is its lower-case name in the address, a message is named by
+its place. So nothing has to be looked up before it can be written.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata: Final = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+facts: Final = Table(
+    "facts",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("value", Text, nullable=False),
+    comment="What the database knows of itself: epoch, starts, open.",
+)
+
+accounts: Final = Table(
+    "accounts",
+    metadata,
+    Column("id", String(20), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("key", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    UniqueConstraint("kind", "key"),
+    comment="People who have written something.",
+)
+
+rooms: Final = Table(
+    "rooms",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("head", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    comment="head: the number of the room's newest change; handed out under this row's lock.",
+)
+
+members: Final = Table(
+    "members",
+    metadata,
+    Column("account", ForeignKey("accounts.id"), nullable=False),
+    Column("room", ForeignKey("rooms.id"), nullable=False),
+    PrimaryKeyConstraint("account", "room"),
+)
+
+messages: Final = Table(
+    "messages",
+    metadata,
+    Column("room", ForeignKey("rooms.id"), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("changed", BigInteger, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("author", ForeignKey("accounts.id"), nullable=False),
+    Column("client_id", String(64), nullable=False),
+    Column("name", Text, nullable=False, comment="The author's name as it stood when this was said."),
+    Column("content", Text, nullable=False),
+    Column("sent_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("room", "seq"),
+    UniqueConstraint("author", "client_id"),
+    Index("ix_messages_room_changed", "room", "changed", unique=True),
+    sqlite_with_rowid=False,
+)

@@ -1,0 +1,100 @@
+"""What every HTTP request passes: an id, a line in the log, security headers, errors in words."""
+
+from __future__ import annotations
+
+import http
+import json
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from chatzilla.errors import BadRequest, ChatError, NotFound, SignInNeeded, TooFast, Unavailable
+
+if TYPE_CHECKING:
+    from aiohttp.typedefs import Handler, Middleware
+
+    from chatzilla.web.pages import Pages
+    from chatzilla.web.peers import Peers
+
+logger = logging.getLogger(__name__)
+
+REQUEST_ID: Final = web.RequestKey("request_id", str)
+
+_STATUS: Final[dict[type[ChatError], int]] = {
+    BadRequest: 400,
+    SignInNeeded: 401,
+    NotFound: 404,
+    TooFast: 429,
+    Unavailable: 503,
+}
+
+_HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+}
+_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
+
+
+def trace(peers: Peers) -> Middleware:
+    """Give each request an id, and the log one line about it."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        request[REQUEST_ID] = secrets.token_hex(4)
+        response = await handler(request)
+        logger.info(
+            "request %s from %s: %s %s %d",
+            request[REQUEST_ID],
+            peers.of(request).address,
+            request.method,
+            request.path,
+            response.status,
+        )
+        return response
+
+    return middleware
+
+
+def errors(pages: Pages) -> Middleware:
+    """Answer each error once: people get a page, programs `application/problem+json` (RFC 9457)."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except web.HTTPException as error:
+            if error.status < 400:
+                raise
+            status, sentence = error.status, error.reason
+        except ChatError as error:
+            kinds = (kind for kind in type(error).__mro__ if kind in _STATUS)
+            status, sentence = _STATUS.get(next(kinds, ChatError), 500), error.sentence
+        except Exception:
+            logger.exception("request %s failed", request[REQUEST_ID])
+            status, sentence = 500, f"Something went wrong here. The operator finds it as {request[REQUEST_ID]}."
+        title = http.HTTPStatus(status).phrase
+        if "text/html" in request.headers.get("Accept", ""):
+            return pages.error(request, status, title, sentence)
+        problem = {"type": "about:blank", "title": title, "status": status, "detail": sentence}
+        return web.Response(body=json.dumps(problem), status=status, content_type="application/problem+json")
+
+    return middleware
+
+
+def secure(peers: Peers) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    """Set the headers that every answer carries; a handler that set its own keeps it."""
+
+    async def on_prepare(request: web.Request, response: web.StreamResponse) -> None:
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)
+        response.headers.setdefault("Content-Security-Policy", _POLICY)
+        if peers.of(request).scheme == "https":
+            response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+
+    return on_prepare

@@ -1,0 +1,89 @@
+"""The pages. There is one: the landing card and the chat live in the same document."""
+
+from __future__ import annotations
+
+import gzip
+from typing import TYPE_CHECKING, Final
+
+import jinja2
+from aiohttp import web
+
+from chatzilla import __version__
+from chatzilla.core.rooms import LOBBY, RoomId, parse_room
+from chatzilla.errors import BadRequest, NotFound
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from chatzilla.web.assets import Assets
+
+PAGE_POLICY: Final = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "font-src 'self'",
+        "manifest-src 'self'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
+    )
+)
+"""The Content Security Policy of every page: our own files, and no markup from anybody (CSP 3, Trusted Types)."""
+
+
+class Pages:
+    """Renders the templates."""
+
+    def __init__(self, templates: Path, assets: Assets) -> None:
+        self._environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(templates),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.globals.update(static=assets.url, version=__version__)
+
+    async def landing(self, request: web.Request) -> web.Response:
+        """GET /: type your email, join, chat."""
+        return self._chat(request, LOBBY)
+
+    async def room(self, request: web.Request) -> web.Response:
+        """GET /r/<room>: the same page, for another room.
+
+        Raises:
+            NotFound: the address names no room.
+        """
+        named = request.match_info["room"]
+        try:
+            room = parse_room(named)
+        except BadRequest as error:
+            raise NotFound(f"There is no room by this name. {error.sentence}") from error
+        if room != named:
+            raise web.HTTPPermanentRedirect(f"/r/{room}")
+        return self._chat(request, room)
+
+    def error(self, request: web.Request, status: int, title: str, sentence: str) -> web.Response:
+        """A page that says in words what went wrong."""
+        return self._render(request, "error.html", status, title=title, sentence=sentence)
+
+    def _chat(self, request: web.Request, room: RoomId) -> web.Response:
+        return self._render(request, "chat.html", 200, room=room)
+
+    def _render(self, request: web.Request, template: str, status: int, **values: object) -> web.Response:
+        body = self._environment.get_template(template).render(values).encode()
+        headers = {
+            "Content-Type": "text/html; charset=utf-8",
+            "Content-Security-Policy": PAGE_POLICY,
+            "Cache-Control": "no-cache",
+            "Vary": "Accept-Encoding, Accept",
+        }
+        if "gzip" in request.headers.get("Accept-Encoding", ""):
+            body = gzip.compress(body, mtime=0)
+            headers["Content-Encoding"] = "gzip"
+        return web.Response(body=body, status=status, headers=headers)

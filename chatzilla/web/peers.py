@@ -1,0 +1,63 @@
+"""Who is really calling: the address, scheme and host of a request, seen through the proxies that we trust.
+
+Each trusted proxy appends to `X-Forwarded-For` the address that it saw, so with n proxies in front the caller is
+the n-th entry from the right; everything further left was written by strangers. Without trusted proxies the
+headers mean nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aiohttp import web
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Where a request came from, and what it was sent to."""
+
+    address: str
+    scheme: str
+    host: str
+
+    @property
+    def origin(self) -> str:
+        """The origin of our own pages, as this caller sees them (RFC 6454)."""
+        return f"{self.scheme}://{self.host}".lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Peers:
+    """Reads requests with so many trusted proxies in front."""
+
+    proxies: int
+    origins: Sequence[str] = ()
+
+    def of(self, request: web.Request) -> Peer:
+        address = _forwarded(request, "X-Forwarded-For", self.proxies) or request.remote or "unknown"
+        scheme = _forwarded(request, "X-Forwarded-Proto", self.proxies) or request.scheme
+        host = _forwarded(request, "X-Forwarded-Host", self.proxies) or request.host
+        return Peer(address, scheme if scheme in ("http", "https") else request.scheme, host)
+
+    def admits(self, origin: str | None, request: web.Request) -> bool:
+        """Whether a page of this origin may connect: our own pages, and those the operator has named.
+
+        A caller without an origin is no browser, and none of its cookies count.
+        """
+        if origin is None:
+            return True
+        return origin.lower() in (self.of(request).origin, *self.origins)
+
+
+def _forwarded(request: web.Request, header: str, proxies: int) -> str | None:
+    if not proxies:
+        return None
+    entries = [entry.strip() for line in request.headers.getall(header, []) for entry in line.split(",")]
+    entries = [entry for entry in entries if entry]
+    if not entries:
+        return None
+    return entries[max(0, len(entries) - proxies)]

@@ -1,0 +1,213 @@
+"""Where JSON meets our types; sockets and HTTP share it. What is decoded here has the right shape, and the
+rules of `core` have been asked about every value in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from chatzilla.core.catchup import PAGE_ROWS, Span
+from chatzilla.core.messages import Draft, parse_client_id, parse_content
+from chatzilla.core.rooms import LOBBY, RoomId, parse_room
+from chatzilla.errors import BadRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from chatzilla.core.messages import Message, Page
+    from chatzilla.core.people import Account
+    from chatzilla.core.presence import Here, PresenceChange
+    from chatzilla.core.rooms import Entrance, RoomHead
+    from chatzilla.errors import ChatError
+
+HISTORY_ROWS: Final = 50
+LARGEST_NUMBER: Final = 2**53 - 1
+"""The largest whole number that every JSON reader keeps (RFC 8259, section 6)."""
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class JoinRequest:
+    """`join` in the full dialect. `name` is None where the connection is known already."""
+
+    name: object | None
+    room: RoomId
+    cursor: int | None
+    epoch: str | None
+
+
+def decode_object(payload: object) -> Mapping[str, Any]:
+    """A call of the full dialect carries one object.
+
+    Raises:
+        BadRequest: it carries something else.
+    """
+    if isinstance(payload, dict):
+        return payload
+    raise BadRequest("This call takes an object.")
+
+
+def decode_join(payload: object) -> JoinRequest:
+    """Read `{name?, room?, cursor?, epoch?}`.
+
+    Raises:
+        BadRequest: a room id, cursor or epoch that is none.
+    """
+    fields = decode_object(payload)
+    epoch = fields.get("epoch")
+    if epoch is not None and not isinstance(epoch, str):
+        raise BadRequest("An epoch is the text that came with the cursor.")
+    room = fields.get("room")
+    return JoinRequest(
+        name=fields.get("name"),
+        room=LOBBY if room is None else parse_room(room),
+        cursor=_number(fields, "cursor"),
+        epoch=epoch,
+    )
+
+
+def decode_room(payload: object) -> RoomId:
+    """Read `{room}`.
+
+    Raises:
+        BadRequest: there is no room id.
+    """
+    return parse_room(decode_object(payload).get("room"))
+
+
+def decode_draft(payload: object) -> Draft:
+    """Read `{room, client_id, content}`.
+
+    Raises:
+        BadRequest, TooLong: any of the three is missing or none.
+    """
+    fields = decode_object(payload)
+    return Draft(
+        room=parse_room(fields.get("room")),
+        client_id=parse_client_id(fields.get("client_id")),
+        content=parse_content(fields.get("content")),
+    )
+
+
+def decode_history(payload: object) -> tuple[RoomId, Span]:
+    """Read `{room, before? / after? / around?, limit?}`; none of the three asks for the newest.
+
+    Raises:
+        BadRequest: more than one of the three, or a number that is none.
+    """
+    fields = decode_object(payload)
+    places = {key: _number(fields, key) for key in ("before", "after", "around")}
+    if sum(place is not None for place in places.values()) > 1:
+        raise BadRequest("Ask for what is before, after or around a message: one of them.")
+    limit = _number(fields, "limit")
+    if limit == 0:
+        raise BadRequest("A limit is a whole number from 1.")
+    span = Span(limit=min(limit or HISTORY_ROWS, PAGE_ROWS), **places)
+    return parse_room(fields.get("room")), span
+
+
+def _number(fields: Mapping[str, Any], key: str) -> int | None:
+    value = fields.get(key)
+    if value is None:
+        return None
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_NUMBER:
+        return value
+    raise BadRequest(f"{key} has to be a whole number from 0.")
+
+
+def encode_message(message: Message) -> Json:
+    """The event `message` of the full dialect, and a row of every page: one shape."""
+    return {
+        "id": message.id,
+        "room": message.room,
+        "seq": message.seq,
+        "changed": message.changed,
+        "kind": message.kind,
+        "client_id": message.client_id,
+        "sender": message.sender,
+        "name": message.name,
+        "content": message.content,
+        "sent_at": message.sent_at,
+    }
+
+
+def encode_tutorial_message(message: Message) -> Json:
+    """The event `message` as the tutorial has it: these two keys, no more."""
+    return {"sender": message.name, "content": message.content}
+
+
+def encode_posted(message: Message) -> Json:
+    """What the sender of a message is answered."""
+    return {
+        "id": message.id,
+        "seq": message.seq,
+        "changed": message.changed,
+        "sent_at": message.sent_at,
+        "client_id": message.client_id,
+    }
+
+
+def encode_entrance(entrance: Entrance, token: str) -> Json:
+    """The answer of `join`."""
+    backlog = entrance.backlog
+    answer: Json = {
+        "you": encode_person(entrance.account) | {"verified": entrance.account.verified, "token": token},
+        "room": encode_room(entrance.room),
+        "here": encode_here(entrance.here),
+        "messages": [encode_message(message) for message in backlog.messages],
+        "cursor": backlog.cursor,
+        "epoch": entrance.epoch,
+        "more": backlog.more,
+    }
+    if backlog.reset:
+        answer["reset"] = True
+    return answer
+
+
+def encode_page(page: Page) -> Json:
+    return {"messages": [encode_message(message) for message in page.messages], "more": page.more}
+
+
+def encode_room(head: RoomHead) -> Json:
+    """The event `room`, and the room in the answer of `join`: one shape."""
+    return {"room": head.room, "name": head.name, "head": head.head}
+
+
+def encode_person(account: Account) -> Json:
+    return {"id": account.id, "name": account.name}
+
+
+def encode_people(accounts: Iterable[Account]) -> list[Json]:
+    return [encode_person(account) for account in accounts]
+
+
+def encode_here(here: Here) -> Json:
+    return {"count": here.count, "people": encode_people(here.people)}
+
+
+def encode_presence(room: RoomId, change: PresenceChange) -> Json:
+    return {
+        "room": room,
+        "came": encode_people(change.came),
+        "went": encode_people(change.went),
+        "count": change.here.count,
+    }
+
+
+def encode_stats(here: Here) -> Json:
+    """The event `stats` of the tutorial's final app."""
+    return {"people": [account.name for account in here.people]}
+
+
+def encode_typing(room: RoomId, account: Account) -> Json:
+    return {"room": room, "name": account.name}
+
+
+def encode_goodbye(code: str, message: str, *, reconnect: bool) -> Json:
+    return {"code": code, "message": message, "reconnect": reconnect}
+
+
+def encode_refusal(error: ChatError) -> Json:
+    return {"code": error.code, "message": error.sentence}
