@@ -70,12 +70,11 @@ class Database:
             with self.writing.begin() as connection:
                 self.epoch = self._settle_epoch(connection)
         except (OSError, sa.exc.DatabaseError) as error:
-            self.close()
             cause = getattr(error, "orig", None) or error
             raise StartError(f"The data folder {self.folder} cannot be used: {cause}") from error
-        except StartError:
-            self.close()
-            raise
+        finally:
+            if not self.epoch:
+                self.close()
         return self
 
     def close(self, *, cleanly: bool = False) -> None:
@@ -112,7 +111,7 @@ class Database:
         the one in the file beside it differ), and when the last run ended uncleanly while commits were not
         synced.
         """
-        known = dict(connection.execute(sa.select(facts.c.name, facts.c.value)).tuples().all())
+        known = dict(connection.execute(sa.select(facts.c.name, facts.c.value)).all())
         counter = self.folder / "starts"
         beside = counter.read_text().strip() if counter.exists() else ""
         starts = known.get("starts", "")

@@ -236,7 +236,7 @@ class RoomLog:
                 .select_from(accounts.join(rooms, sa.true()))
                 .where(accounts.c.id == enrolment.account.id, rooms.c.id == enrolment.room)
             )
-            pairs.update((account, room) for account, room in connection.execute(both).tuples())
+            pairs.update((account, room) for account, room in connection.execute(both))
         if pairs:
             rows = [{"account": account, "room": room} for account, room in pairs]
             connection.execute(_insert_once(connection, members), rows)

@@ -152,4 +152,4 @@ def _memberships(connection: Connection, account: Account) -> list[RoomHead]:
         .order_by(rooms.c.head.desc())
         .limit(ROOMS_SHOWN)
     )
-    return [RoomHead(RoomId(room), name, head) for room, name, head in connection.execute(of_account).tuples()]
+    return [RoomHead(RoomId(room), name, head) for room, name, head in connection.execute(of_account)]

@@ -6,7 +6,6 @@ import http
 import json
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
@@ -14,6 +13,8 @@ from aiohttp import web
 from chatzilla.errors import BadRequest, ChatError, NotFound, SignInNeeded, TooFast, Unavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from aiohttp.typedefs import Handler, Middleware
 
     from chatzilla.web.pages import Pages
