@@ -83,19 +83,30 @@ class Wire:
                     queue.task_done()
         queue.put_nowait(goodbye.packet)
         await self._socket.close(wait=False)
-        queue.put_nowait(None)
         if discard and self._request.transport is not None:
             asyncio.get_running_loop().call_later(CLOSING_SECONDS, self._request.transport.abort)
 
 
-def open_server(*, heartbeat: float, admits_origin: Callable[[str | None, web.Request], bool]) -> socketio.AsyncServer:
+class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio ships no types
+    """python-socketio's server, with one thing mended: what waits for a connection learns that it has ended."""
+
+    async def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
+        await super()._handle_eio_disconnect(eio_sid, reason)
+        socket = self.eio.sockets.get(eio_sid)
+        if socket is not None:
+            # An open poll would wait out its time, and a writer would keep the WebSocket open. At the end of this
+            # turn, so that the library's own CLOSE still goes first.
+            asyncio.get_running_loop().call_soon(socket.queue.put_nowait, None)
+
+
+def open_server(*, heartbeat: float, admits_origin: Callable[[str | None, web.Request], bool]) -> Server:
     """A Socket.IO server under aiohttp.
 
     Args:
         heartbeat: seconds between pings, and seconds to wait for the answer.
         admits_origin: judges the Origin header of a handshake.
     """
-    return socketio.AsyncServer(
+    return Server(
         async_mode="aiohttp",
         ping_interval=heartbeat,
         ping_timeout=heartbeat,
@@ -104,7 +115,7 @@ def open_server(*, heartbeat: float, admits_origin: Callable[[str | None, web.Re
     )
 
 
-def wire_of(server: socketio.AsyncServer, connection: ConnectionId, request: web.Request) -> Wire:
+def wire_of(server: Server, connection: ConnectionId, request: web.Request) -> Wire:
     """The way out to a connection that has just come."""
     eio_sid = server.manager.eio_sid_from_sid(connection, CHAT)
     return Wire(server.eio.sockets[eio_sid], request)

@@ -137,8 +137,9 @@ def _history(connection: Connection, room: RoomId, span: Span) -> Page:
     return Page(tuple(reversed(rows)), more)
 
 
-def _cut(connection: Connection, query: sa.Select[Any], limit: int = catchup.PAGE_ROWS) -> tuple[list[Message], bool]:
+def _cut(connection: Connection, query: sa.Select[Any], limit: int | None = None) -> tuple[list[Message], bool]:
     """Read one row more than a page holds, to know whether there is more."""
+    limit = limit or catchup.PAGE_ROWS
     rows = connection.execute(query.limit(limit + 1)).all()
     page, more = catchup.cut(message_from(row) for row in rows[:limit])
     return page, more or len(rows) > limit
