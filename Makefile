@@ -1,55 +1,70 @@
-# make run    set up what is missing, then start Chatzilla on http://127.0.0.1:5000
+# make run    set up what is missing, then start Chatzilla on http://127.0.0.1:5000   (ARGS="--port 8080" for others)
 # make test   set up what is missing, then run every check and every test
+# make check  the checks and the JavaScript's tests alone, which need no browser
 # make lock   pin the newest versions that pyproject.toml and package.json allow
 
 PYTHON ?= python3
 BIN := .venv/bin
+CLIENT := static/vendor/socket.io.esm.min.js
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+COMPILE := $(BIN)/python -m uv pip compile pyproject.toml --upgrade --universal --generate-hashes \
+	--python-version 3.11 --quiet --custom-compile-command "make lock"
 
-.PHONY: run setup test check lock clean
+.PHONY: run setup test check lock clean browser again
 
 run: setup
 	@$(BIN)/python run_server.py $(ARGS)
 
 setup: .setup/run
 
-test: check
+test: check browser
 	$(BIN)/python -m pytest
 
-check: .setup/test
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+check: .setup/dev
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
 	npm run --silent check
 	npm run --silent test
 
-lock:
-	$(BIN)/pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --upgrade --universal --generate-hashes --python-version 3.11 \
-		--quiet --custom-compile-command "make lock" --output-file requirements.txt
-	$(BIN)/uv pip compile pyproject.toml --group dev --upgrade --universal --generate-hashes --python-version 3.11 \
-		--quiet --custom-compile-command "make lock" --output-file requirements-dev.txt
+lock: .setup/run
+	$(PIP) install uv
+	$(COMPILE) --output-file requirements.txt
+	$(COMPILE) --group dev --output-file requirements-dev.txt
 	npm update --save
 
 clean:
 	rm -rf .venv .setup node_modules static/vendor build dist
 
+# The stamps say when it was set up; these say whether it is still there, and whether its Python still runs.
+ifneq ($(shell $(BIN)/python -c '' 2>/dev/null && test -s $(CLIENT) && echo whole),whole)
+.setup/run: again
+endif
+ifneq ($(shell test -x $(BIN)/ruff && test -x node_modules/.bin/tsc && echo whole),whole)
+.setup/dev: again
+endif
+
 .setup/run: requirements.txt package.json package-lock.json
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	@command -v $(PYTHON) >/dev/null && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Chatzilla needs Python 3.11 or newer; 'make run PYTHON=python3.12' names another one."; exit 1; }
-	@command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20)' \
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+		|| { echo "This Python cannot make virtual environments; Debian and Ubuntu have that in python3-venv."; exit 1; }
+	@command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' \
 		|| { echo "Chatzilla needs Node.js 20 or newer, with npm, to set up the browser's half."; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
+	$(PIP) install --require-hashes -r requirements.txt
 	npm ci --omit=dev --loglevel=error
 	@mkdir -p .setup && touch $@
 
-.setup/test: .setup/run requirements-dev.txt
+.setup/dev: .setup/run requirements-dev.txt
+	$(PIP) install --require-hashes -r requirements-dev.txt
+	npm ci --loglevel=error
+	@touch $@
+
+browser:
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
 		|| if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; \
 		else \
 			echo "The browser tests need Chromium, and it is not installed."; exit 1; \
 		fi
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
-	npm ci --loglevel=error
-	@touch $@

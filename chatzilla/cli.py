@@ -62,6 +62,8 @@ def _serve(config: Config) -> None:
     logging.basicConfig(
         level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
+    for library in ("alembic", "engineio", "socketio"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     asyncio.run(serve(config))
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from dotenv import dotenv_values
 
@@ -23,10 +24,12 @@ if TYPE_CHECKING:
 PREFIX: Final = "CHATZILLA_"
 SHORTEST_SECRET: Final = 32
 
+_ORIGIN: Final = re.compile(r"https?://(\[[0-9a-f:.]+\]|[^\s/?#@:\[\]]+)(:[0-9]+)?", re.IGNORECASE)
+
 
 def _whole(least: int, most: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+        if not text.isascii() or not text.isdigit() or len(text) > 20 or not least <= int(text) <= most:
             raise ValueError(f"a whole number from {least} to {most}")
         return int(text)
 
@@ -58,7 +61,10 @@ def _one_of(*words: str) -> Callable[[str], str]:
 def _folder(text: str) -> Path:
     if not text:
         raise ValueError("the path of a folder")
-    return Path(text).expanduser().absolute()
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError as error:  # ~somebody who is not here
+        raise ValueError("the path of a folder") from error
 
 
 def _host(text: str) -> str:
@@ -70,8 +76,7 @@ def _host(text: str) -> str:
 def _origins(text: str) -> tuple[str, ...]:
     origins = tuple(part.strip().rstrip("/") for part in text.split(",") if part.strip())
     for origin in origins:
-        parts = urlsplit(origin)
-        if parts.scheme not in ("http", "https") or not parts.netloc or parts.path or parts.query:
+        if not _ORIGIN.fullmatch(origin):
             raise ValueError("origins such as https://chat.example.com, separated by commas")
     return tuple(origin.lower() for origin in origins)
 
@@ -83,9 +88,8 @@ def _secret(text: str) -> str:
 
 
 def _database(text: str) -> str:
-    parts = urlsplit(text)
-    if text and (parts.scheme != "sqlite" or parts.netloc or not parts.path.startswith("/") or len(parts.path) < 2):
-        raise ValueError("sqlite:///path/to/chatzilla.db; this version stores in SQLite alone")
+    if text and not re.fullmatch(r"sqlite:///[^?#]+", text):
+        raise ValueError("sqlite:////path/to/chatzilla.db; this version stores in SQLite alone")
     return text
 
 
@@ -103,7 +107,10 @@ class Config:
         Path("data").absolute(), _folder, "The folder of the database and the signing key; one server each."
     )
     database_url: str = _setting(
-        "", _database, "sqlite:///path, to keep the database elsewhere than in the data folder.", env="DATABASE_URL"
+        "",
+        _database,
+        "sqlite:////path/file.db, to keep the database elsewhere than in the data folder.",
+        env="DATABASE_URL",
     )
     synchronous: str = _setting(
         "full",
@@ -141,7 +148,7 @@ class Config:
     def database_path(self) -> Path:
         """Where the database file is."""
         if self.database_url:
-            return Path(unquote(urlsplit(self.database_url).path))
+            return Path(unquote(self.database_url.removeprefix("sqlite:///"))).absolute()
         return self.data / "chatzilla.db"
 
 
@@ -167,8 +174,9 @@ def read_config(
     known = dict(settings())
     for name in found:
         if name.startswith(PREFIX) and name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f" Did you mean {near[0]}?" if near else " `python -m chatzilla config` lists the settings."
+            bare = {other.removeprefix(PREFIX): other for other in known}
+            near = difflib.get_close_matches(name.removeprefix(PREFIX), bare, n=1)
+            hint = f" Did you mean {bare[near[0]]}?" if near else " `python -m chatzilla config` lists the settings."
             raise StartError(f"{name} is not a setting of Chatzilla.{hint}")
     values: dict[str, Any] = {}
     for name, field in known.items():
@@ -180,7 +188,7 @@ def read_config(
         try:
             values[field.name] = field.metadata["parse"](text)
         except ValueError as error:
-            shown = "" if field.name == "secret" else f", not {text!r}"
+            shown = "" if field.name in ("secret", "database_url") else f", not {text!r}"
             raise StartError(f"{source} has to be {error}{shown}.") from None
     return Config(**values)
 
@@ -188,4 +196,7 @@ def read_config(
 def _read_dotenv(path: Path | None) -> dict[str, str]:
     if path is None or not path.is_file():
         return {}
-    return {name: value for name, value in dotenv_values(path).items() if value is not None}
+    try:
+        return {name: value for name, value in dotenv_values(path).items() if value is not None}
+    except (OSError, UnicodeDecodeError) as error:
+        raise StartError(f"{path} cannot be read: {error}.") from error

@@ -90,7 +90,9 @@ class Audience(Protocol):
         """Unless it is subscribed, the connection hears that the room moves, and not what is said there."""
         ...
 
-    def unsubscribe(self, connection: ConnectionId, room: RoomId) -> None: ...
+    def unsubscribe(self, connection: ConnectionId, room: RoomId, *, watching: bool) -> None:
+        """The connection hears the room no more; with `watching`, it still hears that the room moves."""
+        ...
 
     def tell(self, batch: Sequence[Posted]) -> None:
         """Tell what was stored: room by room, strictly by number, to everyone but each origin."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from typing import TYPE_CHECKING, Final
@@ -37,7 +38,8 @@ async def serve(config: Config) -> None:
         try:
             await site.start()
         except OSError as error:
-            raise StartError(f"Cannot listen on {config.host}:{config.port}: {error.strerror or error}.") from error
+            cause = os.strerror(error.errno) if error.errno else str(error)
+            raise StartError(f"Cannot listen on {config.host}:{config.port}: {cause}.") from error
         sys.stdout.write(f"Chatzilla is at {_address(runner)}\n")
         sys.stdout.flush()
         await stop.wait()

@@ -7,6 +7,7 @@ the newest page and told so. It is never given a silent hole.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -21,7 +22,7 @@ BEHIND_AT_MOST: Final = 1_000
 """Changes that are caught up one by one; beyond, the client starts over."""
 
 ROW_OVERHEAD: Final = 200
-"""Bytes of a row on the wire besides its text and name, roughly."""
+"""Bytes of a row on the wire besides its text and name, which are counted as JSON escapes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def cut(rows: Iterable[Message]) -> tuple[list[Message], bool]:
     page: list[Message] = []
     size = 0
     for row in rows:
-        size += ROW_OVERHEAD + len(row.content.encode()) + len(row.name.encode())
+        size += ROW_OVERHEAD + len(json.dumps(row.content)) + len(json.dumps(row.name))
         if page and (len(page) == PAGE_ROWS or size > PAGE_BYTES):
             return page, True
         page.append(row)

@@ -65,7 +65,10 @@ class Presence:
         """One more connection of a person is in the room; the same one twice changes nothing."""
         roster = self._roster(room)
         if account.id in roster.people:
-            roster.people[account.id][1].add(connection)
+            connections = roster.people[account.id][1]
+            if connection in connections:
+                return
+            connections.add(connection)
         else:
             roster.people[account.id] = (account, {connection})
             roster.came[account.id] = account

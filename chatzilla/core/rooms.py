@@ -86,7 +86,7 @@ async def enter(
 
     Raises:
         Full: the connection is in as many rooms as it may be.
-        Unavailable: the store cannot be read now; the connection is then as it was before.
+        Unavailable: the store cannot be read now; the connection is then in the room no more than it was before.
     """
     joined_before = room in session.rooms
     join(ports, presence, session, account, room)
@@ -95,7 +95,7 @@ async def enter(
         member_of = await _show_rooms(ports, session, account)
     except BaseException:
         if not joined_before:
-            leave(ports, presence, session, room)
+            leave(ports, presence, session, room, watching=False)
         raise
     head = RoomHead(room, backlog.name, backlog.head)
     if room not in member_of:
@@ -106,12 +106,15 @@ async def enter(
     return Entrance(account, head, presence.here(room), backlog, ports.store.epoch)
 
 
-def leave(ports: Ports, presence: Presence, session: Session, room: RoomId) -> None:
-    """Stop hearing a room on this connection; the person stays a member. Harmless where it was not joined."""
+def leave(ports: Ports, presence: Presence, session: Session, room: RoomId, *, watching: bool = True) -> None:
+    """Stop hearing a room on this connection; the person stays a member. Harmless where it was not joined.
+
+    With `watching`, the connection goes on hearing that the room moves.
+    """
     if room not in session.rooms:
         return
     session.rooms.discard(room)
-    ports.audience.unsubscribe(session.connection, room)
+    ports.audience.unsubscribe(session.connection, room, watching=watching)
     if session.account is not None:
         presence.depart(room, session.account, session.connection)
 
@@ -120,7 +123,7 @@ def part(ports: Ports, presence: Presence, session: Session) -> None:
     """The connection is gone: leave every room it was in. Harmless twice."""
     session.ended = True
     for room in tuple(session.rooms):
-        leave(ports, presence, session, room)
+        leave(ports, presence, session, room, watching=False)
 
 
 async def _show_rooms(ports: Ports, session: Session, account: Account) -> set[RoomId]:

@@ -56,7 +56,7 @@ class Tokens:
                 options={"require": ["iss", "sub", "iat", "exp"], "verify_exp": False, "verify_iat": False},
             )
             account = account_named(claims["name"], claims["kind"])
-        except (jwt.InvalidTokenError, BadRequest, KeyError, TypeError) as error:
+        except (jwt.InvalidTokenError, BadRequest, KeyError, TypeError, UnicodeError) as error:
             raise refusal from error
         expires = claims["exp"]
         if account.id != claims["sub"] or not isinstance(expires, int):

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import socketio
 import socketio.exceptions
-from aiohttp import web
 
 from chatzilla import wire
 from chatzilla.core import messages, people, rooms
@@ -27,9 +26,11 @@ from chatzilla.core.session import Session
 from chatzilla.errors import ChatError, NotJoined, SignInNeeded, Unavailable, UnknownEvent
 from chatzilla.realtime.delivery import Connection, Dialect
 from chatzilla.realtime.line import Line, Turn
-from chatzilla.realtime.transport import CHAT, wire_of
+from chatzilla.realtime.transport import CHAT, Frame, wire_of
 
 if TYPE_CHECKING:
+    from aiohttp import web
+
     from chatzilla.core.presence import Presence
     from chatzilla.core.tokens import Tokens
     from chatzilla.ports import Ports
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Answer = tuple[bool, object]
-Handler = Callable[[Connection, Turn, object], Awaitable[Answer]]
+Handler = Callable[[Connection, Turn[Answer], object], Awaitable[Answer]]
 
 WAITING_AT_MOST: Final = 1_000
 """Events of one connection that may wait for their turn."""
@@ -83,32 +84,30 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         """What a client can call."""
         return tuple(self._events)
 
-    async def trigger_event(self, event: str, *args: Any) -> Answer | None:
-        """Let one event take its turn on its connection."""
-        sid, *rest = args
-        event = event if isinstance(event, str) else ""
-        # Both names can be sent by a client too; only the library passes a request, or closes first.
-        if event == "connect" and isinstance(rest[0], dict) and _request_of(rest[0]) is not None:
-            await self._connect(ConnectionId(sid), rest[0], rest[1] if len(rest) > 1 else None)
-            return None
-        if event == "disconnect" and not self.server.manager.is_connected(sid, self.namespace):
-            await self._disconnect(sid, str(rest[0]) if rest else "")
-            return None
+    async def trigger_event(self, event: str, *args: Any) -> None:
+        """Take part in a connection's beginning and end; the library asks for these two, clients never do."""
+        if event == "connect":
+            sid, environ, auth = args
+            await self._connect(ConnectionId(sid), environ["aiohttp.request"], auth)
+        elif event == "disconnect":
+            sid, reason = args
+            self._disconnect(ConnectionId(sid), str(reason))
+
+    async def receive(self, sid: str, event: str, arguments: list[object], ack: int | None) -> None:
+        """Let one event stand in its connection's line."""
         connection = await self._connection(sid)
-        if connection is None:
-            return None
+        if connection is None or not connection.wire.open:
+            return
         if connection.line.waiting >= WAITING_AT_MOST:
             self._delivery.dismiss(connection, "too-fast", "Too much at once. You will be reconnected.")
-            return None
-        payload = rest[0] if rest else None
+            return
+        payload = arguments[0] if arguments else None
         self._running += 1
         self._quiet.clear()
-        try:
-            return await connection.line.run(lambda turn: self._answer(connection, turn, event, payload))
-        finally:
-            self._running -= 1
-            if not self._running:
-                self._quiet.set()
+        connection.line.take(
+            lambda turn: self._answer(connection, turn, event, payload),
+            lambda answer: self._give(connection, ack, answer),
+        )
 
     async def finish(self, seconds: float) -> None:
         """Begin nothing more, and give what has begun this long to be answered."""
@@ -116,8 +115,9 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._quiet.wait(), seconds)
 
-    async def on_join(self, connection: Connection, _turn: Turn, payload: object) -> Answer:
+    async def on_join(self, connection: Connection, turn: Turn[Answer], payload: object) -> Answer:
         """Enter a room; in the tutorial's words, be somebody in the lobby."""
+        await turn.after_the_earlier()
         if not isinstance(payload, dict) and connection.dialect is Dialect.TUTORIAL:
             return self._join_as_in_the_tutorial(connection, payload)
         if isinstance(payload, str):
@@ -129,12 +129,12 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         entrance = await self._enter(connection, request)
         return True, wire.encode_entrance(entrance, self._tokens.mint(entrance.account))
 
-    async def on_leave(self, connection: Connection, _turn: Turn, payload: object) -> Answer:
+    async def on_leave(self, connection: Connection, _turn: Turn[Answer], payload: object) -> Answer:
         """Stop hearing a room."""
         rooms.leave(self._ports, self._presence, connection.session, wire.decode_room(payload))
         return True, {}
 
-    async def on_message(self, connection: Connection, turn: Turn, payload: object) -> Answer:
+    async def on_message(self, connection: Connection, turn: Turn[Answer], payload: object) -> Answer:
         """Say something. The next event may begin as soon as this one has its place in the log."""
         tutorial = isinstance(payload, str) or connection.dialect is Dialect.TUTORIAL
         if tutorial:
@@ -146,24 +146,24 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         message = await posted
         return True, message.content if tutorial else wire.encode_posted(message)
 
-    async def on_history(self, connection: Connection, _turn: Turn, payload: object) -> Answer:
+    async def on_history(self, connection: Connection, turn: Turn[Answer], payload: object) -> Answer:
         """Read what was said earlier."""
+        await turn.after_the_earlier()
         room, span = wire.decode_history(payload)
         page = await messages.history(self._ports, connection.session, room, span)
         return True, wire.encode_page(page)
 
-    async def on_typing(self, connection: Connection, _turn: Turn, payload: object) -> Answer:
+    async def on_typing(self, connection: Connection, _turn: Turn[Answer], payload: object) -> Answer:
         """Let the others see that somebody is writing."""
         messages.typing(self._ports, connection.session, wire.decode_room(payload))
         return True, {}
 
-    async def _connect(self, sid: ConnectionId, environ: Mapping[str, Any], auth: object) -> None:
+    async def _connect(self, sid: ConnectionId, request: web.Request, auth: object) -> None:
         """Take in a connection.
 
         Raises:
             ConnectionRefusedError: it brought a token that is not valid.
         """
-        request = environ["aiohttp.request"]
         wanted: Mapping[str, Any] = auth if isinstance(auth, dict) else {}
         clock = self._ports.clock
         session = Session(sid, posting=Allowance(self._posting, clock), typing=Allowance(TYPING, clock))
@@ -178,7 +178,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
             session=session,
             dialect=Dialect.FULL if wanted.get("dialect") == "full" else Dialect.TUTORIAL,
             line=Line(),
-            wire=wire_of(self.server, sid, request),
+            wire=wire_of(self.server, sid),
             address=self._address_of(request),
         )
         await self.save_session(sid, connection)
@@ -187,8 +187,8 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
             self._ports.audience.subscribe(sid, LOBBY)
         logger.info("connection %s opened from %s", sid, connection.address)
 
-    async def _disconnect(self, sid: str, reason: str) -> None:
-        connection = self._delivery.connection(ConnectionId(sid))
+    def _disconnect(self, sid: ConnectionId, reason: str) -> None:
+        connection = self._delivery.connection(sid)
         if connection is None:
             return
         rooms.part(self._ports, self._presence, connection.session)
@@ -202,7 +202,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
             return None  # the transport is gone already
         return connection if isinstance(connection, Connection) else None
 
-    async def _answer(self, connection: Connection, turn: Turn, event: str, payload: object) -> Answer:
+    async def _answer(self, connection: Connection, turn: Turn[Answer], event: str, payload: object) -> Answer:
         """Run one event; whatever happens, the client learns of it."""
         try:
             if self._closing:
@@ -223,6 +223,14 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
             connection.dialect is Dialect.FULL and not isinstance(payload, str)
         )
         return False, wire.encode_refusal(refusal) if shaped_as_object else refusal.sentence
+
+    def _give(self, connection: Connection, ack: int | None, answer: Answer) -> None:
+        """Write an answer, if the client asked for one."""
+        self._running -= 1
+        if not self._running:
+            self._quiet.set()
+        if ack is not None:
+            self._delivery.write(connection, Frame.answer(ack, answer))
 
     def _join_as_in_the_tutorial(self, connection: Connection, name: object) -> Answer:
         """Be somebody in the lobby; a second name replaces the first."""
@@ -247,10 +255,5 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         """From its first `join` with an object, a connection hears what it has joined and nothing else."""
         if connection.dialect is Dialect.TUTORIAL:
             if LOBBY not in connection.session.rooms:
-                self._ports.audience.unsubscribe(connection.session.connection, LOBBY)
+                self._ports.audience.unsubscribe(connection.session.connection, LOBBY, watching=False)
             connection.dialect = Dialect.FULL
-
-
-def _request_of(environ: Mapping[str, Any]) -> web.Request | None:
-    request = environ.get("aiohttp.request")
-    return request if isinstance(request, web.Request) else None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from chatzilla import wire
 from chatzilla.core.pace import Pacer
+from chatzilla.core.presence import NAMED_AT_MOST
 from chatzilla.core.rooms import RoomHead
 from chatzilla.realtime.transport import Frame
 
@@ -48,7 +49,7 @@ class Connection:
 
     session: Session
     dialect: Dialect
-    line: Line
+    line: Line[tuple[bool, object]]
     wire: Wire
     address: str
     person: AccountId | None = None
@@ -121,16 +122,16 @@ class Delivery:
         if connection not in hall.listeners:
             hall.watchers[connection] = known
             known.halls.add(head.room)
-            self._write(known, Frame("room", wire.encode_room(head)))
+            self.write(known, Frame.event("room", wire.encode_room(hall.head)))
 
-    def unsubscribe(self, connection: ConnectionId, room: RoomId) -> None:
+    def unsubscribe(self, connection: ConnectionId, room: RoomId, *, watching: bool) -> None:
         hall = self._halls.get(room)
         if hall is None:
             return
         known = hall.listeners.pop(connection, None)
         if known is None:
             return
-        if known.dialect is Dialect.FULL:
+        if watching and known.dialect is Dialect.FULL:
             hall.watchers[connection] = known
         else:
             known.halls.discard(room)
@@ -160,16 +161,20 @@ class Delivery:
         hall = self._halls.get(room)
         if hall is None:
             return
-        full = Frame("presence", wire.encode_presence(room, change))
-        stats = Frame("stats", wire.encode_stats(change.here))
+        full = Frame.event("presence", wire.encode_presence(room, change))
+        stats = Frame.event("stats", wire.encode_stats(change.here))
+        nobody_moved = not change.came and not change.went and change.here.count <= NAMED_AT_MOST
         for connection in tuple(hall.listeners.values()):
-            self._write(connection, full if connection.dialect is Dialect.FULL else stats)
+            if connection.dialect is Dialect.TUTORIAL:
+                self.write(connection, stats)
+            elif not nobody_moved:
+                self.write(connection, full)
 
     def tell_typing(self, room: RoomId, account: Account) -> None:
         hall = self._halls.get(room)
         if hall is None:
             return
-        frame = Frame("typing", wire.encode_typing(room, account))
+        frame = Frame.event("typing", wire.encode_typing(room, account))
         own = self._people.get(account.id, ())
         self._write_all(
             (
@@ -185,7 +190,7 @@ class Delivery:
         if not connection.wire.open:
             return
         connection.wire.open = False
-        goodbye = Frame("goodbye", wire.encode_goodbye(code, message, reconnect=True))
+        goodbye = Frame.event("goodbye", wire.encode_goodbye(code, message, reconnect=True))
         task = asyncio.get_running_loop().create_task(connection.wire.close(goodbye, discard=discard))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
@@ -207,13 +212,14 @@ class Delivery:
             frame = frames.get(connection.dialect)
             if frame is None:
                 frame = frames[connection.dialect] = _message_frame(message, connection.dialect)
-            self._write(connection, frame)
+            self.write(connection, frame)
 
     def _write_all(self, connections: Iterable[Connection], frame: Frame) -> None:
         for connection in tuple(connections):
-            self._write(connection, frame)
+            self.write(connection, frame)
 
-    def _write(self, connection: Connection, frame: Frame) -> None:
+    def write(self, connection: Connection, frame: Frame) -> None:
+        """Give one connection one frame, or let it go when it cannot take more."""
         if connection.wire.open and not connection.wire.write(frame):
             logger.info("connection %s reads too slowly and is closed", connection.session.connection)
             self.dismiss(connection, "too-fast", "You fell behind. You will be reconnected.", discard=True)
@@ -228,7 +234,7 @@ class Delivery:
     def _tell_head(self, room: RoomId) -> None:
         hall = self._halls.get(room)
         if hall is not None:
-            self._write_all(hall.watchers.values(), Frame("room", wire.encode_room(hall.head)))
+            self._write_all(hall.watchers.values(), Frame.event("room", wire.encode_room(hall.head)))
 
     def _sweep(self, room: RoomId) -> None:
         """Drop the hall of a room that nobody hears or watches."""
@@ -248,5 +254,5 @@ class Delivery:
 
 def _message_frame(message: Message, dialect: Dialect) -> Frame:
     if dialect is Dialect.FULL:
-        return Frame("message", wire.encode_message(message))
-    return Frame("message", wire.encode_tutorial_message(message))
+        return Frame.event("message", wire.encode_message(message))
+    return Frame.event("message", wire.encode_tutorial_message(message))

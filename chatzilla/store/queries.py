@@ -129,7 +129,7 @@ def _history(connection: Connection, room: RoomId, span: Span) -> Page:
         return Page(tuple(rows), more)
     if span.around is not None:
         newer = _history(connection, room, Span(limit=(span.limit + 1) // 2, after=span.around - 1))
-        older = _history(connection, room, Span(limit=max(1, span.limit // 2), before=span.around))
+        older = _history(connection, room, Span(limit=span.limit // 2, before=span.around))
         return Page(older.messages + newer.messages, older.more or newer.more)
     if span.before is not None:
         of_room = of_room.where(messages.c.seq < span.before)
@@ -139,7 +139,8 @@ def _history(connection: Connection, room: RoomId, span: Span) -> Page:
 
 def _cut(connection: Connection, query: sa.Select[Any], limit: int | None = None) -> tuple[list[Message], bool]:
     """Read one row more than a page holds, to know whether there is more."""
-    limit = limit or catchup.PAGE_ROWS
+    if limit is None:
+        limit = catchup.PAGE_ROWS
     rows = connection.execute(query.limit(limit + 1)).all()
     page, more = catchup.cut(message_from(row) for row in rows[:limit])
     return page, more or len(rows) > limit

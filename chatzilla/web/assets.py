@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import mimetypes
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -91,9 +92,18 @@ class Assets:
         if asset.zipped is None:
             return web.Response(body=asset.body, headers=headers)
         headers["Vary"] = "Accept-Encoding"
-        if "gzip" not in request.headers.get("Accept-Encoding", ""):
+        if not takes_gzip(request):
             return web.Response(body=asset.body, headers=headers)
         return web.Response(body=asset.zipped, headers=headers | {"Content-Encoding": "gzip"})
+
+
+def takes_gzip(request: web.Request) -> bool:
+    """Whether the caller takes gzip; a weight of zero means no (RFC 9110, 12.5.3)."""
+    for part in request.headers.get("Accept-Encoding", "").split(","):
+        coding, _, weight = part.partition(";")
+        if coding.strip().lower() == "gzip":
+            return not re.fullmatch(r"\s*q=0(\.0*)?\s*", weight, re.IGNORECASE)
+    return False
 
 
 def _read(path: Path) -> _Asset:

@@ -48,16 +48,24 @@ def trace(peers: Peers) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         request[REQUEST_ID] = secrets.token_hex(4)
-        response = await handler(request)
-        logger.info(
-            "request %s from %s: %s %s %d",
-            request[REQUEST_ID],
-            peers.of(request).address,
-            request.method,
-            request.path,
-            response.status,
-        )
-        return response
+        status = 500
+        try:
+            response = await handler(request)
+        except web.HTTPException as redirect:
+            status = redirect.status
+            raise
+        else:
+            status = response.status
+            return response
+        finally:
+            logger.info(
+                "request %s from %s: %s %s %d",
+                request[REQUEST_ID],
+                peers.of(request).address,
+                request.method,
+                request.rel_url.raw_path,
+                status,
+            )
 
     return middleware
 
@@ -67,12 +75,14 @@ def errors(pages: Pages) -> Middleware:
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        headers: dict[str, str] = {}
         try:
             return await handler(request)
         except web.HTTPException as error:
             if error.status < 400:
                 raise
             status, sentence = error.status, error.reason
+            headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
         except ChatError as error:
             kinds = (kind for kind in type(error).__mro__ if kind in _STATUS)
             status, sentence = _STATUS.get(next(kinds, ChatError), 500), error.sentence
@@ -81,9 +91,13 @@ def errors(pages: Pages) -> Middleware:
             status, sentence = 500, f"Something went wrong here. The operator finds it as {request[REQUEST_ID]}."
         title = http.HTTPStatus(status).phrase
         if "text/html" in request.headers.get("Accept", ""):
-            return pages.error(request, status, title, sentence)
+            page = pages.error(request, status, title, sentence)
+            page.headers.update(headers)
+            return page
         problem = {"type": "about:blank", "title": title, "status": status, "detail": sentence}
-        return web.Response(body=json.dumps(problem), status=status, content_type="application/problem+json")
+        return web.Response(
+            body=json.dumps(problem), status=status, headers=headers, content_type="application/problem+json"
+        )
 
     return middleware
 
@@ -92,6 +106,7 @@ def secure(peers: Peers) -> Callable[[web.Request, web.StreamResponse], Awaitabl
     """Set the headers that every answer carries; a handler that set its own keeps it."""
 
     async def on_prepare(request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Server"] = "Chatzilla"
         for name, value in _HEADERS.items():
             response.headers.setdefault(name, value)
         response.headers.setdefault("Content-Security-Policy", _POLICY)

@@ -11,6 +11,7 @@ from aiohttp import web
 from chatzilla import __version__
 from chatzilla.core.rooms import LOBBY, RoomId, parse_room
 from chatzilla.errors import BadRequest, NotFound
+from chatzilla.web.assets import takes_gzip
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,7 +84,7 @@ class Pages:
             "Cache-Control": "no-cache",
             "Vary": "Accept-Encoding, Accept",
         }
-        if "gzip" in request.headers.get("Accept-Encoding", ""):
+        if takes_gzip(request):
             body = gzip.compress(body, mtime=0)
             headers["Content-Encoding"] = "gzip"
         return web.Response(body=body, status=status, headers=headers)

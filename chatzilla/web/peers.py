@@ -8,12 +8,16 @@ headers mean nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aiohttp import web
+
+
+_PAGE_SCHEMES: Final = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+"""Traefik names a WebSocket handshake by the scheme of its own; the page around it came by http or https."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ class Peers:
         address = _forwarded(request, "X-Forwarded-For", self.proxies) or request.remote or "unknown"
         scheme = _forwarded(request, "X-Forwarded-Proto", self.proxies) or request.scheme
         host = _forwarded(request, "X-Forwarded-Host", self.proxies) or request.host
-        return Peer(address, scheme if scheme in ("http", "https") else request.scheme, host)
+        return Peer(address, _PAGE_SCHEMES.get(scheme.lower(), request.scheme), host)
 
     def admits(self, origin: str | None, request: web.Request) -> bool:
         """Whether a page of this origin may connect: our own pages, and those the operator has named.

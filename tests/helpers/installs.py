@@ -12,13 +12,13 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Final
 
+import pytest
+
 from tests.helpers.servers import ROOT, START_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-
-    import pytest
 
 INSTALL_SECONDS: Final = 300.0
 STOP_SECONDS: Final = 5.0
@@ -60,6 +60,8 @@ def run(*command: str | Path, cwd: Path, **environ: str) -> str:
 
 def clone(target: Path) -> Path:
     """What a clean clone would hold if everything were committed: nothing that is ignored."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("only a git checkout knows what a clone of it would hold")
     listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT)
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file():  # else it is deleted, and that is not committed yet

@@ -61,27 +61,26 @@ class Certificate:
 @asynccontextmanager
 async def tls_proxy(upstream_port: int, certificate: Certificate) -> AsyncIterator[str]:
     """Listen on a free port of the loopback; yields the address that people would type."""
-    carried: set[asyncio.Task[None]] = set()
+    carried: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
-    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        carried.add(task)
-        try:
-            await _carry(reader, writer, upstream_port)
-        finally:
-            carried.discard(task)
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(_carry(reader, writer, upstream_port))
+        carried[task] = writer
+        task.add_done_callback(carried.pop)
 
     server = await asyncio.start_server(
-        carry, "127.0.0.1", 0, ssl=certificate.presented(), ssl_shutdown_timeout=CLOSING_SECONDS
+        accept, "127.0.0.1", 0, ssl=certificate.presented(), ssl_shutdown_timeout=CLOSING_SECONDS
     )
     try:
         yield f"https://localhost:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
-        for task in carried:
+        left = dict(carried)
+        for task in left:
             task.cancel()
-        await asyncio.gather(*carried, return_exceptions=True)
+        await asyncio.gather(*left, return_exceptions=True)
+        for writer in left.values():  # a task that never began has closed nothing
+            await _close(writer)
 
 
 async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int) -> None:
@@ -101,6 +100,9 @@ async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, por
         ]
         await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
     finally:
+        # Both ends are closed before anything is awaited: this task may be cancelled at any time.
+        upstream_writer.close()
+        writer.close()
         for way in ways:
             way.cancel()
         await asyncio.gather(*ways, return_exceptions=True)

@@ -1,0 +1,452 @@
+// Wires the page: one session, one outbox, and the views that show them.
+
+/** @import { Letter } from "./outbox-store.js" */
+/** @import { JoinAnswer, Message, Refusal } from "./protocol.js" */
+
+import { Connection } from "./connection.js";
+import { openStore } from "./outbox-store.js";
+import { Outbox, personOf, uuid } from "./outbox.js";
+import { LOBBY, roomIdOf } from "./protocol.js";
+import { Rooms, unreadIn } from "./rooms.js";
+import { Session } from "./session.js";
+import { ofThisBrowser, ofThisTab } from "./storage.js";
+import { Attention } from "./views/attention.js";
+import { Composer } from "./views/composer.js";
+import { LandingCard } from "./views/landing.js";
+import { MessageList } from "./views/message-list.js";
+import { RoomList, pathOf } from "./views/room-list.js";
+import { PeopleList } from "./views/roster.js";
+import { counted, hueOf, initialsOf, typingLine } from "./words.js";
+
+const ROWS_LIMIT = 2_000;
+const ROWS_AFTER_TRIM = 1_500;
+const NARROW = matchMedia("(max-width: 51.99rem)");
+const TOUCH = matchMedia("(hover: none)");
+
+const OFFLINE = "You are offline. What you write is kept and sent when the connection is back.";
+const STARTED_OVER = "The conversation was loaded anew: its numbering changed, or you were away for very long.";
+const STATUS_WORDS = { connecting: "Connecting…", online: "Online", offline: "Offline" };
+const NOT_DURABLE = "This browser keeps nothing for later: what is not sent yet is lost when you close this tab.";
+
+const landing = find("landing-card", LandingCard);
+const chat = find("[data-chat]", HTMLElement);
+const list = find("message-list", MessageList);
+const composer = find("chat-composer", Composer);
+const roomList = find("room-list", RoomList);
+const peopleList = find("people-list", PeopleList);
+const sidebar = find("#sidebar", HTMLElement);
+const offline = find("#offline", HTMLElement);
+const notice = find("[data-notice]", HTMLElement);
+const attention = new Attention(find("[data-announcer]", HTMLElement), find("[data-notify]", HTMLButtonElement));
+
+/** Tabs are people: the name lives in the tab, and the next tab only suggests it. */
+class Identity {
+  get name() {
+    return ofThisTab.getItem("chatzilla.name") ?? "";
+  }
+
+  get token() {
+    return ofThisTab.getItem("chatzilla.token") ?? undefined;
+  }
+
+  get lastName() {
+    return ofThisBrowser.getItem("chatzilla.name") ?? "";
+  }
+
+  /**
+   * @param {string} name
+   * @param {string | undefined} token
+   */
+  keep(name, token) {
+    ofThisTab.setItem("chatzilla.name", name);
+    ofThisBrowser.setItem("chatzilla.name", name);
+    if (token) ofThisTab.setItem("chatzilla.token", token);
+    else ofThisTab.removeItem("chatzilla.token");
+  }
+
+  forget() {
+    ofThisTab.removeItem("chatzilla.name");
+    ofThisTab.removeItem("chatzilla.token");
+  }
+}
+
+/** One person on this page, from the card to the farewell. */
+class Visit {
+  #identity;
+  #name;
+  #person;
+  #rooms;
+  #session;
+  /** @type {Outbox | null} */
+  #outbox = null;
+  #channel = new BroadcastChannel("chatzilla.outbox");
+  /** What came while the person was in another room, or looked at another page; until they are back, everything. */
+  #missed = { after: 0, upTo: Infinity };
+  #inside = false;
+  #over = false;
+
+  /**
+   * @param {Identity} identity
+   * @param {string} name
+   * @param {string | undefined} token
+   */
+  constructor(identity, name, token) {
+    this.#identity = identity;
+    this.#name = name;
+    this.#person = personOf(name);
+    this.#rooms = new Rooms(ofThisBrowser, this.#person);
+    this.#session = new Session({ name, token, room: roomInAddress() }, {
+      connect: (ear) => new Connection(ear),
+      listener: {
+        status: () => this.#showStatus(),
+        joined: (answer, { reset }) => this.#joined(answer, reset),
+        rows: () => this.#showRows(),
+        heard: (message) => this.#heard(message),
+        people: () => this.#showPeople(),
+        typing: () => this.#showTyping(),
+        room: (room) => {
+          this.#rooms.heard(room);
+          this.#showRooms();
+        },
+        refused: (refusal) => this.#refused(refusal),
+        ended: ({ message }) => leave(this.#name, message),
+      },
+      later: setTimeout.bind(window),
+      now: Date.now,
+      random: Math.random,
+    });
+    list.wishes = {
+      older: () => void this.#session.loadOlder(),
+      scrolled: () => this.#markRead(),
+      retry: (id) => void this.#outbox?.retry(id),
+      discard: (id) => void this.#outbox?.discard(id),
+      escape: () => composer.focus(),
+    };
+    roomList.wishes = { open: (room) => this.open(room) };
+  }
+
+  async begin() {
+    const store = await openStore(globalThis.indexedDB);
+    if (this.#over) return;
+    this.#outbox = new Outbox({
+      person: this.#person,
+      owner: uuid(),
+      store,
+      send: (letter) => this.#session.post(letter),
+      enter: (room) => this.#session.enterToPost(room),
+      tell: (news) => {
+        if (!this.#over) this.#channel.postMessage(news);
+      },
+      changed: () => this.#showRows(),
+      settled: (letter, answer) => this.#session.settled(letter, answer),
+      now: Date.now,
+      later: setTimeout.bind(window),
+      random: Math.random,
+    });
+    this.#channel.onmessage = ({ data }) => this.#outbox?.told(data);
+    composer.wishes = { send: (text) => this.#send(text), typing: () => this.#session.tellTyping() };
+    this.#showStatus();
+    this.#session.open();
+    await this.#outbox.open();
+    if (!store.durable) tell(NOT_DURABLE);
+  }
+
+  /** Show the chat before the server has answered: after a reload, what was written is there at once. */
+  show() {
+    if (this.#inside) return;
+    this.#inside = true;
+    landing.hidden = true;
+    chat.hidden = false;
+    this.#showMe();
+    this.#showRoom();
+    focusComposer();
+  }
+
+  /**
+   * Go to a room, and let the address say so.
+   *
+   * @param {string} room
+   */
+  open(room) {
+    if (NARROW.matches) sidebar.hidePopover();
+    if (room !== roomInAddress()) history.pushState(null, "", pathOf(room));
+    this.followAddress();
+    focusComposer();
+  }
+
+  followAddress() {
+    const room = roomInAddress();
+    const left = this.#session.room;
+    if (room === left) return;
+    this.#rooms.heard({ room: left, head: this.#session.timeline.cursor ?? 0 });
+    this.#session.enter(room);
+    tell("");
+    this.#showRoom();
+  }
+
+  networkLost() {
+    this.#session.networkLost();
+  }
+
+  outOfSight() {
+    if (list.atBottom) this.#missed = { after: this.#session.timeline.cursor ?? 0, upTo: Infinity };
+  }
+
+  inSight() {
+    this.#isBack();
+    this.#showRows();
+    this.#markRead();
+  }
+
+  /** Another tab may send from now on. */
+  pause() {
+    this.#outbox?.setReady(false);
+  }
+
+  /** The page came back from the browser's cache. */
+  resume() {
+    this.#showStatus();
+  }
+
+  end() {
+    this.#over = true;
+    this.#outbox?.close();
+    this.#session.close();
+    this.#channel.close();
+    list.wishes = composer.wishes = roomList.wishes = null;
+  }
+
+  /**
+   * @param {JoinAnswer} answer
+   * @param {boolean} reset
+   */
+  #joined({ room, messages }, reset) {
+    this.#identity.keep(this.#name, this.#session.token);
+    if (reset) {
+      this.#rooms.startedOver(room);
+      this.#missed = { after: room.head, upTo: room.head };
+      tell(STARTED_OVER);
+    }
+    this.#rooms.heard(room);
+    this.show();
+    this.#isBack();
+    for (const message of messages) this.#ownIsKnown(message);
+    this.#showMe();
+    this.#showRoomName();
+    this.#showRows();
+    this.#showPeople();
+    this.#showStatus();
+  }
+
+  /** What comes from now on comes before the person's eyes. */
+  #isBack() {
+    const { timeline } = this.#session;
+    if (document.hidden || timeline.incomplete || this.#missed.upTo !== Infinity) return;
+    this.#missed.upTo = timeline.cursor ?? 0;
+  }
+
+  /** @param {Message} message */
+  #heard(message) {
+    this.#ownIsKnown(message);
+    if (message.sender === this.#session.you?.id) return;
+    attention.message({ ...message, room: this.#rooms.nameOf(message.room) });
+  }
+
+  /** @param {Message} message */
+  #ownIsKnown({ sender, client_id }) {
+    if (sender === this.#session.you?.id) void this.#outbox?.heard(client_id);
+  }
+
+  /** @param {Refusal} refusal */
+  #refused({ message }) {
+    if (this.#inside) {
+      tell(message);
+      attention.say(message);
+    } else {
+      leave(this.#name, message);
+    }
+  }
+
+  /** @param {string} text */
+  #send(text) {
+    list.toNewest();
+    void this.#outbox?.write(this.#session.room, text);
+  }
+
+  #markRead() {
+    const { timeline, room } = this.#session;
+    if (document.hidden || !list.atBottom || timeline.cursor === null) return;
+    if (this.#rooms.read(room, timeline.cursor)) this.#showRooms();
+  }
+
+  #showStatus() {
+    const { status } = this.#session;
+    document.documentElement.dataset.connection = status;
+    this.#outbox?.setReady(status === "online");
+    if (!this.#inside) {
+      landing.say(status === "offline" ? "The server cannot be reached. Trying again…" : "");
+      return;
+    }
+    find("[data-status]", HTMLElement).textContent = STATUS_WORDS[status];
+    if (status === "offline" && offline.hidden) attention.say(OFFLINE);
+    if (status === "connecting" && !offline.hidden) return;
+    offline.hidden = status !== "offline";
+  }
+
+  #showRoom() {
+    const { room } = this.#session;
+    this.#missed = { after: this.#rooms.readUpTo(room), upTo: Infinity };
+    composer.open(this.#person, room, this.#rooms.nameOf(room));
+    this.#showRoomName();
+    this.#showRows();
+    this.#showPeople();
+    this.#showTyping();
+  }
+
+  #showRoomName() {
+    const name = this.#rooms.nameOf(this.#session.room);
+    find("[data-room-name]", HTMLElement).textContent = name;
+    find("[data-beginning-of]", HTMLElement).textContent = name;
+    find("[role=log]", HTMLElement).setAttribute("aria-label", `Messages in ${name}`);
+    attention.at(name);
+    this.#showRooms();
+  }
+
+  #showRows() {
+    if (!this.#inside) return;
+    const { timeline, room, you } = this.#session;
+    // Whoever reads at the bottom needs no thousands of rows above; they come back as history.
+    if (timeline.rows.length > ROWS_LIMIT && list.atBottom) timeline.trim(ROWS_AFTER_TRIM);
+    list.show({
+      room,
+      messages: timeline.rows,
+      letters: this.#lettersHere(),
+      you,
+      loaded: timeline.cursor !== null,
+      hasOlder: timeline.hasOlder,
+      missed: this.#missed,
+    });
+  }
+
+  #lettersHere() {
+    /** @type {readonly Letter[]} */
+    const letters = this.#outbox?.letters ?? [];
+    return letters.filter(({ room }) => room === this.#session.room);
+  }
+
+  #showRooms() {
+    const rooms = this.#rooms.all.map((room) => ({ ...room, unread: unreadIn(room) }));
+    const current = this.#session.room;
+    if (!rooms.some(({ room }) => room === current)) {
+      rooms.push({ room: current, name: current, head: 0, read: 0, unread: 0 });
+    }
+    roomList.show(rooms, current);
+    const elsewhere = rooms.some(({ room, unread }) => room !== current && unread > 0);
+    find("[data-menu]", HTMLElement).classList.toggle("has-unread", elsewhere);
+  }
+
+  #showPeople() {
+    const { roster, you } = this.#session;
+    peopleList.show(roster.people, roster.count, you);
+    const count = roster.count > 0 ? counted(roster.count, "person here", "people here") : "";
+    find("[data-people-count]", HTMLElement).textContent = count;
+  }
+
+  #showTyping() {
+    find("[data-typing]", HTMLElement).textContent = typingLine(this.#session.typists);
+  }
+
+  #showMe() {
+    const name = this.#session.you?.name ?? this.#name;
+    const avatar = find("[data-my-avatar]", HTMLElement);
+    avatar.textContent = initialsOf(name);
+    avatar.style.setProperty("--hue", String(hueOf(this.#session.you?.id ?? "")));
+    find("[data-my-name]", HTMLElement).textContent = name;
+  }
+}
+
+const identity = new Identity();
+/** @type {Visit | null} */
+let visit = null;
+
+/**
+ * @param {string} name
+ * @param {string} [token]
+ */
+function come(name, token) {
+  visit?.end();
+  visit = new Visit(identity, name, token);
+  void visit.begin();
+  return visit;
+}
+
+/**
+ * Back to the card.
+ *
+ * @param {string} name   To begin with.
+ * @param {string} words  Why.
+ */
+function leave(name, words) {
+  visit?.end();
+  visit = null;
+  identity.forget();
+  delete document.documentElement.dataset.connection;
+  chat.hidden = true;
+  offline.hidden = true;
+  tell("");
+  landing.ask(name, words);
+}
+
+/**
+ * Show a line above the messages until it is dismissed.
+ *
+ * @param {string} words
+ */
+function tell(words) {
+  find("[data-notice-words]", HTMLElement).textContent = words;
+  notice.hidden = words === "";
+}
+
+/** On a screen without a keyboard of its own, the focus would bring one up over the messages. */
+function focusComposer() {
+  if (!TOUCH.matches) composer.focus();
+}
+
+function roomInAddress() {
+  const [, name] = location.pathname.match(/^\/r\/([^/]+)\/?$/) ?? [];
+  return roomIdOf(name ?? "") ?? LOBBY;
+}
+
+/**
+ * An element that the templates promise.
+ *
+ * @template {Element} Kind
+ * @param {string} selector
+ * @param {new (...args: any[]) => Kind} kind
+ * @returns {Kind}
+ */
+function find(selector, kind) {
+  const element = document.querySelector(selector);
+  if (!(element instanceof kind)) throw new Error(`The page has no ${selector}.`);
+  return element;
+}
+
+/** On a phone the sidebar is a drawer over the messages, which the browser closes by Escape or a touch outside. */
+function arrangeSidebar() {
+  if (NARROW.matches) sidebar.setAttribute("popover", "auto");
+  else sidebar.removeAttribute("popover");
+}
+
+arrangeSidebar();
+NARROW.addEventListener("change", arrangeSidebar);
+landing.wishes = { join: (name) => void come(name) };
+find("[data-leave]", HTMLElement).addEventListener("click", () => leave(identity.lastName, ""));
+find("[data-dismiss]", HTMLElement).addEventListener("click", () => tell(""));
+addEventListener("popstate", () => visit?.followAddress());
+addEventListener("offline", () => visit?.networkLost());
+addEventListener("pagehide", () => visit?.pause());
+addEventListener("pageshow", () => visit?.resume());
+document.addEventListener("visibilitychange", () => (document.hidden ? visit?.outOfSight() : visit?.inSight()));
+
+if (identity.name) come(identity.name, identity.token).show();
+else landing.ask(identity.lastName, "");

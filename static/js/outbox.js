@@ -1,0 +1,293 @@
+// What a person wrote and the server has not confirmed. A letter is stored before it is sent, keeps its `client_id`
+// through every retry (so that a retry is harmless), and leaves only when the server has it or the person discards it.
+// No DOM, no socket: what it needs from the world is handed in.
+//
+// All tabs of one person share the line of letters, and one of them sends: the one that holds the lease. It sends the
+// head of the line, alone, until that is settled; so letters arrive in the order in which they were written.
+//
+//            write                answered, or heard
+//   (nothing) ────▶ waiting ──────────────────────────▶ (gone)
+//                    │   ▲                                 ▲
+//     refused for good   │ retry                           │ discard, or heard after all
+//                    ▼   │                                 │
+//                   refused ───────────────────────────────┘
+
+/** @import { Letter, Store } from "./outbox-store.js" */
+/** @import { PostAnswer, Refusal, Result } from "./protocol.js" */
+
+const LEASE_MS = 5_000;
+const WATCH_EVERY_MS = 2_000;
+const BACK_OFF_FIRST_MS = 1_000;
+const BACK_OFF_LONGEST_MS = 10_000;
+const TRIES_AFTER_INTERNAL_ERROR = 3;
+
+/** Asking again would be answered in the same way; the person has to decide. */
+const FOR_GOOD = new Set(["bad-request", "unknown-event", "too-long", "conflict", "forbidden", "not-found"]);
+
+/** These say nothing about the message: it is sent again for as long as it takes. */
+const RETRIED = new Set(["timeout", "offline", "unavailable", "too-fast", "full", "not-joined", "sign-in"]);
+
+/** What tabs tell each other. @typedef {{is: "kept" | "gone", letter: Letter, answer?: PostAnswer}} News */
+
+/**
+ * @typedef {object} World
+ * @property {string} person            The account name, normalised.
+ * @property {string} owner             Names this tab.
+ * @property {Store} store
+ * @property {(letter: Letter) => Promise<Result<PostAnswer>>} send
+ * @property {(room: string) => Promise<boolean>} enter  Join a room that the server says was not joined.
+ * @property {(news: News) => void} tell                 To the other tabs.
+ * @property {() => void} changed                        The letters are not what they were.
+ * @property {(letter: Letter, answer: PostAnswer) => void} settled
+ * @property {() => number} now
+ * @property {(run: () => void, ms: number) => unknown} later
+ * @property {() => number} random
+ */
+
+export class Outbox {
+  /** @type {World} */
+  #world;
+  /** @type {Letter[]} In the order in which they were written. */
+  #letters = [];
+  /** @type {Set<Letter>} Not on disk yet, so not to be sent yet. */
+  #beingStored = new Set();
+  #ready = false;
+  #sending = false;
+  #closed = false;
+  #wake = () => {};
+
+  /** @param {World} world */
+  constructor(world) {
+    this.#world = world;
+  }
+
+  /** @returns {readonly Letter[]} */
+  get letters() {
+    return this.#letters;
+  }
+
+  /** Read what an earlier page left behind, and begin to send. */
+  async open() {
+    const { store, person, changed } = this.#world;
+    const stored = await store.all(person).catch(() => []);
+    const known = new Set(this.#letters.map((letter) => letter.client_id));
+    this.#letters.push(...stored.filter((letter) => !known.has(letter.client_id)));
+    this.#order();
+    changed();
+    this.#watch();
+  }
+
+  /**
+   * Put a text in the line. It shows at once; it is sent after it is stored.
+   *
+   * @param {string} room
+   * @param {string} content
+   */
+  async write(room, content) {
+    const { person, now } = this.#world;
+    /** @type {Letter} */
+    const letter = { client_id: uuid(), person, room, content, written_at: now(), refusal: null };
+    this.#letters.push(letter);
+    await this.#keep(letter);
+  }
+
+  /**
+   * Send a refused letter again, as the same message.
+   *
+   * @param {string} client_id
+   */
+  async retry(client_id) {
+    const letter = this.#find(client_id);
+    if (!letter) return;
+    letter.refusal = null;
+    await this.#keep(letter);
+  }
+
+  /** @param {string} client_id */
+  async discard(client_id) {
+    const letter = this.#find(client_id);
+    if (letter) await this.#drop(letter);
+  }
+
+  /**
+   * The server told this message to somebody, so it has it.
+   *
+   * @param {string} client_id
+   */
+  async heard(client_id) {
+    const letter = this.#find(client_id);
+    if (!letter) return;
+    // Not told to the other tabs: they hear the message themselves, and until then the letter is their only row of it.
+    this.#forget(letter);
+    await this.#world.store.remove(client_id).catch(() => {});
+  }
+
+  /**
+   * Whether this tab can send now: connected and joined.
+   *
+   * @param {boolean} ready
+   */
+  setReady(ready) {
+    if (ready === this.#ready) return;
+    this.#ready = ready;
+    this.#wake();
+    if (ready) void this.#send();
+    else void this.#release();
+  }
+
+  /**
+   * Take in what another tab of this person tells.
+   *
+   * @param {News} news
+   */
+  told({ is, letter, answer }) {
+    if (letter.person !== this.#world.person) return;
+    if (is === "gone" && answer) this.#world.settled(letter, answer);
+    this.#forget(letter);
+    if (is === "kept") {
+      this.#letters.push(letter);
+      this.#order();
+    }
+    this.#world.changed();
+    void this.#send();
+  }
+
+  /** Stop for good, and let another tab send. */
+  close() {
+    this.#closed = true;
+    this.setReady(false);
+  }
+
+  /** @param {Letter} letter */
+  async #keep(letter) {
+    const { store, tell, changed } = this.#world;
+    changed();
+    this.#beingStored.add(letter);
+    // A full disk costs the safety, not the message: it is still in this tab's memory.
+    await store.put(letter).catch(() => {});
+    this.#beingStored.delete(letter);
+    tell({ is: "kept", letter });
+    void this.#send();
+  }
+
+  /**
+   * @param {Letter} letter
+   * @param {PostAnswer} [answer]
+   */
+  async #drop(letter, answer) {
+    const { store, tell, changed, settled } = this.#world;
+    this.#forget(letter);
+    if (answer) settled(letter, answer);
+    changed();
+    await store.remove(letter.client_id).catch(() => {});
+    tell({ is: "gone", letter, answer });
+  }
+
+  /** Send from the head of the line until it is empty, or until this tab cannot or may not send. */
+  async #send() {
+    if (this.#sending) return;
+    this.#sending = true;
+    let tries = 0;
+    let last = "";
+    while (this.#ready && this.#head() && (await this.#holdsLease())) {
+      const letter = this.#head();
+      if (!letter || !this.#ready) break;
+      tries = letter.client_id === last ? tries + 1 : 1;
+      last = letter.client_id;
+      const result = await this.#world.send(letter);
+      // While the answer was on its way, the message itself may have come by another way, or the person gave it up.
+      const current = this.#find(letter.client_id);
+      if (result.ok) await this.#drop(letter, result.answer);
+      else if (current) await this.#refused(current, result.refusal, tries);
+    }
+    this.#sending = false;
+  }
+
+  /**
+   * @param {Letter} letter
+   * @param {Refusal} refusal
+   * @param {number} tries
+   */
+  async #refused(letter, refusal, tries) {
+    const unforeseen = !RETRIED.has(refusal.code) && tries >= TRIES_AFTER_INTERNAL_ERROR;
+    if (FOR_GOOD.has(refusal.code) || unforeseen) {
+      letter.refusal = refusal;
+      await this.#keep(letter);
+      return;
+    }
+    if (refusal.code === "not-joined" && tries === 1 && (await this.#world.enter(letter.room))) return;
+    if (!this.#ready) return;
+    const backOff = Math.min(BACK_OFF_FIRST_MS * 2 ** (tries - 1), BACK_OFF_LONGEST_MS);
+    await this.#pause(backOff * (0.75 + 0.5 * this.#world.random()));
+  }
+
+  /** The letter to send next, if it may be sent yet. */
+  #head() {
+    const head = this.#letters.find((letter) => letter.refusal === null);
+    return head && !this.#beingStored.has(head) ? head : undefined;
+  }
+
+  /** @param {string} client_id */
+  #find(client_id) {
+    return this.#letters.find((letter) => letter.client_id === client_id);
+  }
+
+  /** @param {Letter} letter */
+  #forget(letter) {
+    this.#letters = this.#letters.filter(({ client_id }) => client_id !== letter.client_id);
+  }
+
+  /** The store gives the places; what has none yet was written last. */
+  #order() {
+    const last = Number.MAX_SAFE_INTEGER;
+    this.#letters.sort((a, b) => (a.place ?? last) - (b.place ?? last));
+  }
+
+  /** Keep the lease while sending; else look whether another tab's has run out over letters that still wait. */
+  #watch() {
+    if (this.#closed) return;
+    if (this.#ready) void (this.#sending ? this.#holdsLease() : this.#send());
+    this.#world.later(() => this.#watch(), WATCH_EVERY_MS);
+  }
+
+  async #holdsLease() {
+    const { store, person, owner, now } = this.#world;
+    // Sending twice is harmless and not sending is not: where the store fails, this tab goes ahead.
+    return store.claim({ person, owner, until: now() + LEASE_MS }, now()).catch(() => true);
+  }
+
+  async #release() {
+    await this.#world.store.release(this.#world.person, this.#world.owner).catch(() => {});
+  }
+
+  /**
+   * Wait, but not beyond the next change of the connection.
+   *
+   * @param {number} ms
+   * @returns {Promise<void>}
+   */
+  #pause(ms) {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+      this.#world.later(resolve, ms);
+    });
+  }
+}
+
+/** `crypto.randomUUID` exists in secure contexts only, and a chat in the house is often plain http. */
+export function uuid() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6] & 0x0f) | 0x40;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+}
+
+/**
+ * The name as a key: however it was typed, it is the same person.
+ *
+ * @param {string} name
+ */
+export function personOf(name) {
+  return name.trim().normalize("NFC").toLowerCase();
+}

@@ -1,0 +1,390 @@
+// One person in one room at a time: joins, catches up, comes back after a loss, repairs holes.
+// No DOM. It drives the timelines through a connection and tells a listener what changed.
+
+/** @import { Connection, Ear } from "./connection.js" */
+/** @import { Letter } from "./outbox-store.js" */
+/** @import { HistoryPage, JoinAnswer, Message, PostAnswer, Refusal, Result, You } from "./protocol.js" */
+
+import { Roster } from "./roster.js";
+import { Timeline } from "./timeline.js";
+
+const OFFLINE_AFTER_MS = 1_000;
+const REPAIR_AFTER_MS = 250;
+const RECOUNT_AFTER_MS = 2_000;
+const BACK_OFF_FIRST_MS = 500;
+const BACK_OFF_LONGEST_MS = 10_000;
+const TYPING_SHOWN_MS = 6_000;
+const TYPING_TOLD_EVERY_MS = 3_000;
+const TIMELINES_KEPT = 10;
+const HISTORY_PAGE_ROWS = 100;
+
+/** Refusals of a join that asking again will not change. */
+const FOR_GOOD = new Set(["bad-request", "unknown-event", "sign-in", "forbidden", "not-found", "too-long", "conflict"]);
+
+/** @typedef {"connecting" | "online" | "offline"} Status */
+
+/**
+ * @typedef {object} Listener
+ * @property {() => void} status
+ * @property {(answer: JoinAnswer, news: {reset: boolean}) => void} joined
+ * @property {() => void} rows
+ * @property {(message: Message) => void} heard    A live message, in the room that is open.
+ * @property {() => void} people
+ * @property {() => void} typing
+ * @property {(news: {room: string, name?: string, head: number}) => void} room  How far another room has come.
+ * @property {(refusal: Refusal) => void} refused  This person cannot be in this room.
+ * @property {(refusal: Refusal) => void} ended    This person cannot be on this server.
+ */
+
+/**
+ * @typedef {object} World
+ * @property {(ear: Ear) => Pick<Connection, "open" | "close" | "ask" | "connected">} connect
+ * @property {Listener} listener
+ * @property {(run: () => void, ms: number) => unknown} later
+ * @property {() => number} now
+ * @property {() => number} random
+ */
+
+export class Session {
+  #world;
+  #connection;
+  #name;
+  /** @type {string | undefined} */
+  #token;
+  #tokenUsed = false;
+  /** @type {You | null} */
+  #you = null;
+
+  /** @type {string} */
+  #room;
+  /** @type {Map<string, Timeline>} The least recently opened first. */
+  #timelines = new Map();
+  #roster = new Roster();
+  /** @type {Map<string, number>} Until when each name is shown as typing. */
+  #typists = new Map();
+  /** @type {Set<string>} Rooms that were joined only to post what had been written there. */
+  #visited = new Set();
+
+  /** @type {Status} */
+  #status = "connecting";
+  #joined = false;
+  #joining = false;
+  #closed = false;
+  /** Counts the connections and losses, so that a timer knows whether it is about the present one. */
+  #turn = 0;
+  #repairing = false;
+  #recounting = false;
+  #reading = false;
+  #toldTypingAt = -Infinity;
+  #wake = () => {};
+
+  /**
+   * @param {{name: string, token?: string, room: string}} who
+   * @param {World} world
+   */
+  constructor({ name, token, room }, world) {
+    this.#world = world;
+    this.#name = name;
+    this.#token = token;
+    this.#room = room;
+    this.#connection = world.connect(this.#ear());
+  }
+
+  get status() {
+    return this.#status;
+  }
+
+  get room() {
+    return this.#room;
+  }
+
+  get you() {
+    return this.#you;
+  }
+
+  get token() {
+    return this.#token;
+  }
+
+  get roster() {
+    return this.#roster;
+  }
+
+  get typists() {
+    return [...this.#typists.keys()];
+  }
+
+  get timeline() {
+    return this.#timelineOf(this.#room);
+  }
+
+  open() {
+    this.#lost();
+    this.#connection.open();
+  }
+
+  close() {
+    this.#closed = true;
+    this.#connection.close();
+    this.#wake();
+  }
+
+  /**
+   * Go to another room. What was loaded of this one is kept, and coming back is a catch-up.
+   *
+   * @param {string} room
+   */
+  enter(room) {
+    if (room === this.#room) return;
+    if (this.#connection.connected) void this.#connection.ask("leave", { room: this.#room });
+    this.#room = room;
+    this.#visited.delete(room);
+    this.#joined = false;
+    this.#roster = new Roster();
+    this.#typists.clear();
+    this.#wake();
+    void this.#catchUp();
+  }
+
+  /** Load the page of history above the window. */
+  async loadOlder() {
+    const timeline = this.timeline;
+    const before = timeline.rows[0]?.seq;
+    if (this.#reading || !timeline.hasOlder || before === undefined) return;
+    this.#reading = true;
+    const question = { room: this.#room, before, limit: HISTORY_PAGE_ROWS };
+    /** @type {Result<HistoryPage>} */
+    const result = await this.#connection.ask("history", question);
+    this.#reading = false;
+    // The window may have been trimmed or begun anew meanwhile; the page would then leave a hole.
+    if (!result.ok || timeline.rows[0]?.seq !== before) return;
+    timeline.older(result.answer);
+    if (timeline === this.timeline) this.#world.listener.rows();
+  }
+
+  /**
+   * Post one message, for the outbox.
+   *
+   * @param {Letter} letter
+   * @returns {Promise<Result<PostAnswer>>}
+   */
+  async post({ room, client_id, content }) {
+    /** @type {Result<PostAnswer>} */
+    const result = await this.#connection.ask("message", { room, client_id, content });
+    if (result.ok && room !== this.#room && this.#visited.delete(room)) void this.#connection.ask("leave", { room });
+    return result;
+  }
+
+  /**
+   * Join the room of a letter once more, because the server says that this connection is not in it.
+   *
+   * @param {string} room
+   */
+  async enterToPost(room) {
+    if (room === this.#room) {
+      this.#joined = false;
+      await this.#catchUp();
+      return this.#joined;
+    }
+    const result = await this.#connection.ask("join", this.#named({ room }));
+    if (result.ok) this.#visited.add(room);
+    return result.ok;
+  }
+
+  /**
+   * Take in that a letter was stored, whichever tab sent it.
+   *
+   * @param {Letter} letter
+   * @param {PostAnswer} answer
+   */
+  settled(letter, answer) {
+    if (!this.#you) return;
+    this.#timelines.get(letter.room)?.acked(answer, letter, this.#you);
+    if (letter.room !== this.#room) this.#world.listener.room({ room: letter.room, head: answer.changed });
+    else this.#changed();
+  }
+
+  /** Say that this person is typing, now and then. */
+  tellTyping() {
+    const now = this.#world.now();
+    if (!this.#joined || now - this.#toldTypingAt < TYPING_TOLD_EVERY_MS) return;
+    this.#toldTypingAt = now;
+    void this.#connection.ask("typing", { room: this.#room });
+  }
+
+  /** The browser says that there is no network; believe it at once. */
+  networkLost() {
+    this.#setStatus("offline");
+  }
+
+  /** @returns {Ear} */
+  #ear() {
+    const { listener } = this.#world;
+    return {
+      token: () => {
+        this.#tokenUsed = this.#token !== undefined;
+        return this.#token;
+      },
+      tokenRefused: () => (this.#token = undefined),
+      connected: () => {
+        this.#forgetUnopened();
+        void this.#catchUp();
+      },
+      disconnected: () => this.#lost(),
+      ended: (refusal) => listener.ended(refusal),
+      message: (message) => this.#heard(message),
+      presence: (presence) => {
+        if (presence.room !== this.#room) return;
+        this.#roster.changed(presence);
+        listener.people();
+        if (this.#roster.doubtful) this.#recount();
+      },
+      room: (room) => listener.room(room),
+      typing: ({ room, name }) => {
+        if (room !== this.#room) return;
+        this.#typists.set(name, this.#world.now() + TYPING_SHOWN_MS);
+        this.#world.later(() => this.#forgetTypists(), TYPING_SHOWN_MS);
+        listener.typing();
+      },
+    };
+  }
+
+  /** @param {Message} message */
+  #heard(message) {
+    const { listener } = this.#world;
+    if (message.room !== this.#room) {
+      listener.room({ room: message.room, head: message.changed });
+      return;
+    }
+    if (this.timeline.heard(message) === "known") return;
+    if (this.#typists.delete(message.name)) listener.typing();
+    listener.heard(message);
+    this.#changed();
+  }
+
+  #changed() {
+    this.#world.listener.rows();
+    if (this.timeline.incomplete) this.#repair();
+  }
+
+  /** An answer may overtake the events before it, so a hole often closes by itself; look again in a moment. */
+  #repair() {
+    if (this.#repairing || !this.#joined) return;
+    this.#repairing = true;
+    this.#world.later(() => {
+      this.#repairing = false;
+      if (this.#joined && this.timeline.incomplete) void this.#catchUp();
+    }, REPAIR_AFTER_MS);
+  }
+
+  #recount() {
+    if (this.#recounting) return;
+    this.#recounting = true;
+    this.#world.later(() => {
+      this.#recounting = false;
+      if (!this.#joined || !this.#roster.doubtful) return;
+      this.#joined = false;
+      void this.#catchUp();
+    }, RECOUNT_AFTER_MS);
+  }
+
+  /** Join, and join again from the new cursor for as long as something is missing. */
+  async #catchUp() {
+    if (this.#joining) return;
+    this.#joining = true;
+    let failures = 0;
+    while (this.#connection.connected && (!this.#joined || this.timeline.incomplete)) {
+      const room = this.#room;
+      const turn = this.#turn;
+      const cursor = this.timeline.cursor;
+      /** @type {Result<JoinAnswer>} */
+      const result = await this.#connection.ask("join", this.#named(this.timeline.joinRequest()));
+      if (room !== this.#room || turn !== this.#turn) continue;
+      if (result.ok) this.#apply(result.answer);
+      else if (FOR_GOOD.has(result.refusal.code)) {
+        this.#world.listener.refused(result.refusal);
+        break;
+      }
+      // An answer that brings nothing new while something is missing must not be asked for in a hurry.
+      const stuck = this.timeline.incomplete && this.timeline.cursor === cursor;
+      failures = result.ok && !stuck ? 0 : failures + 1;
+      if (failures > 0) await this.#backOff(failures);
+    }
+    this.#joining = false;
+  }
+
+  /** @param {JoinAnswer} answer */
+  #apply(answer) {
+    this.#you = answer.you;
+    this.#token = answer.you.token ?? this.#token;
+    const { reset } = this.timeline.joined(answer);
+    this.#roster.joined(answer.here);
+    this.#joined = true;
+    this.#setStatus("online");
+    this.#world.listener.joined(answer, { reset });
+  }
+
+  /**
+   * A token says who one is, and a name beside it could only contradict it.
+   *
+   * @param {object} question
+   */
+  #named(question) {
+    return this.#tokenUsed ? question : { name: this.#name, ...question };
+  }
+
+  #lost() {
+    this.#joined = false;
+    this.#turn += 1;
+    const turn = this.#turn;
+    if (this.#status === "offline") return;
+    this.#setStatus("connecting");
+    // A loss that is mended within a moment is nobody's business.
+    this.#world.later(() => {
+      if (turn === this.#turn && !this.#joined) this.#setStatus("offline");
+    }, OFFLINE_AFTER_MS);
+  }
+
+  /** @param {Status} status */
+  #setStatus(status) {
+    if (status === this.#status || this.#closed) return;
+    this.#status = status;
+    this.#world.listener.status();
+  }
+
+  /** @param {string} room */
+  #timelineOf(room) {
+    const timeline = this.#timelines.get(room) ?? new Timeline(room);
+    this.#timelines.delete(room);
+    this.#timelines.set(room, timeline);
+    if (this.#timelines.size > TIMELINES_KEPT) this.#timelines.delete([...this.#timelines.keys()][0]);
+    return timeline;
+  }
+
+  /** What a timeline heard before its first answer belongs to the connection that was lost. */
+  #forgetUnopened() {
+    for (const [room, timeline] of this.#timelines) {
+      if (timeline.cursor === null) this.#timelines.delete(room);
+    }
+  }
+
+  #forgetTypists() {
+    const now = this.#world.now();
+    for (const [name, until] of this.#typists) {
+      if (until <= now) this.#typists.delete(name);
+    }
+    this.#world.listener.typing();
+  }
+
+  /**
+   * @param {number} failures
+   * @returns {Promise<void>}
+   */
+  #backOff(failures) {
+    const ms = Math.min(BACK_OFF_FIRST_MS * 2 ** (failures - 1), BACK_OFF_LONGEST_MS);
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+      this.#world.later(resolve, ms * (0.75 + 0.5 * this.#world.random()));
+    });
+  }
+}

@@ -1,0 +1,94 @@
+// What reaches a person who is not looking: the title of the tab, desktop notices, and words for a screen reader.
+
+const NOTICE_CHARACTERS = 160;
+const SPOKEN_FOR_MS = 10_000;
+/** More than this at once nobody can follow by ear. */
+const SPOKEN_LINES = 5;
+
+export class Attention {
+  #announcer;
+  #button;
+  #place = "Chatzilla";
+  #missed = 0;
+
+  /**
+   * @param {HTMLElement} announcer     A polite live region that nobody sees.
+   * @param {HTMLButtonElement} button  Asks for desktop notices.
+   */
+  constructor(announcer, button) {
+    this.#announcer = announcer;
+    this.#button = button;
+    button.addEventListener("click", () => this.#askForNotices());
+    document.addEventListener("visibilitychange", () => this.#looked());
+    this.#offerNotices();
+  }
+
+  /**
+   * Name the tab after the room.
+   *
+   * @param {string} room
+   */
+  at(room) {
+    this.#place = `${room} · Chatzilla`;
+    this.#title();
+  }
+
+  /**
+   * Tell of a message by somebody else.
+   *
+   * @param {{name: string, content: string, room: string}} message
+   */
+  message({ name, content, room }) {
+    this.say(`${name}: ${content}`);
+    if (!document.hidden) return;
+    this.#missed += 1;
+    this.#title();
+    if (!noticesGranted()) return;
+    try {
+      const body = content.slice(0, NOTICE_CHARACTERS);
+      const notice = new Notification(`${name} in ${room}`, { body, tag: `chatzilla-${room}` });
+      notice.onclick = () => {
+        window.focus();
+        notice.close();
+      };
+    } catch {
+      // Some phones grant notices to service workers only; the title still counts.
+    }
+  }
+
+  /**
+   * Say something aloud to those who listen.
+   *
+   * @param {string} words
+   */
+  say(words) {
+    const line = document.createElement("p");
+    line.textContent = words;
+    this.#announcer.append(line);
+    if (this.#announcer.childElementCount > SPOKEN_LINES) this.#announcer.firstElementChild?.remove();
+    setTimeout(() => line.remove(), SPOKEN_FOR_MS);
+  }
+
+  #looked() {
+    if (document.hidden) return;
+    this.#missed = 0;
+    this.#title();
+  }
+
+  #title() {
+    document.title = this.#missed > 0 ? `(${this.#missed}) ${this.#place}` : this.#place;
+  }
+
+  #offerNotices() {
+    this.#button.hidden = !("Notification" in window) || !isSecureContext || Notification.permission !== "default";
+  }
+
+  async #askForNotices() {
+    await Notification.requestPermission();
+    this.#offerNotices();
+  }
+}
+
+function noticesGranted() {
+  return "Notification" in window && Notification.permission === "granted";
+}

@@ -1,0 +1,458 @@
+// The messages of the open room: rows by key, days, the line above what is new, scrolling that never jumps.
+// A row keeps its element from the first keystroke's "pending" to the server's "sent".
+
+/** @import { Letter } from "../outbox-store.js" */
+/** @import { Message, Person } from "../protocol.js" */
+
+import { counted, dayOf, hueOf, initialsOf, linksIn, momentOf, sameDay, timeOf } from "../words.js";
+
+const DRAW_WITHIN_MS = 100;
+const GROUP_WITHIN_MS = 5 * 60_000;
+const BOTTOM_WITHIN_PX = 64;
+const LOAD_OLDER_WITHIN_PX = 600;
+const DIVIDER_FROM_TOP = 0.2;
+const SPOKEN_CHARACTERS = 280;
+
+/**
+ * What there is to show.
+ *
+ * @typedef {object} Scene
+ * @property {string} room
+ * @property {readonly Message[]} messages
+ * @property {readonly Letter[]} letters  Of this room, not confirmed yet.
+ * @property {Person | null} you
+ * @property {boolean} loaded             Whether the room has answered at all.
+ * @property {boolean} hasOlder
+ * @property {{after: number, upTo: number}} missed  The numbers that came while the person was elsewhere.
+ */
+
+/**
+ * What a person can ask for here.
+ *
+ * @typedef {object} Wishes
+ * @property {() => void} older
+ * @property {() => void} scrolled
+ * @property {(client_id: string) => void} retry
+ * @property {(client_id: string) => void} discard
+ * @property {() => void} escape
+ */
+
+/**
+ * One row, whether it is a message or still a letter.
+ *
+ * @typedef {object} Entry
+ * @property {string} key
+ * @property {string} id
+ * @property {boolean} mine
+ * @property {boolean} notice
+ * @property {string} sender
+ * @property {string} name
+ * @property {string} content
+ * @property {number} at
+ * @property {"pending" | "sent" | "failed"} state
+ * @property {string} reason
+ * @property {number | null} seq
+ */
+
+/** @typedef {{element: HTMLElement, entry: Entry, grouped: boolean}} Row */
+
+export class MessageList extends HTMLElement {
+  /** @type {Wishes | null} */
+  wishes = null;
+
+  /** @type {HTMLElement} */
+  #log;
+  /** @type {HTMLElement} */
+  #beginning;
+  /** @type {HTMLButtonElement} */
+  #jump;
+  /** @type {HTMLTemplateElement} */
+  #template;
+
+  /** @type {Scene | null} */
+  #scene = null;
+  /** @type {Map<string, Row>} */
+  #rows = new Map();
+  /** @type {Map<string, HTMLElement>} */
+  #lines = new Map();
+  #drawing = false;
+  #room = "";
+  /** Whether the messages of this room have been on screen. */
+  #arrived = false;
+  #stuck = true;
+  /** The number of the newest message that was at the bottom of the view. */
+  #seenUpTo = 0;
+
+  constructor() {
+    super();
+    this.#log = /** @type {HTMLElement} */ (this.querySelector("[role=log]"));
+    this.#beginning = /** @type {HTMLElement} */ (this.querySelector("[data-beginning]"));
+    this.#jump = /** @type {HTMLButtonElement} */ (this.querySelector("[data-jump]"));
+    this.#template = /** @type {HTMLTemplateElement} */ (document.getElementById("message-template"));
+  }
+
+  connectedCallback() {
+    this.#log.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    this.#log.addEventListener("keydown", (event) => this.#walk(event));
+    this.#log.addEventListener("focusin", (event) => this.#speak(event));
+    this.#log.addEventListener("click", (event) => this.#clicked(event));
+    this.#jump.addEventListener("click", () => this.toNewest());
+    // The keyboard of a phone, a growing composer, a picture that arrives: whoever is at the bottom stays there.
+    new ResizeObserver(() => this.#stick()).observe(this.#log);
+  }
+
+  /** Whether the newest message is in sight. */
+  get atBottom() {
+    return this.#stuck;
+  }
+
+  /** @param {Scene} scene */
+  show(scene) {
+    this.#scene = scene;
+    if (this.#drawing) return;
+    this.#drawing = true;
+    const draw = () => {
+      if (!this.#drawing) return;
+      this.#drawing = false;
+      this.#draw();
+    };
+    // Many messages in one moment are one drawing. A page that is hidden or covered gets no frames, and must be right.
+    requestAnimationFrame(draw);
+    setTimeout(draw, DRAW_WITHIN_MS);
+  }
+
+  toNewest() {
+    this.#stuck = true;
+    this.#stick();
+    this.#updateJump();
+  }
+
+  #draw() {
+    const scene = this.#scene;
+    if (!scene) return;
+    if (scene.room !== this.#room) this.#clear(scene.room);
+    const anchor = this.#stuck ? null : this.#firstInSight();
+    this.#beginning.hidden = !scene.loaded || scene.hasOlder;
+    this.#log.dataset.empty = String(scene.loaded && scene.messages.length + scene.letters.length === 0);
+    this.#place(this.#elements(scene));
+    if (anchor) this.#log.scrollTop += anchor.element.offsetTop - anchor.offset;
+    else this.#stick();
+    if (scene.loaded && !this.#arrived) this.#arrive(scene.missed.after);
+    this.#scrolled();
+  }
+
+  /** @param {string} room */
+  #clear(room) {
+    this.#room = room;
+    this.#arrived = false;
+    this.#rows.clear();
+    this.#lines.clear();
+    this.#place([]);
+    this.#stuck = true;
+  }
+
+  /**
+   * All elements of the list from top to bottom, made or brought up to date.
+   *
+   * @param {Scene} scene
+   */
+  #elements(scene) {
+    const elements = [];
+    const entries = entriesOf(scene);
+    const rows = new Map();
+    const lines = new Map();
+    const now = Date.now();
+    const firstNew = this.#firstNew(scene, entries);
+    /** @type {Entry | null} */
+    let previous = null;
+    for (const entry of entries) {
+      const newDay = !previous || !sameDay(previous.at, entry.at);
+      if (newDay) elements.push(this.#line(lines, "day", dayOf(entry.at, now), new Date(entry.at).toDateString()));
+      if (entry === firstNew) elements.push(this.#line(lines, "new", "New since you left", "new"));
+      const grouped = !newDay && entry !== firstNew && previous !== null && belongsTo(previous, entry);
+      const row = this.#row(entry, grouped);
+      rows.set(entry.key, row);
+      elements.push(row.element);
+      previous = entry;
+    }
+    this.#rows = rows;
+    this.#lines = lines;
+    return elements;
+  }
+
+  /**
+   * The first message that came since the person left, if what came before it is loaded too.
+   *
+   * @param {Scene} scene
+   * @param {Entry[]} entries
+   */
+  #firstNew(scene, entries) {
+    const { after, upTo } = scene.missed;
+    if (after === 0) return undefined;
+    const first = entries.find(({ seq, mine }) => seq !== null && seq > after && seq <= upTo && !mine);
+    return first === entries[0] && scene.hasOlder ? undefined : first;
+  }
+
+  /**
+   * @param {Map<string, HTMLElement>} lines
+   * @param {"day" | "new"} kind
+   * @param {string} text
+   * @param {string} key
+   */
+  #line(lines, kind, text, key) {
+    let line = this.#lines.get(key);
+    if (!line) {
+      line = document.createElement("div");
+      line.className = `line line-${kind}`;
+      line.append(document.createElement("span"));
+    }
+    const [label] = line.children;
+    if (label.textContent !== text) label.textContent = text;
+    lines.set(key, line);
+    return line;
+  }
+
+  /**
+   * @param {Entry} entry
+   * @param {boolean} grouped
+   * @returns {Row}
+   */
+  #row(entry, grouped) {
+    const row = this.#rows.get(entry.key);
+    const element = row?.element ?? this.#newRow(entry);
+    if (!row || row.grouped !== grouped || !same(row.entry, entry)) fill(element, entry, grouped, row?.entry);
+    return { element, entry, grouped };
+  }
+
+  /** @param {Entry} entry */
+  #newRow(entry) {
+    const fragment = /** @type {DocumentFragment} */ (this.#template.content.cloneNode(true));
+    const element = /** @type {HTMLElement} */ (fragment.firstElementChild);
+    // Others choose their ids, so one may try to take the place of something on this page.
+    element.id = document.getElementById(entry.id) ? `message-${entry.key}` : entry.id;
+    return element;
+  }
+
+  /**
+   * Make these the children, after the beginning, and touch only what differs.
+   *
+   * @param {HTMLElement[]} elements
+   */
+  #place(elements) {
+    const wanted = new Set(elements);
+    for (const child of [...this.#log.children]) {
+      if (child !== this.#beginning && !wanted.has(/** @type {HTMLElement} */ (child))) child.remove();
+    }
+    let next = this.#beginning.nextElementSibling;
+    for (const element of elements) {
+      if (element === next) next = next.nextElementSibling;
+      else this.#log.insertBefore(element, next);
+    }
+  }
+
+  /** The first row in sight and where it stands, to be found there again after the rows above it have changed. */
+  #firstInSight() {
+    const top = this.#log.scrollTop;
+    for (const { element } of this.#rows.values()) {
+      if (element.offsetTop + element.offsetHeight > top) return { element, offset: element.offsetTop };
+    }
+    return null;
+  }
+
+  #stick() {
+    if (this.#stuck) this.#log.scrollTop = this.#log.scrollHeight;
+  }
+
+  /**
+   * Begin to read where reading ended, if that is further up than one screen.
+   *
+   * @param {number} readUpTo
+   */
+  #arrive(readUpTo) {
+    this.#arrived = true;
+    this.#seenUpTo = readUpTo;
+    const divider = this.#lines.get("new");
+    if (!divider) return;
+    const top = divider.offsetTop - this.#log.clientHeight * DIVIDER_FROM_TOP;
+    if (top < this.#log.scrollTop) this.#log.scrollTop = top;
+  }
+
+  #scrolled() {
+    const { scrollTop, scrollHeight, clientHeight } = this.#log;
+    this.#stuck = scrollHeight - scrollTop - clientHeight < BOTTOM_WITHIN_PX;
+    if (scrollTop < LOAD_OLDER_WITHIN_PX && this.#scene?.hasOlder) this.wishes?.older();
+    this.#updateJump();
+    this.wishes?.scrolled();
+  }
+
+  #updateJump() {
+    const messages = this.#scene?.messages ?? [];
+    if (this.#stuck) this.#seenUpTo = messages.at(-1)?.seq ?? 0;
+    const fresh = messages.length - 1 - messages.findLastIndex(({ seq }) => seq <= this.#seenUpTo);
+    this.#jump.hidden = this.#stuck;
+    const count = /** @type {HTMLElement} */ (this.#jump.querySelector("[data-fresh]"));
+    count.textContent = fresh > 0 ? counted(fresh, "new", "new") : "";
+    count.hidden = fresh === 0;
+  }
+
+  /**
+   * The list is one stop of the tab key; arrows walk through its messages.
+   *
+   * @param {KeyboardEvent} event
+   */
+  #walk(event) {
+    if (event.key === "Escape") {
+      this.wishes?.escape();
+      return;
+    }
+    const rows = [...this.#rows.values()].map(({ element }) => element);
+    const at = rows.findIndex((row) => row.contains(document.activeElement));
+    /** @type {Record<string, number>} */
+    const steps = {
+      ArrowUp: at < 0 ? rows.length - 1 : Math.max(at - 1, 0),
+      ArrowDown: at < 0 ? rows.length - 1 : Math.min(at + 1, rows.length - 1),
+      Home: 0,
+      End: rows.length - 1,
+    };
+    if (!(event.key in steps) || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    rows[steps[event.key]]?.focus();
+  }
+
+  /**
+   * Give a message its name for a screen reader when it is reached, not before: most never are.
+   *
+   * @param {FocusEvent} event
+   */
+  #speak(event) {
+    for (const { element, entry } of this.#rows.values()) {
+      if (element !== event.target) continue;
+      const sender = entry.mine ? "Me" : entry.name;
+      const state = { pending: ", sending", failed: `, not sent: ${entry.reason}`, sent: "" }[entry.state];
+      const words = entry.content.slice(0, SPOKEN_CHARACTERS);
+      element.setAttribute("aria-label", `${sender}, ${timeOf(entry.at)}${state}: ${words}`);
+    }
+  }
+
+  /** @param {MouseEvent} event */
+  #clicked(event) {
+    const button = event.target instanceof Element ? event.target.closest("button") : null;
+    for (const { element, entry } of this.#rows.values()) {
+      if (!button || !element.contains(button)) continue;
+      if (button.matches("[data-retry]")) this.wishes?.retry(entry.key);
+      else this.wishes?.discard(entry.key);
+      this.wishes?.escape();
+    }
+  }
+}
+
+/**
+ * Messages in their order, then what is still on its way.
+ *
+ * @param {Scene} scene
+ * @returns {Entry[]}
+ */
+function entriesOf({ messages, letters, you }) {
+  /** @type {Entry[]} */
+  const entries = [];
+  const stored = new Set();
+  for (const message of messages) {
+    const mine = message.sender === you?.id;
+    if (mine) stored.add(message.client_id);
+    entries.push({
+      // Only an own message can have been a letter; ids of others are theirs to choose, and may collide.
+      key: mine ? message.client_id : message.id,
+      id: message.client_id,
+      mine,
+      notice: message.kind === "notice",
+      sender: message.sender,
+      name: message.name,
+      content: message.content,
+      at: message.sent_at,
+      state: "sent",
+      reason: "",
+      seq: message.seq,
+    });
+  }
+  for (const letter of letters) {
+    if (stored.has(letter.client_id)) continue;
+    entries.push({
+      key: letter.client_id,
+      id: letter.client_id,
+      mine: true,
+      notice: false,
+      sender: you?.id ?? letter.person,
+      name: you?.name ?? letter.person,
+      content: letter.content,
+      at: letter.written_at,
+      state: letter.refusal ? "failed" : "pending",
+      reason: letter.refusal?.message ?? "",
+      seq: null,
+    });
+  }
+  return entries;
+}
+
+/**
+ * @param {Entry} previous
+ * @param {Entry} entry
+ */
+function belongsTo(previous, entry) {
+  const oneSender = previous.sender === entry.sender || (previous.mine && entry.mine);
+  return oneSender && !entry.notice && !previous.notice && Math.abs(entry.at - previous.at) < GROUP_WITHIN_MS;
+}
+
+/**
+ * @param {Entry} a
+ * @param {Entry} b
+ */
+function same(a, b) {
+  return a.content === b.content && a.state === b.state && a.at === b.at && a.seq === b.seq && a.reason === b.reason
+    && a.mine === b.mine && a.name === b.name && a.sender === b.sender;
+}
+
+/**
+ * Bring a row up to date.
+ *
+ * @param {HTMLElement} element
+ * @param {Entry} entry
+ * @param {boolean} grouped
+ * @param {Entry} [before]
+ */
+function fill(element, entry, grouped, before) {
+  const part = (/** @type {string} */ name) => /** @type {HTMLElement} */ (element.querySelector(`.${name}`));
+  element.dataset.state = entry.state;
+  if (entry.seq === null) delete element.dataset.seq;
+  else element.dataset.seq = String(entry.seq);
+  element.classList.toggle("message-mine", entry.mine);
+  element.classList.toggle("message-grouped", grouped);
+  element.classList.toggle("message-notice", entry.notice);
+  element.style.setProperty("--hue", String(hueOf(entry.sender)));
+  element.removeAttribute("aria-label");
+  part("avatar").textContent = initialsOf(entry.name);
+  part("message-sender").textContent = entry.mine ? "Me" : entry.name;
+  const time = /** @type {HTMLTimeElement} */ (element.querySelector("time"));
+  time.dateTime = new Date(entry.at).toISOString();
+  time.textContent = timeOf(entry.at);
+  time.title = momentOf(entry.at);
+  // Untouched text keeps a person's selection.
+  if (before?.content !== entry.content) part("message-content").replaceChildren(...withLinks(entry.content));
+  part("message-pending").hidden = entry.state !== "pending";
+  part("message-failure").hidden = entry.state !== "failed";
+  part("message-reason").textContent = entry.reason;
+}
+
+/** @param {string} text */
+function withLinks(text) {
+  return linksIn(text).map((piece) => {
+    if (!piece.href) return document.createTextNode(piece.text);
+    const link = document.createElement("a");
+    link.href = piece.href;
+    link.textContent = piece.text;
+    link.target = "_blank";
+    link.rel = "noopener noreferrer";
+    return link;
+  });
+}
+
+customElements.define("message-list", MessageList);

@@ -1,0 +1,152 @@
+"""Servers die, connections vanish, tabs crash in mid-send: the list stays right, without a reload by anybody."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import TYPE_CHECKING
+
+from tests.helpers.clients import Client
+
+if TYPE_CHECKING:
+    from tests.browser.conftest import OpenTab
+    from tests.helpers.servers import Process
+
+
+async def test_the_server_is_killed_while_people_type(tab: OpenTab, chatzilla: Process) -> None:
+    """kill -9, start again: both tabs show every message once, in the same order, without a reload."""
+    alice = await (await tab()).joins("alice")
+    bob = await (await tab()).joins("bob")
+    await alice.says("before")
+    await bob.shows("before")
+    await chatzilla.kill()
+    await alice.is_offline()
+    await alice.says("while it was down")
+    await alice.says("and again")
+    await alice.shows("before", "while it was down", "and again", states=("sent", "pending"))
+    assert (await alice.rows())[-1].state == "pending"
+    await chatzilla.start()
+    await alice.shows("before", "while it was down", "and again")
+    await bob.shows("before", "while it was down", "and again")
+    await bob.says("after")
+    await alice.shows("before", "while it was down", "and again", "after")
+    await alice.page.wait_for_selector("#offline", state="hidden")
+
+
+async def test_a_reload_in_mid_send(tab: OpenTab, chatzilla: Process) -> None:
+    """The server has the message or not, the tab does not know: after the reload it is there once."""
+    alice = await (await tab()).joins("alice")
+    bob = await (await tab()).joins("bob")
+    os.kill(chatzilla.pid, signal.SIGSTOP)
+    await alice.says("in mid-send")
+    await alice.shows("in mid-send", states=("pending",))
+    reload = asyncio.create_task(alice.page.reload())
+    os.kill(chatzilla.pid, signal.SIGCONT)
+    await reload
+    await alice.shows("in mid-send")
+    await bob.shows("in mid-send")
+    await alice.says("next")
+    await bob.shows("in mid-send", "next")
+
+
+async def test_a_crashed_tab_leaves_its_messages_to_the_next(tab: OpenTab, chatzilla: Process) -> None:
+    """What was written and not sent belongs to the person, not to the tab."""
+    alice = await (await tab()).joins("alice")
+    bob = await (await tab()).joins("bob")
+    await chatzilla.kill()
+    await alice.is_offline()
+    await alice.says("last words")
+    await alice.shows("last words", states=("pending",))
+    keeper = await alice.page.context.new_page()
+    await alice.page.close()
+    await chatzilla.start()
+    await keeper.goto(chatzilla.url)
+    await keeper.fill("[name=email]", "alice")
+    await keeper.get_by_role("button", name="Join", exact=True).click()
+    await bob.shows("last words")
+
+
+async def test_the_outbox_is_shared_and_sends_once(tab: OpenTab, chatzilla: Process) -> None:
+    """Two tabs of one person write while offline; everything arrives once, and both tabs show it."""
+    left = await (await tab()).joins("alice")
+    right = await (await tab(beside=left)).joins("alice")
+    bob = await (await tab()).joins("bob")
+    await chatzilla.kill()
+    await left.is_offline()
+    await right.is_offline()
+    await left.says("one")
+    await right.shows("one", states=("pending",))
+    await right.says("two")
+    await left.shows("one", "two", states=("pending",))
+    await chatzilla.start()
+    for each in (left, right, bob):
+        await each.shows("one", "two")
+
+
+async def test_a_long_absence_is_caught_up(tab: OpenTab, chatzilla: Process) -> None:
+    """Three pages of changes, while the tab could not hear: all there, in order."""
+    alice = await (await tab()).joins("alice")
+    await alice.says("mine")
+    await alice.shows("mine")
+    await alice.page.context.set_offline(True)
+    await alice.is_offline()
+    bot = await Client(chatzilla.url).connect(auth={"dialect": "full"})
+    await bot.joins(name="bot")
+    await asyncio.gather(*(bot.says("lobby", f"{number}") for number in range(190)))
+    await bot.close()
+    await alice.page.context.set_offline(False)
+    await alice.shows("mine", *(f"{number}" for number in range(190)))
+
+
+async def test_a_silent_network_is_noticed(tab: OpenTab, chatzilla: Process) -> None:
+    """A connection that stays open and carries nothing is called offline after two heartbeats, and heals."""
+    alice = await (await tab()).joins("alice")
+    os.kill(chatzilla.pid, signal.SIGSTOP)
+    await alice.is_offline()
+    await alice.says("into the void")
+    os.kill(chatzilla.pid, signal.SIGCONT)
+    await alice.shows("into the void")
+
+
+async def test_a_message_that_cannot_be_sent_is_shown_as_failed(tab: OpenTab, chatzilla: Process) -> None:
+    """A refusal for good is shown on the message, in words; the person tries again or discards it."""
+    taken = "00000000-0000-4000-8000-000000000000"
+    bot = await Client(chatzilla.url).connect(auth={"dialect": "full"})
+    await bot.joins(name="alice")
+    await bot.says("lobby", "the first with this id", taken)
+    alice = await tab()
+    await alice.page.add_init_script("crypto.getRandomValues = array => array.fill(0)")
+    await alice.page.goto(chatzilla.url + "/r/elsewhere")
+    await alice.joins("alice")
+    await alice.says("the second with this id")
+    await alice.shows("the second with this id", states=("failed",))
+    assert "Not sent" in await alice.page.locator("[data-message]").inner_text()
+    await alice.page.get_by_role("button", name="Retry").click()
+    await alice.page.wait_for_selector("[data-message][data-state=failed]")
+    await alice.page.get_by_role("button", name="Discard").click()
+    await alice.shows()
+    await alice.page.reload()
+    await alice.is_online()
+    await alice.shows()
+    await bot.close()
+
+
+async def test_the_numbering_may_start_over(tab: OpenTab, chatzilla: Process) -> None:
+    """Another database in the same place: the page drops what it knew, says so, and keeps what was not sent."""
+    alice = await (await tab()).joins("alice")
+    await alice.says("before the fire")
+    await alice.shows("before the fire")
+    await chatzilla.kill()
+    for file in chatzilla.data.glob("chatzilla.db*"):
+        file.unlink()
+    await alice.is_offline()
+    await alice.says("after the fire")
+    await chatzilla.start()
+    await alice.shows("after the fire")
+    await (
+        alice.page.locator("[data-notice]")
+        .filter(has_text="anew")
+        .or_(alice.page.locator("[data-notice]").filter(has_text="start"))
+        .wait_for()
+    )

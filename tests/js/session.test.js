@@ -1,0 +1,326 @@
+// The session against a server of rooms in memory: joining, losing, catching up, moving on.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Session } from "../../static/js/session.js";
+import { Clock, idle } from "./clock.js";
+import { Room } from "./room.js";
+
+/** @import { Ear } from "../../static/js/connection.js" */
+/** @import { Refusal, Result } from "../../static/js/protocol.js" */
+
+/** A connection and the server behind it. */
+class Wire {
+  connected = false;
+  /** @type {Map<string, Room>} */
+  rooms = new Map([["lobby", new Room()], ["garden", new Room()]]);
+  /** @type {[string, any][]} */
+  asked = [];
+  /** @type {Refusal[]} What to refuse the next joins with. */
+  refusals = [];
+  /** Whether answers wait for `release()`. */
+  holding = false;
+  /** @type {((value?: unknown) => void)[]} */
+  #held = [];
+  /** @type {Ear} */
+  #ear;
+
+  /** @param {Ear} ear */
+  constructor(ear) {
+    this.#ear = ear;
+  }
+
+  get ear() {
+    return this.#ear;
+  }
+
+  get joins() {
+    return this.asked.filter(([event]) => event === "join").map(([, question]) => question);
+  }
+
+  open() {}
+
+  close() {
+    this.lose();
+  }
+
+  connect() {
+    this.#ear.token();
+    this.connected = true;
+    this.#ear.connected();
+    return idle();
+  }
+
+  release() {
+    this.holding = false;
+    for (const go of this.#held) go();
+    return idle();
+  }
+
+  lose() {
+    this.connected = false;
+    this.#ear.disconnected();
+  }
+
+  /**
+   * @template Answer
+   * @param {string} event
+   * @param {any} question
+   * @returns {Promise<Result<Answer>>}
+   */
+  async ask(event, question) {
+    if (!this.connected) return { ok: false, refusal: { code: "offline", message: "" } };
+    this.asked.push([event, question]);
+    const refusal = event === "join" ? this.refusals.shift() : undefined;
+    const answer = refusal ? null : this.#answer(event, question);
+    if (this.holding) await new Promise((resolve) => this.#held.push(resolve));
+    return refusal ? { ok: false, refusal } : { ok: true, answer };
+  }
+
+  /**
+   * @param {string} event
+   * @param {any} question
+   * @returns {any}
+   */
+  #answer(event, question) {
+    const room = this.rooms.get(question.room);
+    if (event === "join") return room?.join(question);
+    if (event === "history") return room?.history(question.before);
+    return {};
+  }
+}
+
+/** @param {{token?: string}} options */
+function visit({ token } = {}) {
+  const clock = new Clock();
+  /** @type {string[]} */
+  const heard = [];
+  /** @type {string[]} */
+  const statuses = [];
+  /** @type {string[]} */
+  const refused = [];
+  /** @type {boolean[]} */
+  const resets = [];
+  /** @type {Wire[]} */
+  const wires = [];
+  const session = new Session({ name: "alice", token, room: "lobby" }, {
+    connect: (ear) => {
+      wires.push(new Wire(ear));
+      return wires[0];
+    },
+    listener: {
+      status: () => statuses.push(session.status),
+      joined: (_, { reset }) => resets.push(reset),
+      rows: () => {},
+      heard: ({ content }) => heard.push(content),
+      people: () => {},
+      typing: () => {},
+      room: () => {},
+      refused: ({ code }) => refused.push(code),
+      ended: ({ code }) => refused.push(code),
+    },
+    later: (run, ms) => clock.later(run, ms),
+    now: () => clock.now,
+    random: () => 0.5,
+  });
+  session.open();
+  const [wire] = wires;
+  const lobby = /** @type {Room} */ (wire.rooms.get("lobby"));
+  return { session, wire, lobby, clock, heard, statuses, refused, resets };
+}
+
+/** @param {Session} session */
+const texts = (session) => session.timeline.rows.map(({ content }) => content);
+
+test("a connection joins by itself, by name", async () => {
+  const { session, wire, lobby } = visit();
+  lobby.post("hello");
+  await wire.connect();
+  assert.equal(session.status, "online");
+  assert.deepEqual(wire.joins, [{ name: "alice", room: "lobby" }]);
+  assert.deepEqual(texts(session), ["hello"]);
+});
+
+test("a token says who one is, so no name is sent beside it", async () => {
+  const { wire } = visit({ token: "signed" });
+  await wire.connect();
+  assert.deepEqual(wire.joins, [{ room: "lobby" }]);
+});
+
+test("after a loss it comes back from its cursor, through all pages", async () => {
+  const { session, wire, lobby } = visit();
+  lobby.post("hello");
+  await wire.connect();
+  wire.lose();
+  for (let i = 0; i < 250; i += 1) lobby.post(`missed ${i}`);
+  await wire.connect();
+  assert.deepEqual(wire.joins.slice(1).map(({ cursor }) => cursor), [1, 101, 201]);
+  assert.equal(session.timeline.rows.length, 251);
+  assert.equal(session.status, "online");
+});
+
+test("a short loss is nobody's business, a longer one is told", async () => {
+  const { wire, clock, statuses } = visit();
+  await wire.connect();
+  wire.lose();
+  await clock.advance(500);
+  await wire.connect();
+  await clock.advance(5_000);
+  assert.deepEqual(statuses, ["online", "connecting", "online"]);
+  wire.lose();
+  await clock.advance(1_500);
+  assert.equal(statuses.at(-1), "offline");
+});
+
+test("a hole gets a moment to close by itself, and is then repaired", async () => {
+  const { session, wire, lobby, clock } = visit();
+  await wire.connect();
+  const [first, second] = [lobby.post("first"), lobby.post("second")];
+  wire.ear.message(second);
+  wire.ear.message(first);
+  await clock.advance(1_000);
+  assert.equal(wire.joins.length, 1);
+
+  lobby.post("lost");
+  wire.ear.message(lobby.post("after it"));
+  await clock.advance(1_000);
+  assert.equal(wire.joins.length, 2);
+  assert.deepEqual(texts(session), ["first", "second", "lost", "after it"]);
+});
+
+test("a hole that the server cannot fill is not asked for in a hurry", async () => {
+  const { wire, lobby, clock } = visit();
+  await wire.connect();
+  wire.ear.message({ ...lobby.post("impossible"), changed: 99, seq: 99 });
+  lobby.startOver();
+  lobby.epoch = "epoch-1";
+  await clock.advance(60_000);
+  assert(wire.joins.length < 15, `${wire.joins.length} joins in a minute`);
+});
+
+test("a join that fails is tried again more and more rarely", async () => {
+  const { session, wire, clock } = visit();
+  wire.refusals = Array(4).fill({ code: "unavailable", message: "" });
+  await wire.connect();
+  assert.equal(wire.joins.length, 1);
+  await clock.advance(500);
+  assert.equal(wire.joins.length, 2);
+  await clock.advance(60_000);
+  assert.equal(wire.joins.length, 5);
+  assert.equal(session.status, "online");
+});
+
+test("a join that is refused for good is told, and not repeated", async () => {
+  const { wire, clock, refused } = visit();
+  wire.refusals = [{ code: "forbidden", message: "Not you." }];
+  await wire.connect();
+  await clock.advance(60_000);
+  assert.deepEqual(refused, ["forbidden"]);
+  assert.equal(wire.joins.length, 1);
+});
+
+test("another numbering is told as a new beginning", async () => {
+  const { session, wire, lobby, resets } = visit();
+  lobby.post("old");
+  await wire.connect();
+  wire.lose();
+  lobby.startOver();
+  lobby.post("new");
+  await wire.connect();
+  assert.deepEqual(resets, [false, true]);
+  assert.deepEqual(texts(session), ["new"]);
+});
+
+test("moving to another room and back is a catch-up", async () => {
+  const { session, wire, lobby } = visit();
+  lobby.post("before");
+  await wire.connect();
+  session.enter("garden");
+  await idle();
+  lobby.post("meanwhile");
+  session.enter("lobby");
+  await idle();
+  assert.deepEqual(wire.asked.map(([event, { room, cursor }]) => [event, room, cursor]), [
+    ["join", "lobby", undefined],
+    ["leave", "lobby", undefined],
+    ["join", "garden", undefined],
+    ["leave", "garden", undefined],
+    ["join", "lobby", 1],
+  ]);
+  assert.deepEqual(texts(session), ["before", "meanwhile"]);
+});
+
+test("an answer for a room that was left meanwhile goes nowhere", async () => {
+  const { session, wire, lobby } = visit();
+  lobby.post("lobby");
+  wire.rooms.get("garden")?.post("garden");
+  wire.holding = true;
+  await wire.connect();
+  session.enter("garden");
+  await wire.release();
+  assert.deepEqual(texts(session), ["garden"]);
+  assert.equal(session.room, "garden");
+});
+
+test("what another room tells is not shown in this one", async () => {
+  const { session, wire, heard } = visit();
+  await wire.connect();
+  const elsewhere = /** @type {Room} */ (wire.rooms.get("garden")).post("elsewhere");
+  wire.ear.message({ ...elsewhere, room: "garden" });
+  assert.deepEqual(texts(session), []);
+  assert.deepEqual(heard, []);
+});
+
+test("a page of history for a window that was trimmed meanwhile is dropped", async () => {
+  const { session, wire, lobby } = visit();
+  for (let i = 0; i < 300; i += 1) lobby.post(`m${i}`);
+  await wire.connect();
+  wire.holding = true;
+  const loading = session.loadOlder();
+  session.timeline.trim(50);
+  await wire.release();
+  await loading;
+  assert.equal(session.timeline.rows.length, 50);
+  await session.loadOlder();
+  assert.equal(session.timeline.rows.length, 150);
+});
+
+test("a roster that contradicts its count is asked for again, after a while", async () => {
+  const { session, wire, clock } = visit();
+  await wire.connect();
+  wire.ear.presence({ room: "lobby", came: [], went: [], count: 3 });
+  wire.ear.presence({ room: "lobby", came: [], went: [], count: 4 });
+  await clock.advance(1_900);
+  assert.equal(wire.joins.length, 1);
+  await clock.advance(200);
+  assert.equal(wire.joins.length, 2);
+  assert.equal(session.roster.doubtful, false);
+});
+
+test("a letter for another room is posted by a visit there", async () => {
+  const { session, wire } = visit();
+  await wire.connect();
+  assert.equal(await session.enterToPost("garden"), true);
+  const letter = { client_id: "c-1", person: "alice", room: "garden", content: "hi", written_at: 0, refusal: null };
+  await session.post(letter);
+  assert.deepEqual(wire.asked.slice(1).map(([event, { room }]) => [event, room]), [
+    ["join", "garden"],
+    ["message", "garden"],
+    ["leave", "garden"],
+  ]);
+});
+
+test("typing is told now and then, and fades", async () => {
+  const { session, wire, clock } = visit();
+  await wire.connect();
+  for (let i = 0; i < 5; i += 1) session.tellTyping();
+  await clock.advance(3_000);
+  session.tellTyping();
+  assert.equal(wire.asked.filter(([event]) => event === "typing").length, 2);
+
+  wire.ear.typing({ room: "lobby", name: "bob" });
+  assert.deepEqual(session.typists, ["bob"]);
+  await clock.advance(6_000);
+  assert.deepEqual(session.typists, []);
+});

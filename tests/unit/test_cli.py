@@ -1,0 +1,246 @@
+"""The operator's commands, run as an operator runs them; what is refused is refused in one line, with status 2."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from chatzilla import __version__
+from chatzilla.cli import main
+from chatzilla.config import settings
+from tests.helpers import installs
+from tests.helpers.clients import Client
+from tests.helpers.servers import ROOT, START_SECONDS, Process
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SECRET = "correct-horse-battery-staple-0123456789"
+
+
+@dataclass(frozen=True)
+class Done:
+    """A command that has ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def spawned(*arguments: str | Path, cwd: Path, **environ: str) -> Done:
+    """Run `python -m chatzilla …` to its end, as a process."""
+    done = subprocess.run(
+        [sys.executable, "-m", "chatzilla", *map(str, arguments)],
+        cwd=cwd,
+        env=installs.clean_environ(**{"PYTHONPATH": str(ROOT), "CHATZILLA_LOG_LEVEL": "warning"} | environ),
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def chatzilla(*arguments: str | Path, cwd: Path, **environ: str) -> Done:
+    """Run a command to its end; `serve` as a process, what needs no loop and no log without the cost of one."""
+    if "serve" in arguments:
+        return spawned(*arguments, cwd=cwd, **environ)
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(cwd)
+        for name in os.environ.keys() - installs.clean_environ().keys():
+            patch.delenv(name)
+        for name, value in environ.items():
+            patch.setenv(name, value)
+        try:
+            status = main([str(argument) for argument in arguments])
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+    return Done(status, out.getvalue(), err.getvalue())
+
+
+def refusal(*arguments: str | Path, cwd: Path, **environ: str) -> str:
+    """Run a command that has to be refused; returns its one line."""
+    done = chatzilla(*arguments, cwd=cwd, **environ)
+    assert (done.returncode, done.stdout) == (2, ""), done
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("chatzilla: ")
+    return line.removeprefix("chatzilla: ")
+
+
+def test_config_shows_every_setting_with_its_value_and_its_help(tmp_path: Path) -> None:
+    shown = spawned("config", cwd=tmp_path, PORT="1234", CHATZILLA_ORIGINS="https://a.example").stdout
+    for name, field in settings():
+        assert re.search(rf"^{name}=.*\n    {re.escape(field.metadata['help'])}$", shown, re.MULTILINE), name
+    assert "PORT=1234\n" in shown
+    assert "https://a.example" in shown
+    assert f"CHATZILLA_DATA={tmp_path / 'data'}\n" in shown
+
+
+def test_config_says_that_there_is_a_secret_and_not_which(tmp_path: Path) -> None:
+    assert "CHATZILLA_SECRET=\n" in chatzilla("config", cwd=tmp_path).stdout
+    done = chatzilla("config", cwd=tmp_path, CHATZILLA_SECRET=SECRET)
+    assert "CHATZILLA_SECRET=(set)\n" in done.stdout
+    assert SECRET not in done.stdout + done.stderr
+
+
+def test_config_changes_nothing(tmp_path: Path) -> None:
+    """It may be run beside a server, and before there is one."""
+    assert chatzilla("config", cwd=tmp_path).returncode == 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_file_of_settings_is_read_where_the_command_runs(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("PORT=1111\nCHATZILLA_PROXIES=3\n")
+    shown = chatzilla("config", cwd=tmp_path, PORT="2222").stdout
+    assert "PORT=2222\n" in shown
+    assert "CHATZILLA_PROXIES=3\n" in shown
+
+
+def test_a_bad_setting_is_refused(tmp_path: Path) -> None:
+    assert refusal("config", cwd=tmp_path, CHATZILLA_PROXIES="some").startswith("CHATZILLA_PROXIES has to be ")
+    assert refusal("serve", "--port", "http", cwd=tmp_path).startswith("--port has to be ")
+    assert refusal("serve", cwd=tmp_path, CHATZILLA_PROXY="1").startswith("CHATZILLA_PROXY is not a setting")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("arguments", [(), ("server",), ("serve", "--prot", "1"), ("config", "extra")])
+def test_what_is_no_command_is_answered_with_the_usage(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    done = chatzilla(*arguments, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("usage: chatzilla")
+
+
+def test_the_version_is_said(tmp_path: Path) -> None:
+    assert chatzilla("--version", cwd=tmp_path).stdout == f"Chatzilla {__version__}\n"
+
+
+def test_a_port_that_is_taken_is_refused_and_the_folder_given_back(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        line = refusal("serve", "--port", str(port), "--data", tmp_path / "data", cwd=tmp_path)
+    assert line.startswith(f"Cannot listen on 127.0.0.1:{port}: ")
+    assert "already in use" in line
+    assert chatzilla("new-epoch", "--data", tmp_path / "data", cwd=tmp_path).returncode == 0
+
+
+def test_an_address_that_is_not_ours_is_refused(tmp_path: Path) -> None:
+    """203.0.113.0/24 is nobody's (RFC 5737)."""
+    line = refusal("serve", "--host", "203.0.113.1", "--port", "0", "--data", tmp_path / "data", cwd=tmp_path)
+    assert line.startswith("Cannot listen on 203.0.113.1:0: ")
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "data"
+    for command in ("serve", "new-epoch"):
+        line = refusal(command, "--data", folder, cwd=tmp_path)
+        assert line.startswith(f"The data folder {folder} cannot be used: "), command
+        assert "Not a directory" in line, command
+
+
+def test_a_database_elsewhere_that_cannot_be_made_is_refused_by_its_name(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/nowhere/chat.db"
+    line = refusal("serve", "--data", tmp_path / "data", cwd=tmp_path, DATABASE_URL=url)
+    assert f"{tmp_path}/nowhere/chat.db" in line
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/chatzilla.db").write_bytes(b"somebody's diary " * 1000)
+    line = refusal("serve", "--port", "0", "--data", tmp_path / "data", cwd=tmp_path)
+    assert line == f"The data folder {tmp_path / 'data'} cannot be used: file is not a database"
+    assert (tmp_path / "data/chatzilla.db").read_bytes() == b"somebody's diary " * 1000
+
+
+def test_a_database_of_a_newer_release_is_refused(tmp_path: Path) -> None:
+    assert chatzilla("new-epoch", "--data", tmp_path / "data", cwd=tmp_path).returncode == 0
+    with closing(sqlite3.connect(tmp_path / "data/chatzilla.db")) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    assert "newer Chatzilla" in refusal("serve", "--port", "0", "--data", tmp_path / "data", cwd=tmp_path)
+
+
+async def test_a_folder_that_a_server_has_is_refused_with_its_process(tmp_path: Path) -> None:
+    """And the server that has it goes on; after a kill -9 the folder is free."""
+    running = await Process(tmp_path / "data").start()
+    try:
+        for command in (("serve", "--port", "0"), ("new-epoch",)):
+            line = refusal(*command, "--data", tmp_path / "data", cwd=tmp_path)
+            assert line.startswith(f"The data folder {tmp_path / 'data'} is in use by another Chatzilla"), command
+            assert f"(process {running.pid})" in line, command
+        client = await Client(running.url).connect()
+        assert await client.call("join", "alice") == (True, "alice")
+        await client.close()
+    finally:
+        await running.kill()
+    again = await Process(tmp_path / "data").start()
+    assert await again.stop() == 0
+
+
+async def test_a_new_epoch_is_what_clients_are_told(tmp_path: Path) -> None:
+    drawn = [chatzilla("new-epoch", "--data", tmp_path / "data", cwd=tmp_path).stdout for _ in range(2)]
+    assert drawn[0] != drawn[1]
+    epoch = re.match(r"The new epoch is (\S+); every client starts over\.\n$", drawn[1])
+    assert epoch
+    running = await Process(tmp_path / "data").start()
+    client = await Client(running.url).connect(auth={"dialect": "full"})
+    assert (await client.joins(name="alice"))["epoch"] == epoch[1]
+    await client.close()
+    assert await running.stop() == 0
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_the_server_with_status_0_and_no_traceback(tmp_path: Path, signum: int) -> None:
+    running = await Process(tmp_path / "data").start()
+    assert await running.stop(signum) == 0
+    assert "Traceback" not in running.log.read_text()
+
+
+def test_an_address_of_ipv6_is_printed_as_a_browser_takes_it(tmp_path: Path) -> None:
+    command = (sys.executable, "-m", "chatzilla", "serve", "--host", "::1", "--port", "0", "--data", tmp_path / "data")
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    server = installs.Command(command, cwd=tmp_path, environ={"PYTHONPATH": str(ROOT)})
+    try:
+        assert server.says(r"Chatzilla is at http://\[::1\]:\d+$")
+    finally:
+        assert server.stop() == 0
+
+
+def test_what_the_data_folder_holds_is_its_owners_alone(tmp_path: Path) -> None:
+    """The key, and what people said."""
+    command = (sys.executable, "-m", "chatzilla", "serve", "--port", "0", "--data", tmp_path / "data")
+    server = installs.Command(command, cwd=tmp_path, environ={"PYTHONPATH": str(ROOT)})
+    try:
+        server.says("Chatzilla is at")
+        modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "data").iterdir()}
+        assert (tmp_path / "data").stat().st_mode & 0o077 == 0
+        assert {"chatzilla.db", "secret"} <= modes.keys()
+        assert not {
+            name for name, mode in modes.items() if name.startswith(("chatzilla.db", "secret")) and mode & 0o077
+        }
+    finally:
+        assert server.stop() == 0
+
+
+def test_a_checkout_that_was_never_set_up_says_what_to_run(tmp_path: Path) -> None:
+    """Before it touches the data folder."""
+    for folder in ("chatzilla", "templates", "static"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("vendor", "__pycache__"))
+    line = refusal("serve", "--port", "0", "--data", tmp_path / "data", cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert "`make setup`" in line
+    assert str(tmp_path / "static") in line
+    assert not (tmp_path / "data").exists()

@@ -1,0 +1,220 @@
+"""Settings: read once, checked one by one, refused in one line that names what is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from chatzilla.config import Config, read_config, settings
+from chatzilla.errors import StartError
+
+SECRET = "correct-horse-battery-staple-0123456789"
+
+WHAT_WOULD_DO = {
+    "CHATZILLA_HOST": "an address to listen on",
+    "PORT": "a whole number from 0 to 65535",
+    "CHATZILLA_DATA": "the path of a folder",
+    "DATABASE_URL": "sqlite:////path/to/chatzilla.db",
+    "CHATZILLA_SYNCHRONOUS": "full or normal",
+    "CHATZILLA_PROXIES": "a whole number from 0 to 10",
+    "CHATZILLA_ORIGINS": "origins such as https://chat.example.com",
+    "CHATZILLA_SECRET": "at least 32 characters",
+    "CHATZILLA_MESSAGE_RATE": "a number from 0 to 1e+06",
+    "CHATZILLA_MESSAGE_BURST": "a whole number from 1 to 1000000",
+    "CHATZILLA_HEARTBEAT": "a number from 0.2 to 60",
+    "CHATZILLA_LOG_LEVEL": "debug or info or warning or error",
+}
+"""How the refusal of each setting goes on: with what would do, not with what went wrong inside."""
+
+GOOD: list[tuple[str, str, str, object]] = [
+    ("CHATZILLA_HOST", "0.0.0.0", "host", "0.0.0.0"),
+    ("CHATZILLA_HOST", "::", "host", "::"),
+    ("PORT", "0", "port", 0),
+    ("PORT", "65535", "port", 65535),
+    ("CHATZILLA_DATA", "/srv/chat", "data", Path("/srv/chat")),
+    ("CHATZILLA_DATA", "~/chat", "data", Path.home() / "chat"),
+    ("CHATZILLA_DATA", "here", "data", Path.cwd() / "here"),
+    ("DATABASE_URL", "", "database_path", Path.cwd() / "data" / "chatzilla.db"),
+    ("DATABASE_URL", "sqlite:////srv/a%20b.db", "database_path", Path("/srv/a b.db")),
+    ("CHATZILLA_SYNCHRONOUS", "NORMAL", "synchronous", "normal"),
+    ("CHATZILLA_PROXIES", "2", "proxies", 2),
+    ("CHATZILLA_ORIGINS", "", "origins", ()),
+    (
+        "CHATZILLA_ORIGINS",
+        " https://Chat.Example.com/ , http://b.example:8080,",
+        "origins",
+        ("https://chat.example.com", "http://b.example:8080"),
+    ),
+    ("CHATZILLA_SECRET", "", "secret", ""),
+    ("CHATZILLA_SECRET", SECRET, "secret", SECRET),
+    ("CHATZILLA_MESSAGE_RATE", "0", "message_rate", 0.0),
+    ("CHATZILLA_MESSAGE_RATE", "2.5", "message_rate", 2.5),
+    ("CHATZILLA_MESSAGE_BURST", "1", "message_burst", 1),
+    ("CHATZILLA_HEARTBEAT", "0.2", "heartbeat", 0.2),
+    ("CHATZILLA_LOG_LEVEL", "Debug", "log_level", "debug"),
+]
+
+BAD = [
+    ("CHATZILLA_HOST", ""),
+    ("CHATZILLA_HOST", "127.0.0.1 0.0.0.0"),
+    ("PORT", ""),
+    ("PORT", "http"),
+    ("PORT", "-1"),
+    ("PORT", "65536"),
+    ("PORT", " 5000"),
+    ("PORT", "5_000"),
+    ("PORT", "５０００"),
+    ("PORT", "9" * 5000),
+    ("CHATZILLA_DATA", ""),
+    ("CHATZILLA_DATA", "~nobody-by-this-name/chat"),
+    ("DATABASE_URL", "postgres://db.example/chat"),
+    ("DATABASE_URL", "sqlite://"),
+    ("DATABASE_URL", "sqlite:///"),
+    ("DATABASE_URL", "sqlite://host/chat.db"),
+    ("DATABASE_URL", "http://[half"),
+    ("CHATZILLA_SYNCHRONOUS", "off"),
+    ("CHATZILLA_PROXIES", "yes"),
+    ("CHATZILLA_PROXIES", "11"),
+    ("CHATZILLA_ORIGINS", "*"),
+    ("CHATZILLA_ORIGINS", "chat.example.com"),
+    ("CHATZILLA_ORIGINS", "ftp://chat.example.com"),
+    ("CHATZILLA_ORIGINS", "https://chat.example.com/room"),
+    ("CHATZILLA_ORIGINS", "https://chat.example.com?x"),
+    ("CHATZILLA_ORIGINS", "https://chat.example.com#x"),
+    ("CHATZILLA_ORIGINS", "https://somebody@chat.example.com"),
+    ("CHATZILLA_ORIGINS", "https://[half"),
+    ("CHATZILLA_ORIGINS", "null"),
+    ("CHATZILLA_SECRET", "short"),
+    ("CHATZILLA_MESSAGE_RATE", "-1"),
+    ("CHATZILLA_MESSAGE_RATE", "nan"),
+    ("CHATZILLA_MESSAGE_RATE", "inf"),
+    ("CHATZILLA_MESSAGE_RATE", "many"),
+    ("CHATZILLA_MESSAGE_BURST", "0"),
+    ("CHATZILLA_HEARTBEAT", "0"),
+    ("CHATZILLA_HEARTBEAT", "61"),
+    ("CHATZILLA_LOG_LEVEL", "verbose"),
+]
+
+
+def test_nothing_set_is_a_server_for_this_machine_alone() -> None:
+    config = read_config({})
+    assert config == Config()
+    assert (config.host, config.port, config.proxies, config.origins) == ("127.0.0.1", 5000, 0, ())
+    assert config.synchronous == "full"
+    assert config.database_path == Path.cwd() / "data" / "chatzilla.db"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "field", "value"),
+    GOOD,
+)
+def test_a_setting_is_read(name: str, text: str, field: str, value: object) -> None:
+    assert getattr(read_config({name: text}), field) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    BAD,
+)
+def test_an_unusable_value_is_refused_in_one_line_that_says_what_would_do(name: str, text: str) -> None:
+    with pytest.raises(StartError) as refused:
+        read_config({name: text})
+    line = str(refused.value)
+    assert line.startswith(f"{name} has to be {WHAT_WOULD_DO[name]}")
+    assert line.endswith(".")
+    assert "\n" not in line
+
+
+def test_every_setting_is_tried_here_with_a_good_and_a_bad_value() -> None:
+    """A new setting comes with its rows above."""
+    names = {name for name, _ in settings()}
+    assert {row[0] for row in GOOD} == {row[0] for row in BAD} == names
+
+
+def test_every_setting_has_a_line_of_help() -> None:
+    for name, field in settings():
+        assert field.metadata["help"].endswith("."), name
+        assert "\n" not in field.metadata["help"], name
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("CHATZILLA_PROXY", "CHATZILLA_PROXIES"),
+        ("CHATZILLA_SECERT", "CHATZILLA_SECRET"),
+        ("CHATZILLA_PORT", "PORT"),
+        ("CHATZILLA_DATABASE_URL", "DATABASE_URL"),
+    ],
+)
+def test_a_misspelt_setting_is_refused_with_the_name_that_was_meant(typed: str, meant: str) -> None:
+    with pytest.raises(StartError) as refused:
+        read_config({typed: "1234"})
+    line = str(refused.value)
+    assert line.startswith(f"{typed} is not a setting")
+    assert f" {meant}?" in line
+    assert "1234" not in line, "the value may be a secret"
+
+
+def test_an_unknown_setting_like_no_other_is_refused_with_where_to_look() -> None:
+    with pytest.raises(StartError, match=r"^CHATZILLA_QQQQQQ is not .*`python -m chatzilla config`"):
+        read_config({"CHATZILLA_QQQQQQ": "1"})
+
+
+def test_other_programs_variables_are_left_alone() -> None:
+    assert read_config({"PATH": "/bin", "CHATZILLAS": "x", "chatzilla_port": "x"}) == Config()
+
+
+def test_the_command_line_wins_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("PORT=1\nCHATZILLA_PROXIES=1\nCHATZILLA_HEARTBEAT=1\n")
+    environ = {"PORT": "2", "CHATZILLA_PROXIES": "2"}
+    config = read_config(environ, overrides={"port": "3"}, dotenv=dotenv)
+    assert (config.port, config.proxies, config.heartbeat) == (3, 2, 1.0)
+
+
+def test_a_bad_value_on_the_command_line_is_named_as_it_was_typed() -> None:
+    with pytest.raises(StartError, match=r"^--port has to be a whole number from 0 to 65535, not 'x'\.$"):
+        read_config({"PORT": "5000"}, overrides={"port": "x"})
+
+
+def test_the_file_is_held_to_the_same_rules(tmp_path: Path) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("CHATZILLA_PROXI=1\n")
+    with pytest.raises(StartError, match="Did you mean CHATZILLA_PROXIES"):
+        read_config({}, dotenv=dotenv)
+    dotenv.write_text("PORT=five\n")
+    with pytest.raises(StartError, match=r"^PORT has to be"):
+        read_config({}, dotenv=dotenv)
+
+
+def test_a_file_that_is_no_text_is_refused_in_words(tmp_path: Path) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.write_bytes(b"PORT=5000\nCHATZILLA_HOST=\xff\xfe\n")
+    with pytest.raises(StartError, match=r"\.env"):
+        read_config({}, dotenv=dotenv)
+
+
+def test_no_file_is_no_settings(tmp_path: Path) -> None:
+    assert read_config({}, dotenv=tmp_path / ".env") == Config()
+
+
+def test_the_secret_does_not_show() -> None:
+    """Neither where the settings are printed nor where one of them is refused."""
+    assert SECRET not in repr(read_config({"CHATZILLA_SECRET": SECRET}))
+    with pytest.raises(StartError) as refused:
+        read_config({"CHATZILLA_SECRET": "too-short-to-be-safe"})
+    assert "too-short-to-be-safe" not in str(refused.value)
+
+
+def test_the_password_of_another_database_does_not_show() -> None:
+    """Platforms put theirs into DATABASE_URL; the refusal lands in a log that many can read."""
+    with pytest.raises(StartError) as refused:
+        read_config({"DATABASE_URL": "postgres://chat:hunter2@db.example/chat"})
+    assert "hunter2" not in str(refused.value)
+
+
+def test_settings_cannot_change_while_the_server_runs() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Config().port = 1  # type: ignore[misc]  # wrong on purpose

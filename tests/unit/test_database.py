@@ -1,0 +1,235 @@
+"""The data folder: one server's alone, private, migrated, and honest about its numbering."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from chatzilla import cli
+from chatzilla.errors import StartError
+from chatzilla.store.database import FULL, NORMAL, Database
+from tests.helpers.servers import ROOT
+
+
+def started(folder: Path, *, synchronous: str = FULL) -> str:
+    """One clean run of a server; returns its epoch."""
+    database = Database(folder, synchronous=synchronous).open()
+    epoch = database.epoch
+    database.close(cleanly=True)
+    return epoch
+
+
+def crashed(folder: Path, *, synchronous: str = FULL) -> str:
+    """One run that ended without a word, as by kill -9; returns its epoch."""
+    database = Database(folder, synchronous=synchronous).open()
+    epoch = database.epoch
+    database.close(cleanly=False)
+    return epoch
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+class TestTheEpoch:
+    """It stays while the numbering goes on, and changes when the numbering may have gone back."""
+
+    def test_two_installations_have_different_ones(self, tmp_path: Path) -> None:
+        assert started(tmp_path / "one") != started(tmp_path / "two")
+
+    @pytest.mark.parametrize("synchronous", [FULL, NORMAL])
+    def test_a_clean_restart_keeps_it(self, folder: Path, synchronous: str) -> None:
+        assert len({started(folder, synchronous=synchronous) for _ in range(3)}) == 1
+
+    def test_a_crash_keeps_it_where_commits_are_synced(self, folder: Path) -> None:
+        assert crashed(folder) == crashed(folder) == started(folder)
+
+    def test_a_crash_draws_a_new_one_where_commits_may_be_lost(self, folder: Path) -> None:
+        first = crashed(folder, synchronous=NORMAL)
+        second = crashed(folder, synchronous=NORMAL)
+        assert second != first
+        assert started(folder, synchronous=FULL) not in (first, second)
+
+    def test_a_change_of_the_setting_alone_keeps_it(self, folder: Path) -> None:
+        assert started(folder, synchronous=NORMAL) == started(folder) == started(folder, synchronous=NORMAL)
+
+    def test_an_older_copy_of_the_database_draws_a_new_one(self, folder: Path, tmp_path: Path) -> None:
+        first = started(folder)
+        shutil.copy(folder / "chatzilla.db", tmp_path / "backup.db")
+        assert started(folder) == first
+        shutil.copy(tmp_path / "backup.db", folder / "chatzilla.db")
+        second = started(folder)
+        assert second != first
+        assert started(folder) == second
+
+    def test_restoring_the_same_copy_twice_draws_two(self, folder: Path, tmp_path: Path) -> None:
+        epochs = [started(folder)]
+        shutil.copy(folder / "chatzilla.db", tmp_path / "backup.db")
+        started(folder)
+        for _ in range(2):
+            shutil.copy(tmp_path / "backup.db", folder / "chatzilla.db")
+            epochs.append(started(folder))
+        assert len(set(epochs)) == 3
+
+    @pytest.mark.parametrize("beside", [None, "", "nonsense", "0", "999"])
+    def test_a_counter_that_does_not_fit_draws_a_new_one(self, folder: Path, beside: str | None) -> None:
+        first = started(folder)
+        counter = folder / "starts"
+        if beside is None:
+            counter.unlink()
+        else:
+            counter.write_text(beside)
+        second = started(folder)
+        assert second != first
+        assert started(folder) == second
+
+    def test_a_database_that_vanished_draws_a_new_one(self, folder: Path) -> None:
+        first = started(folder)
+        (folder / "chatzilla.db").unlink()
+        assert started(folder) != first
+
+    def test_the_operator_can_draw_a_new_one(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        first = started(folder)
+        assert cli.main(["new-epoch", "--data", str(folder)]) == 0
+        second = started(folder)
+        assert second != first
+        assert second in capsys.readouterr().out
+        assert started(folder) == second
+
+
+class TestTheFolder:
+    """One server at a time, and nobody else's business."""
+
+    def test_a_second_server_is_refused_in_words(self, folder: Path) -> None:
+        first = Database(folder).open()
+        with pytest.raises(StartError, match=f"in use by another Chatzilla .*{os.getpid()}.*--data"):
+            Database(folder).open()
+        first.close(cleanly=True)
+        started(folder)
+
+    def test_a_refused_second_server_disturbs_nothing(self, folder: Path) -> None:
+        first = Database(folder).open()
+        with pytest.raises(StartError):
+            Database(folder).open()
+        with pytest.raises(StartError, match=str(os.getpid())):
+            Database(folder).open()
+        first.close(cleanly=True)
+        assert started(folder) == first.epoch
+
+    def test_the_operator_cannot_draw_a_new_epoch_under_a_running_server(
+        self, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        running = Database(folder).open()
+        assert cli.main(["new-epoch", "--data", str(folder)]) == 2
+        assert "in use" in capsys.readouterr().err
+        running.close(cleanly=True)
+
+    def test_a_second_process_is_refused_with_status_2(self, folder: Path) -> None:
+        running = Database(folder).open()
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "run_server.py"), "--data", str(folder), "--port", "0"],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+            cwd=folder.parent,
+            env={name: value for name, value in os.environ.items() if not name.startswith("CHATZILLA_")},
+        )
+        running.close(cleanly=True)
+        assert done.returncode == 2
+        assert "in use by another Chatzilla" in done.stderr
+        assert "Traceback" not in done.stderr
+
+    def test_what_is_private_is_readable_by_its_owner_alone(self, folder: Path) -> None:
+        before = os.umask(0)
+        try:
+            database = Database(folder).open()
+            database.secret()
+            modes = {path.name: oct(mode(path)) for path in folder.iterdir() if path.name != "lock"}
+            database.close(cleanly=True)
+        finally:
+            os.umask(before)
+        assert mode(folder) == 0o700
+        assert set(modes) >= {"chatzilla.db", "secret", "starts"}
+        assert set(modes.values()) == {"0o600"}, modes
+
+    def test_the_secret_is_made_once_and_long(self, folder: Path, tmp_path: Path) -> None:
+        database = Database(folder).open()
+        secret = database.secret()
+        assert database.secret() == secret
+        assert len(secret) >= 32
+        database.close(cleanly=True)
+        again = Database(folder).open()
+        assert again.secret() == secret
+        again.close(cleanly=True)
+        other = Database(tmp_path / "other").open()
+        assert other.secret() != secret
+        other.close(cleanly=True)
+
+    def test_the_database_may_be_kept_elsewhere(self, folder: Path, tmp_path: Path) -> None:
+        elsewhere = tmp_path / "elsewhere.db"
+        database = Database(folder, elsewhere).open()
+        database.close(cleanly=True)
+        assert mode(elsewhere) == 0o600
+        assert not (folder / "chatzilla.db").exists()
+
+
+class TestTheSchema:
+    """Brought up to date at each start; one from the future is left alone."""
+
+    def test_a_newer_one_is_refused_in_words(self, folder: Path) -> None:
+        epoch = started(folder)
+        with sqlite3.connect(folder / "chatzilla.db") as connection:
+            connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.close()
+        with pytest.raises(StartError, match="written by a newer Chatzilla"):
+            Database(folder).open()
+        with sqlite3.connect(folder / "chatzilla.db") as connection:
+            assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
+            assert connection.execute("SELECT value FROM facts WHERE name = 'epoch'").fetchall() == [(epoch,)]
+            connection.execute("UPDATE alembic_version SET version_num = '0001'")
+        connection.close()
+        assert started(folder) == epoch
+
+    def test_what_is_no_database_is_refused_in_words_and_left_as_it_is(self, folder: Path) -> None:
+        folder.mkdir()
+        (folder / "chatzilla.db").write_bytes(b"this is a letter, not a database" * 100)
+        with pytest.raises(StartError, match="cannot be used"):
+            Database(folder).open()
+        assert (folder / "chatzilla.db").read_bytes().startswith(b"this is a letter")
+
+    def test_a_folder_that_is_a_file_is_refused_in_words(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("x")
+        for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+            with pytest.raises(StartError, match="cannot be used"):
+                Database(folder).open()
+
+    def test_after_a_refusal_the_folder_is_free_again(self, folder: Path) -> None:
+        started(folder)
+        good = (folder / "chatzilla.db").read_bytes()
+        (folder / "chatzilla.db").write_bytes(b"x" * 4096)
+        for _ in range(2):
+            with pytest.raises(StartError, match="cannot be used"):
+                Database(folder).open()
+        (folder / "chatzilla.db").write_bytes(good)
+        started(folder)
+
+    def test_commits_are_synced_unless_the_operator_says_otherwise(self, folder: Path) -> None:
+        for synchronous, number in ((FULL, 2), (NORMAL, 1)):
+            database = Database(folder, synchronous=synchronous).open()
+            with database.writing.connect() as connection:
+                assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == number
+                assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
+            database.close(cleanly=True)

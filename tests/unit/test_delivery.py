@@ -1,0 +1,187 @@
+"""Who hears what, over wires that only take notes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from chatzilla.core.limits import Allowance, Rate
+from chatzilla.core.messages import TEXT, ClientId, Message, Posted
+from chatzilla.core.people import Account, account_named
+from chatzilla.core.rooms import LOBBY, ConnectionId, RoomHead, RoomId
+from chatzilla.core.session import Session
+from chatzilla.realtime.delivery import Connection, Delivery, Dialect
+from chatzilla.realtime.line import Line
+from tests.helpers.clock import ManualClock
+
+GARDEN = RoomId("garden")
+ALICE, BOB = account_named("alice"), account_named("bob")
+
+
+@dataclass
+class Wire:
+    """Takes notes of what is written, until it takes no more."""
+
+    room_for: int = 1_000
+    heard: list[list[Any]] = field(default_factory=list)
+    open: bool = True
+    closed_with: Any = None
+
+    def write(self, frame: Any) -> bool:
+        if len(self.heard) >= self.room_for:
+            return False
+        self.heard.append(json.loads(frame.packet.data.partition(",")[2]))
+        return True
+
+    async def close(self, goodbye: Any, *, discard: bool = False) -> None:
+        self.closed_with = (json.loads(goodbye.packet.data.partition(",")[2]), discard)
+
+    def events(self, name: str) -> list[Any]:
+        return [payload for event, payload in self.heard if event == name]
+
+
+class Scene:
+    """A delivery with its connections."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.delivery = Delivery(self.clock)
+        self.connections: dict[str, Connection] = {}
+
+    def comes(self, name: str, dialect: Dialect = Dialect.FULL, *, room_for: int = 1_000) -> Wire:
+        allowance = Allowance(Rate(0, 1), self.clock)
+        wire = Wire(room_for)
+        session = Session(ConnectionId(name), allowance, allowance)
+        self.connections[name] = Connection(session, dialect, Line(), wire, "test")  # type: ignore[arg-type]  # a fake
+        self.delivery.admit(self.connections[name])
+        return wire
+
+    def joins(self, name: str, room: RoomId, account: Account | None = None, **options: Any) -> Wire:
+        wire = self.comes(name, **options)
+        self.delivery.identify(ConnectionId(name), account or account_named(name))
+        self.delivery.subscribe(ConnectionId(name), room)
+        return wire
+
+    def said(self, number: int, room: RoomId = LOBBY, origin: str | None = None) -> None:
+        message = Message(room, number, number, TEXT, ClientId(str(number)), ALICE.id, "alice", str(number), 0)
+        self.delivery.tell([Posted(message, None if origin is None else ConnectionId(origin))])
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def test_a_message_goes_to_its_room_but_for_its_origin(scene: Scene) -> None:
+    a, b, c = scene.joins("a", LOBBY), scene.joins("b", LOBBY), scene.joins("c", GARDEN)
+    scene.said(1, origin="a")
+    assert [len(wire.events("message")) for wire in (a, b, c)] == [0, 1, 0]
+
+
+def test_a_message_is_encoded_once_for_each_dialect(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames: list[Any] = []
+
+    def write(frame: Any) -> bool:
+        frames.append(frame)
+        return True
+
+    for number in range(4):
+        wire = scene.joins(f"c{number}", LOBBY, dialect=(Dialect.FULL, Dialect.TUTORIAL)[number % 2])
+        monkeypatch.setattr(wire, "write", write)
+    scene.said(1)
+    assert len(frames) == 4
+    assert len(set(map(id, frames))) == 2
+
+
+async def test_one_that_takes_no_more_is_dismissed_once_and_the_others_go_on(scene: Scene) -> None:
+    slow, quick = scene.joins("slow", LOBBY, room_for=2), scene.joins("quick", LOBBY)
+    for number in range(1, 6):
+        scene.said(number)
+    await scene.delivery.close("The end.")
+    assert len(slow.events("message")) == 2
+    assert len(quick.events("message")) == 5
+    (event, goodbye), discard = slow.closed_with
+    assert (event, goodbye["code"], goodbye["reconnect"], discard) == ("goodbye", "too-fast", True, True)
+    assert quick.closed_with[0][1]["message"] == "The end."
+
+
+def test_who_is_forgotten_hears_nothing_and_leaves_nothing_behind(scene: Scene) -> None:
+    wire = scene.joins("a", LOBBY)
+    scene.delivery.watch(ConnectionId("a"), RoomHead(GARDEN, "garden", 1))
+    for _ in range(2):
+        scene.delivery.forget(scene.connections["a"])
+    scene.said(1)
+    assert wire.events("message") == []
+    assert not scene.delivery._halls
+    assert not scene.delivery._people
+    assert not scene.delivery._connections
+
+
+def test_who_is_unknown_is_ignored(scene: Scene) -> None:
+    stranger = ConnectionId("stranger")
+    scene.delivery.subscribe(stranger, LOBBY)
+    scene.delivery.identify(stranger, ALICE)
+    scene.delivery.watch(stranger, RoomHead(GARDEN, "garden", 1))
+    scene.delivery.unsubscribe(stranger, LOBBY, watching=True)
+    scene.said(1)
+    assert scene.delivery.listeners(LOBBY) == 0
+    assert not scene.delivery._halls
+
+
+def test_others_of_a_person_are_their_other_connections(scene: Scene) -> None:
+    for name in ("a1", "a2", "a3"):
+        scene.joins(name, LOBBY, ALICE)
+    scene.joins("b", LOBBY, BOB)
+    assert set(scene.delivery.others_of(ConnectionId("a1"))) == {"a2", "a3"}
+    scene.delivery.identify(ConnectionId("a2"), BOB)
+    assert set(scene.delivery.others_of(ConnectionId("a1"))) == {"a3"}
+    assert set(scene.delivery.others_of(ConnectionId("b"))) == {"a2"}
+
+
+def test_a_watcher_is_told_the_newest_head_at_a_pace(scene: Scene) -> None:
+    watcher = scene.joins("w", LOBBY)
+    scene.delivery.watch(ConnectionId("w"), RoomHead(GARDEN, "garden", 3))
+    scene.clock.advance(5)
+    for number in (4, 5, 6):
+        scene.said(number, GARDEN)
+    scene.clock.advance(0)
+    scene.said(7, GARDEN)
+    scene.clock.advance(0.5)
+    assert [room["head"] for room in watcher.events("room")] == [3, 6]
+    scene.clock.advance(0.5)
+    assert [room["head"] for room in watcher.events("room")] == [3, 6, 7]
+
+
+def test_a_head_that_was_read_before_the_room_moved_is_not_told_any_more(scene: Scene) -> None:
+    """A reading takes time: what was told to the room meanwhile is newer than what it brings."""
+    scene.joins("b", GARDEN, BOB)
+    scene.said(5, GARDEN)
+    watcher = scene.joins("w", LOBBY)
+    scene.delivery.watch(ConnectionId("w"), RoomHead(GARDEN, "garden", 4))
+    scene.clock.advance(5)
+    assert watcher.events("room")[-1]["head"] == 5
+
+
+def test_a_listener_does_not_watch_and_one_who_left_does(scene: Scene) -> None:
+    wire = scene.joins("a", GARDEN)
+    scene.delivery.watch(ConnectionId("a"), RoomHead(GARDEN, "garden", 1))
+    scene.said(2, GARDEN)
+    scene.clock.advance(5)
+    assert wire.events("room") == []
+    scene.delivery.unsubscribe(ConnectionId("a"), GARDEN, watching=True)
+    scene.said(3, GARDEN)
+    scene.clock.advance(5)
+    assert [room["head"] for room in wire.events("room")] == [3]
+    assert [message["seq"] for message in wire.events("message")] == [2]
+
+
+def test_the_tutorial_dialect_neither_watches_nor_sees_who_is_typing(scene: Scene) -> None:
+    wire = scene.joins("t", LOBBY, dialect=Dialect.TUTORIAL)
+    scene.delivery.watch(ConnectionId("t"), RoomHead(GARDEN, "garden", 1))
+    scene.delivery.tell_typing(LOBBY, ALICE)
+    scene.said(1, GARDEN)
+    scene.clock.advance(5)
+    assert wire.heard == []

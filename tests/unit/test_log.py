@@ -1,0 +1,342 @@
+"""The one writer, on a real database: group commit, numbers without holes, and recovery from trouble."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from chatzilla.clock import SystemClock
+from chatzilla.core.messages import ClientId, Draft, Message, Posted
+from chatzilla.core.people import account_named
+from chatzilla.core.rooms import LOBBY, ConnectionId, RoomId
+from chatzilla.errors import Conflict, Unavailable
+from chatzilla.store import database as database_module
+from chatzilla.store import log as log_module
+from chatzilla.store.database import Database
+from chatzilla.store.log import RoomLog
+from chatzilla.store.tables import members, messages, rooms
+from tests.helpers.servers import ROOT
+
+ALICE, BOB = account_named("alice"), account_named("bob")
+
+
+class Desk:
+    """A log on its database, and what it told."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.told: list[Posted] = []
+        self.log = RoomLog(database.writing, SystemClock(), self.told.extend)
+
+    def append(
+        self, client_id: str, content: str = "x", room: str = LOBBY, author: Any = ALICE, origin: str | None = None
+    ) -> asyncio.Future[Message]:
+        draft = Draft(RoomId(room), ClientId(client_id), content)
+        return self.log.append(author, draft, origin=None if origin is None else ConnectionId(origin))
+
+    def stored(self, room: str = LOBBY) -> list[tuple[int, str]]:
+        ask = sa.select(messages.c.seq, messages.c.content).where(messages.c.room == room).order_by(messages.c.seq)
+        with self.database.reading.begin() as connection:
+            return [(seq, content) for seq, content in connection.execute(ask)]
+
+    def head(self, room: str = LOBBY) -> int | None:
+        with self.database.reading.begin() as connection:
+            return connection.execute(sa.select(rooms.c.head).where(rooms.c.id == room)).scalar_one_or_none()
+
+
+@asynccontextmanager
+async def open_desk(folder: Path, **options: Any) -> AsyncIterator[Desk]:
+    database = Database(folder, **options).open()
+    desk = Desk(database)
+    desk.log.start()
+    try:
+        yield desk
+    finally:
+        await desk.log.close()
+        database.close(cleanly=True)
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    async with open_desk(tmp_path / "data") as opened:
+        yield opened
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stranger's lock is waited for only briefly."""
+    monkeypatch.setattr(database_module, "BUSY_TIMEOUT_MS", 200)
+
+
+def commits(desk: Desk) -> list[None]:
+    """Grows with every commit of the writer."""
+    counted: list[None] = []
+    sa.event.listen(desk.database.writing, "commit", lambda _connection: counted.append(None))
+    return counted
+
+
+async def outcomes(futures: Sequence[asyncio.Future[Message]]) -> list[Message | BaseException]:
+    async with asyncio.timeout(10):
+        return await asyncio.gather(*futures, return_exceptions=True)
+
+
+class TestGroupCommit:
+    """What waits together is stored together."""
+
+    async def test_many_appends_share_few_transactions(self, desk: Desk) -> None:
+        counted = commits(desk)
+        stored = await asyncio.gather(*(desk.append(str(number)) for number in range(2_000)))
+        assert [message.seq for message in stored] == list(range(1, 2_001))
+        assert len(counted) <= 20
+
+    async def test_one_append_does_not_wait_for_others(self, desk: Desk) -> None:
+        counted = commits(desk)
+        await desk.append("one")
+        await desk.append("two")
+        assert len(counted) == 2
+
+    async def test_what_is_answered_is_on_disk(self, desk: Desk) -> None:
+        answer = desk.append("one", "hello")
+        answer.add_done_callback(lambda _: seen.append(desk.stored()))
+        seen: list[list[tuple[int, str]]] = []
+        await answer
+        await asyncio.sleep(0)
+        assert seen == [[(1, "hello")]]
+
+    async def test_answers_settle_before_anything_is_told(self, desk: Desk) -> None:
+        told_when_answered: list[int] = []
+        futures = [desk.append(str(number)) for number in range(50)]
+        for future in futures:
+            future.add_done_callback(lambda _: told_when_answered.append(len(desk.told)))
+        await asyncio.gather(*futures)
+        await asyncio.sleep(0)
+        assert told_when_answered == sorted(told_when_answered)
+        assert told_when_answered[0] == 0
+        assert [posted.message.seq for posted in desk.told] == list(range(1, 51))
+
+    async def test_rooms_are_numbered_apart_and_told_with_their_origin(self, desk: Desk) -> None:
+        await asyncio.gather(
+            *(desk.append(f"{room} {number}", room=room, origin=room) for number in range(10) for room in ("a", "b"))
+        )
+        await asyncio.sleep(0)
+        for room in ("a", "b"):
+            of_room = [posted for posted in desk.told if posted.message.room == room]
+            assert [posted.message.seq for posted in of_room] == list(range(1, 11))
+            assert {posted.origin for posted in of_room} == {room}
+
+    async def test_whoever_writes_belongs_to_the_room_once(self, desk: Desk) -> None:
+        await asyncio.gather(*(desk.append(str(number)) for number in range(3)))
+        desk.log.enrol(ALICE, LOBBY)
+        desk.log.enrol(BOB, LOBBY)
+        await desk.append("last")
+        with desk.database.reading.begin() as connection:
+            assert connection.execute(sa.select(members.c.account, members.c.room)).all() == [(ALICE.id, LOBBY)]
+
+
+class TestRetries:
+    """The same author and client_id are one message."""
+
+    async def test_within_one_batch_and_across_batches(self, desk: Desk) -> None:
+        answers = await asyncio.gather(*(desk.append("same") for _ in range(10)))
+        answers.append(await desk.append("same"))
+        assert len(set(answers)) == 1
+        assert desk.stored() == [(1, "x")]
+        assert len(desk.told) == 1
+
+    async def test_a_conflict_takes_no_number(self, desk: Desk) -> None:
+        first, other, elsewhere, after = await outcomes(
+            [desk.append("same"), desk.append("same", "y"), desk.append("same", room="b"), desk.append("next")]
+        )
+        assert isinstance(other, Conflict)
+        assert isinstance(elsewhere, Conflict)
+        assert [getattr(message, "seq", None) for message in (first, after)] == [1, 2]
+        assert desk.head("b") is None
+
+    async def test_more_retries_than_one_question_can_hold(self, desk: Desk) -> None:
+        first = await asyncio.gather(*(desk.append(str(number)) for number in range(700)))
+        again = await asyncio.gather(*(desk.append(str(number)) for number in range(700)))
+        assert again == first
+        assert len(desk.stored()) == 700
+
+    async def test_after_a_restart(self, tmp_path: Path) -> None:
+        async with open_desk(tmp_path / "kept") as before:
+            first = await before.append("same")
+        async with open_desk(tmp_path / "kept") as after:
+            assert await after.append("same") == first
+            assert (await after.append("next")).seq == 2
+
+
+class TestTrouble:
+    """Refused in time, nothing half done, and well again by itself."""
+
+    async def test_one_bad_row_harms_nobody_else(self, desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.CRITICAL)
+        bad = desk.append("bad", "\ud800")
+        good = [desk.append(str(number), author=BOB) for number in range(20)]
+        worse = desk.append("worse", "\udfff")
+        last = desk.append("last")
+        refused = await outcomes([bad, worse])
+        assert all(isinstance(outcome, Exception) for outcome in refused)
+        stored = [message.seq for message in await asyncio.gather(*good, last)]
+        assert stored == list(range(1, 22))
+        assert [seq for seq, _ in desk.stored()] == stored
+        assert desk.head() == 21
+        await asyncio.sleep(0)
+        assert [posted.message.seq for posted in desk.told] == stored
+
+    @pytest.mark.usefixtures("quick")
+    async def test_a_locked_database_refuses_soon_and_recovers_by_itself(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async with open_desk(tmp_path / "data") as desk:
+            await desk.append("before")
+            health = [desk.log.healthy]
+            stranger = sqlite3.connect(desk.database.path, isolation_level=None)
+            stranger.execute("BEGIN IMMEDIATE")
+            began = time.monotonic()
+            refused = await outcomes([desk.append(str(number)) for number in range(5)])
+            assert all(isinstance(outcome, Unavailable) for outcome in refused)
+            assert time.monotonic() - began < 3
+            health.append(desk.log.healthy)
+            stranger.execute("ROLLBACK")
+            stranger.close()
+            after = await asyncio.gather(*(desk.append(str(number)) for number in range(5)))
+            assert [message.seq for message in after] == [2, 3, 4, 5, 6]
+            assert [*health, desk.log.healthy] == [True, False, True]
+            assert [record.levelname for record in caplog.records if record.name == log_module.__name__] == ["ERROR"]
+
+    @pytest.mark.usefixtures("quick")
+    async def test_the_loop_turns_while_the_database_is_locked(self, tmp_path: Path) -> None:
+        async with open_desk(tmp_path / "data") as desk:
+            stranger = sqlite3.connect(desk.database.path, isolation_level=None)
+            stranger.execute("BEGIN IMMEDIATE")
+            waiting = desk.append("one")
+            turns = 0
+            while not waiting.done():
+                await asyncio.sleep(0.005)
+                turns += 1
+            assert isinstance(waiting.exception(), Unavailable)
+            assert turns >= 10
+            stranger.close()
+
+    @pytest.mark.usefixtures("quick")
+    async def test_reading_goes_on_while_the_database_is_locked(self, tmp_path: Path) -> None:
+        async with open_desk(tmp_path / "data") as desk:
+            await desk.append("one")
+            stranger = sqlite3.connect(desk.database.path, isolation_level=None)
+            stranger.execute("BEGIN IMMEDIATE")
+            assert await asyncio.to_thread(desk.stored) == [(1, "x")]
+            stranger.close()
+
+    async def test_a_full_disk_refuses_whole_and_recovers(self, desk: Desk) -> None:
+        await desk.append("before")
+
+        def limit(pages: int) -> None:
+            with desk.database.writing.connect() as connection:
+                driver: Any = connection.connection.driver_connection
+                driver.execute(f"PRAGMA max_page_count = {pages}")
+
+        limit(1)
+        big = "x" * 10_000
+        refused = await outcomes([desk.append(f"big {number}", big) for number in range(50)])
+        assert all(isinstance(outcome, Unavailable) for outcome in refused), refused[0]
+        assert not desk.log.healthy
+        assert desk.stored() == [(1, "x")]
+        assert desk.head() == 1
+        limit(1_000_000)
+        after = await asyncio.gather(*(desk.append(f"big {number}", big) for number in range(50)))
+        assert [message.seq for message in after] == list(range(2, 52))
+        assert desk.log.healthy
+
+    async def test_a_database_that_became_read_only_refuses_and_recovers(self, desk: Desk) -> None:
+        await desk.append("before")
+
+        def read_only(on: str) -> None:
+            with desk.database.writing.connect() as connection:
+                driver: Any = connection.connection.driver_connection
+                driver.execute(f"PRAGMA query_only = {on}")
+
+        read_only("ON")
+        (refused,) = await outcomes([desk.append("one")])
+        assert isinstance(refused, Unavailable)
+        read_only("OFF")
+        assert (await desk.append("one")).seq == 2
+
+    def test_a_file_that_may_not_grow_refuses_and_recovers(self, tmp_path: Path) -> None:
+        """The operating system's own refusal, in a process of its own: the limit would bind the whole test run."""
+        script = """
+import asyncio, resource, sys
+from pathlib import Path
+from chatzilla.errors import Unavailable
+from tests.unit.test_log import open_desk, outcomes
+
+async def main() -> None:
+    async with open_desk(Path(sys.argv[1])) as desk:
+        await desk.append("before")
+        size = 64 * 1024
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+        refused = await outcomes([desk.append(str(n), "x" * 10_000) for n in range(100)])
+        assert all(isinstance(each, Unavailable) for each in refused), refused[0]
+        assert desk.stored() == [(1, "x")]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        after = await outcomes([desk.append(str(n), "x" * 10_000) for n in range(100)])
+        assert [each.seq for each in after] == list(range(2, 102)), after[0]
+
+asyncio.run(main())
+"""
+        done = subprocess.run(
+            [sys.executable, "-c", script, str(tmp_path / "data")],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-2_000:]
+
+    async def test_a_log_that_is_full_refuses_at_once_and_drains(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(log_module, "WAITING_AT_MOST", 10)
+        taken = [desk.append(str(number)) for number in range(10)]
+        with pytest.raises(Unavailable):
+            taken.extend(desk.append(str(number)) for number in range(10, 10_000))
+        stored = await asyncio.gather(*taken)
+        assert [message.seq for message in stored] == list(range(1, len(taken) + 1))
+        assert (await desk.append("after")).seq == len(taken) + 1
+
+    async def test_a_cancelled_sender_harms_nobody_else(self, desk: Desk) -> None:
+        futures = [desk.append(str(number)) for number in range(10)]
+        futures[3].cancel()
+        stored = [outcome for outcome in await outcomes(futures) if isinstance(outcome, Message)]
+        assert len(stored) == 9
+        await asyncio.sleep(0)
+        assert [posted.message.seq for posted in desk.told] == list(range(1, 11))
+
+
+class TestClosing:
+    """Closing stores what waits, and takes nothing more."""
+
+    async def test_what_waits_is_stored_first(self, tmp_path: Path) -> None:
+        async with open_desk(tmp_path / "data") as desk:
+            futures = [desk.append(str(number)) for number in range(3_000)]
+            await desk.log.close()
+            assert len(desk.stored()) == 3_000
+            await asyncio.gather(*futures)
+            with pytest.raises(Unavailable):
+                desk.append("too late")
+
+    async def test_it_is_harmless_twice(self, desk: Desk) -> None:
+        await desk.log.close()
+        await desk.log.close()
