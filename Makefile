@@ -10,14 +10,14 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 COMPILE := $(BIN)/python -m uv pip compile pyproject.toml --upgrade --universal --generate-hashes \
 	--python-version 3.11 --quiet --custom-compile-command "make lock"
 
-.PHONY: run setup test check lock clean browser again
+.PHONY: run setup test check lock clean system again
 
 run: setup
 	@$(BIN)/python run_server.py $(ARGS)
 
 setup: .setup/run
 
-test: check browser
+test: check system
 	$(BIN)/python -m pytest
 
 check: .setup/dev
@@ -61,10 +61,15 @@ endif
 	npm ci --loglevel=error
 	@touch $@
 
-browser:
-	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
-		|| if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; \
-		else \
-			echo "The browser tests need Chromium, and it is not installed."; exit 1; \
-		fi
+# What the tests need besides Python and Node.js: a browser, and openssl for a certificate.
+system:
+	@missing=""; \
+	command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
+		|| missing="$$missing chromium"; \
+	command -v openssl >/dev/null || missing="$$missing openssl"; \
+	if [ -z "$$missing" ]; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
+	else \
+		echo "The tests need, and do not find:$$missing"; exit 1; \
+	fi

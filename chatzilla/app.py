@@ -76,6 +76,7 @@ class House:
 
     async def health(self, _request: web.Request) -> web.Response:
         """GET /healthz: 200 while messages can be stored and read, else 503."""
+        self.log.probe()
         healthy = self.log.healthy and await self.store.answers()
         report = {"status": "ok" if healthy else "degraded", "version": __version__}
         return web.json_response(report, status=200 if healthy else 503, headers={"Cache-Control": "no-store"})

@@ -17,6 +17,7 @@ next batch tries again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections import OrderedDict, deque
@@ -29,7 +30,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from chatzilla.core.messages import TEXT, Message, Posted
 from chatzilla.errors import ChatError, Conflict, Unavailable
 from chatzilla.store.queries import message_from, message_rows
-from chatzilla.store.tables import accounts, members, messages, rooms
+from chatzilla.store.tables import accounts, facts, members, messages, rooms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -75,6 +76,11 @@ class _Enrolment:
     room: RoomId
 
 
+@dataclass(frozen=True, slots=True)
+class _Probe:
+    """Asks whether the database can be written again."""
+
+
 class RoomLog:
     """Implements `ports.Log` over one database."""
 
@@ -82,7 +88,7 @@ class RoomLog:
         self._engine = engine
         self._clock = clock
         self._on_stored = on_stored
-        self._waiting: deque[_Entry | _Enrolment] = deque()
+        self._waiting: deque[_Entry | _Enrolment | _Probe] = deque()
         self._ready = threading.Condition()
         self._closing = False
         self._healthy = True
@@ -110,6 +116,12 @@ class RoomLog:
         except Unavailable:
             logger.warning("membership of room %s was not noted: the log is full", room)
 
+    def probe(self) -> None:
+        """While the last batch could not be stored, write something that changes nothing, to see whether one can."""
+        if not self._healthy:
+            with contextlib.suppress(Unavailable):
+                self._put(_Probe())
+
     async def close(self) -> None:
         """Store what is waiting, take nothing more, and end the thread."""
         with self._ready:
@@ -117,7 +129,7 @@ class RoomLog:
             self._ready.notify()
         await asyncio.to_thread(self._thread.join)
 
-    def _put(self, entry: _Entry | _Enrolment) -> None:
+    def _put(self, entry: _Entry | _Enrolment | _Probe) -> None:
         with self._ready:
             if self._closing:
                 raise Unavailable("The server is restarting. Your message will be sent again.")
@@ -174,6 +186,8 @@ class RoomLog:
     def _write(
         self, connection: Connection, entries: Sequence[_Entry], enrolments: Sequence[_Enrolment]
     ) -> tuple[list[Outcome], list[Posted]]:
+        if not self._healthy:
+            connection.execute(sa.update(facts).values(value=facts.c.value))
         self._write_people(connection, entries)
         stored = _find(connection, {entry.key for entry in entries})
         fresh: dict[tuple[str, str], _Entry] = {}

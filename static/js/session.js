@@ -169,6 +169,7 @@ export class Session {
    * @returns {Promise<Result<PostAnswer>>}
    */
   async post({ room, client_id, content }) {
+    this.#toldTypingAt = -Infinity; // a message takes its author off the list of who is typing
     /** @type {Result<PostAnswer>} */
     const result = await this.#connection.ask("message", { room, client_id, content });
     if (result.ok && room !== this.#room && this.#visited.delete(room)) void this.#connection.ask("leave", { room });

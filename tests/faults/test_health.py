@@ -1,0 +1,36 @@
+"""A disk that refuses and comes back: people are told, `/healthz` tells, and nobody has to restart anything."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+if TYPE_CHECKING:
+    from tests.conftest import Lobby
+    from tests.helpers.servers import Server
+
+
+async def test_a_locked_database_is_told_and_heals_by_itself(server: Server, lobby: Lobby) -> None:
+    """Even when nobody says anything any more, because a router stopped sending people here."""
+    alice = await lobby("alice")
+    await alice.says("lobby", "before")
+    async with aiohttp.ClientSession(server.url) as http:
+        with closing(sqlite3.connect(server.house.database.path, isolation_level=None)) as stranger:
+            stranger.execute("BEGIN IMMEDIATE")
+            draft = {"room": "lobby", "client_id": "1", "content": "meanwhile"}
+            accepted, refusal = await alice.call("message", draft)
+            assert accepted is False
+            assert refusal["code"] == "unavailable"
+            async with http.get("/healthz") as answer:
+                assert answer.status == 503
+                assert (await answer.json())["status"] == "degraded"
+            stranger.execute("ROLLBACK")
+        statuses = []
+        while 200 not in statuses:
+            async with http.get("/healthz") as answer:
+                statuses.append(answer.status)
+            assert len(statuses) < 10_000, "it never healed"
+    assert (await alice.says("lobby", "meanwhile", "1"))["seq"] == 2
