@@ -15,7 +15,8 @@ from chatzilla.core.tokens import Tokens
 from chatzilla.ports import Ports
 from chatzilla.realtime.chat import ChatNamespace
 from chatzilla.realtime.delivery import Delivery
-from chatzilla.realtime.transport import open_server
+from chatzilla.realtime.engine import Limits
+from chatzilla.realtime.server import Server
 from chatzilla.store.database import Database
 from chatzilla.store.log import RoomLog
 from chatzilla.store.queries import RoomStore
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from chatzilla.ports import Clock
 
 logger = logging.getLogger(__name__)
+
+CLOSING_SECONDS: Final = 1.0
+"""How long a connection may take to close after it was told goodbye."""
 
 FINISH_SECONDS: Final = 2.5
 """How long handlers in flight may take to be answered when the server stops."""
@@ -53,8 +57,16 @@ class House:
             self.delivery,
             Tokens(config.secret or self.database.secret(), clock),
             posting=Rate(config.message_rate, config.message_burst),
+        )
+        self.server = Server(
+            limits=Limits(
+                heartbeat=config.heartbeat,
+                pong_within=config.heartbeat,
+            ),
+            admits_origin=self.peers.admits,
             address_of=lambda request: self.peers.of(request).address,
         )
+        self.server.register_namespace(self.chat)
         self._said_farewell = False
 
     async def farewell(self) -> None:
@@ -64,7 +76,8 @@ class House:
         self._said_farewell = True
         await self.chat.finish(FINISH_SECONDS)
         self.presence.stop()
-        await self.delivery.close("The server is restarting. You will be reconnected.")
+        self.delivery.close("The server is restarting. You will be reconnected.")
+        await self.server.eio.drain(CLOSING_SECONDS)
 
     async def live(self, _app: web.Application) -> AsyncIterator[None]:
         """From the application's start to its end."""
@@ -105,9 +118,7 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
             web.get("/healthz", house.health),
         ]
     )
-    server = open_server(heartbeat=config.heartbeat, admits_origin=house.peers.admits)
-    server.register_namespace(house.chat)
-    server.attach(app)
+    house.server.attach(app)
     app.cleanup_ctx.append(house.live)
     app.on_shutdown.append(lambda app: app[HOUSE].farewell())
     return app

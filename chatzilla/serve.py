@@ -6,18 +6,15 @@ import asyncio
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from chatzilla.app import HOUSE, create_app
+from chatzilla.app import CLOSING_SECONDS, HOUSE, create_app
 from chatzilla.errors import StartError
 
 if TYPE_CHECKING:
     from chatzilla.config import Config
-
-CLOSING_SECONDS: Final = 1.0
-"""How long a connection may take to close after it was told goodbye."""
 
 
 async def serve(config: Config) -> None:

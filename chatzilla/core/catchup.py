@@ -74,6 +74,11 @@ def plan(head: int, cursor: int | None, *, same_epoch: bool) -> After | Newest:
     return After(cursor)
 
 
+def _bytes_of(text: str) -> int:
+    """How long a text is on the wire, as JSON."""
+    return len(json.dumps(text, ensure_ascii=False).encode())
+
+
 def cut(rows: Iterable[Message]) -> tuple[list[Message], bool]:
     """Take rows until a page is full; at least one, whatever its size.
 
@@ -83,7 +88,7 @@ def cut(rows: Iterable[Message]) -> tuple[list[Message], bool]:
     page: list[Message] = []
     size = 0
     for row in rows:
-        size += ROW_OVERHEAD + len(json.dumps(row.content)) + len(json.dumps(row.name))
+        size += ROW_OVERHEAD + _bytes_of(row.content) + _bytes_of(row.name)
         if page and (len(page) == PAGE_ROWS or size > PAGE_BYTES):
             return page, True
         page.append(row)

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import secrets
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import socketio
@@ -20,17 +20,15 @@ import socketio.exceptions
 from chatzilla import wire
 from chatzilla.core import messages, people, rooms
 from chatzilla.core.limits import Allowance, Rate
-from chatzilla.core.messages import ClientId, Draft
+from chatzilla.core.messages import ClientId, Draft, Message
 from chatzilla.core.rooms import LOBBY, ConnectionId
 from chatzilla.core.session import Session
 from chatzilla.errors import ChatError, NotJoined, SignInNeeded, Unavailable, UnknownEvent
-from chatzilla.realtime.delivery import Connection, Dialect
-from chatzilla.realtime.line import Line, Turn
-from chatzilla.realtime.transport import CHAT, Frame, wire_of
+from chatzilla.realtime import packets
+from chatzilla.realtime.delivery import CHAT, Connection, Dialect
+from chatzilla.realtime.line import Line, Outcome
 
 if TYPE_CHECKING:
-    from aiohttp import web
-
     from chatzilla.core.presence import Presence
     from chatzilla.core.tokens import Tokens
     from chatzilla.ports import Ports
@@ -39,7 +37,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Answer = tuple[bool, object]
-Handler = Callable[[Connection, Turn[Answer], object], Awaitable[Answer]]
+Handler = Callable[[Connection, object], "Answer | asyncio.Future[Message]"]
+Reader = Callable[[Connection, object], Coroutine[Any, Any, Answer]]
 
 WAITING_AT_MOST: Final = 1_000
 """Events of one connection that may wait for their turn."""
@@ -58,7 +57,6 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         tokens: Tokens,
         *,
         posting: Rate,
-        address_of: Callable[[web.Request], str],
     ) -> None:
         super().__init__(CHAT)
         self._ports = ports
@@ -66,13 +64,14 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         self._delivery = delivery
         self._tokens = tokens
         self._posting = posting
-        self._address_of = address_of
         self._events: dict[str, Handler] = {
-            "join": self.on_join,
             "leave": self.on_leave,
             "message": self.on_message,
-            "history": self.on_history,
             "typing": self.on_typing,
+        }
+        self._readers: dict[str, Reader] = {
+            "join": self.on_join,
+            "history": self.on_history,
         }
         self._running = 0
         self._closing = False
@@ -82,21 +81,21 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
     @property
     def events(self) -> tuple[str, ...]:
         """What a client can call."""
-        return tuple(self._events)
+        return (*self._events, *self._readers)
 
     async def trigger_event(self, event: str, *args: Any) -> None:
         """Take part in a connection's beginning and end; the library asks for these two, clients never do."""
         if event == "connect":
-            sid, environ, auth = args
-            await self._connect(ConnectionId(sid), environ["aiohttp.request"], auth)
+            sid, _, auth = args
+            await self._connect(ConnectionId(sid), auth)
         elif event == "disconnect":
             sid, reason = args
             self._disconnect(ConnectionId(sid), str(reason))
 
-    async def receive(self, sid: str, event: str, arguments: list[object], ack: int | None) -> None:
+    def receive(self, sid: str, event: str, arguments: list[object], ack: int | None) -> None:
         """Let one event stand in its connection's line."""
-        connection = await self._connection(sid)
-        if connection is None or not connection.wire.open:
+        connection = self._delivery.connection(ConnectionId(sid))
+        if connection is None or not connection.channel.open:
             return
         if connection.line.waiting >= WAITING_AT_MOST:
             self._delivery.dismiss(connection, "too-fast", "Too much at once. You will be reconnected.")
@@ -105,8 +104,9 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         self._running += 1
         self._quiet.clear()
         connection.line.take(
-            lambda turn: self._answer(connection, turn, event, payload),
-            lambda answer: self._give(connection, ack, answer),
+            lambda: self._begin(connection, event, payload),
+            lambda outcome: self._give(connection, ack, payload, outcome),
+            alone=event in self._readers,
         )
 
     async def finish(self, seconds: float) -> None:
@@ -115,9 +115,8 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._quiet.wait(), seconds)
 
-    async def on_join(self, connection: Connection, turn: Turn[Answer], payload: object) -> Answer:
+    async def on_join(self, connection: Connection, payload: object) -> Answer:
         """Enter a room; in the tutorial's words, be somebody in the lobby."""
-        await turn.after_the_earlier()
         if not isinstance(payload, dict) and connection.dialect is Dialect.TUTORIAL:
             return self._join_as_in_the_tutorial(connection, payload)
         if isinstance(payload, str):
@@ -129,36 +128,31 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         entrance = await self._enter(connection, request)
         return True, wire.encode_entrance(entrance, self._tokens.mint(entrance.account))
 
-    async def on_leave(self, connection: Connection, _turn: Turn[Answer], payload: object) -> Answer:
+    def on_leave(self, connection: Connection, payload: object) -> Answer:
         """Stop hearing a room."""
         rooms.leave(self._ports, self._presence, connection.session, wire.decode_room(payload))
         return True, {}
 
-    async def on_message(self, connection: Connection, turn: Turn[Answer], payload: object) -> Answer:
+    def on_message(self, connection: Connection, payload: object) -> asyncio.Future[Message]:
         """Say something. The next event may begin as soon as this one has its place in the log."""
-        tutorial = isinstance(payload, str) or connection.dialect is Dialect.TUTORIAL
-        if tutorial:
+        if isinstance(payload, str) or connection.dialect is Dialect.TUTORIAL:
             draft = Draft(LOBBY, ClientId(str(uuid.uuid4())), messages.parse_content(payload))
         else:
             draft = wire.decode_draft(payload)
-        posted = messages.post(self._ports, connection.session, draft)
-        turn.pass_on()
-        message = await posted
-        return True, message.content if tutorial else wire.encode_posted(message)
+        return messages.post(self._ports, connection.session, draft)
 
-    async def on_history(self, connection: Connection, turn: Turn[Answer], payload: object) -> Answer:
+    async def on_history(self, connection: Connection, payload: object) -> Answer:
         """Read what was said earlier."""
-        await turn.after_the_earlier()
         room, span = wire.decode_history(payload)
         page = await messages.history(self._ports, connection.session, room, span)
         return True, wire.encode_page(page)
 
-    async def on_typing(self, connection: Connection, _turn: Turn[Answer], payload: object) -> Answer:
+    def on_typing(self, connection: Connection, payload: object) -> Answer:
         """Let the others see that somebody is writing."""
         messages.typing(self._ports, connection.session, wire.decode_room(payload))
         return True, {}
 
-    async def _connect(self, sid: ConnectionId, request: web.Request, auth: object) -> None:
+    async def _connect(self, sid: ConnectionId, auth: object) -> None:
         """Take in a connection.
 
         Raises:
@@ -178,14 +172,13 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
             session=session,
             dialect=Dialect.FULL if wanted.get("dialect") == "full" else Dialect.TUTORIAL,
             line=Line(),
-            wire=wire_of(self.server, sid),
-            address=self._address_of(request),
+            channel=self.server.channel_of(sid, CHAT),
         )
         await self.save_session(sid, connection)
         self._delivery.admit(connection)
         if connection.dialect is Dialect.TUTORIAL:
             self._ports.audience.subscribe(sid, LOBBY)
-        logger.info("connection %s opened from %s", sid, connection.address)
+        logger.info("connection %s opened from %s", sid, connection.channel.address)
 
     def _disconnect(self, sid: ConnectionId, reason: str) -> None:
         connection = self._delivery.connection(sid)
@@ -195,42 +188,48 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         self._delivery.forget(connection)
         logger.info("connection %s closed: %s", sid, reason)
 
-    async def _connection(self, sid: str) -> Connection | None:
-        try:
-            connection = await self.get_session(sid)
-        except KeyError:
-            return None  # the transport is gone already
-        return connection if isinstance(connection, Connection) else None
-
-    async def _answer(self, connection: Connection, turn: Turn[Answer], event: str, payload: object) -> Answer:
-        """Run one event; whatever happens, the client learns of it."""
+    def _begin(self, connection: Connection, event: str, payload: object) -> Outcome:
+        """Start one event: what it came to, or a future while it is under way. It never raises."""
         try:
             if self._closing:
                 raise Unavailable("The server is restarting. Try again in a moment.")
             if connection.session.ended:
                 raise NotJoined("This connection has ended.")
+            if event in self._readers:
+                return asyncio.get_running_loop().create_task(self._readers[event](connection, payload))
             handle = self._events.get(event)
             if handle is None:
                 raise UnknownEvent("There is no such event here.")
-            return await handle(connection, turn, payload)
-        except ChatError as error:
-            refusal = error
-        except Exception:
-            reference = secrets.token_hex(4)
-            logger.exception("event %s failed, reference %s", event[:64], reference)
-            refusal = ChatError(f"Something went wrong here. The operator finds it as {reference}.")
+            return handle(connection, payload)
+        except Exception as error:  # noqa: BLE001  # `_give` answers it, and logs what nobody foresaw
+            return error
+
+    def _give(self, connection: Connection, ack: int | None, payload: object, outcome: Outcome) -> None:
+        """Answer one event, if the client asked for an answer."""
+        self._running -= 1
+        if not self._running:
+            self._quiet.set()
+        answer = self._answer_of(connection, payload, outcome)
+        if ack is not None:
+            self._delivery.write(connection, packets.answer(CHAT, ack, answer))
+
+    def _answer_of(self, connection: Connection, payload: object, outcome: Outcome) -> Answer:
+        """What a client is told about what its call came to."""
+        if isinstance(outcome, asyncio.Future):
+            if outcome.cancelled():
+                outcome = Unavailable("The server is restarting. Try again in a moment.")
+            else:
+                outcome = outcome.exception() or outcome.result()
+        if isinstance(outcome, Message):
+            return True, wire.encode_posted(outcome) if isinstance(payload, dict) else outcome.content
+        if not isinstance(outcome, Exception):
+            answer: Answer = outcome
+            return answer
+        refusal = outcome if isinstance(outcome, ChatError) else _unforeseen(outcome)
         shaped_as_object = isinstance(payload, dict) or (
             connection.dialect is Dialect.FULL and not isinstance(payload, str)
         )
         return False, wire.encode_refusal(refusal) if shaped_as_object else refusal.sentence
-
-    def _give(self, connection: Connection, ack: int | None, answer: Answer) -> None:
-        """Write an answer, if the client asked for one."""
-        self._running -= 1
-        if not self._running:
-            self._quiet.set()
-        if ack is not None:
-            self._delivery.write(connection, Frame.answer(ack, answer))
 
     def _join_as_in_the_tutorial(self, connection: Connection, name: object) -> Answer:
         """Be somebody in the lobby; a second name replaces the first."""
@@ -257,3 +256,10 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
             if LOBBY not in connection.session.rooms:
                 self._ports.audience.unsubscribe(connection.session.connection, LOBBY, watching=False)
             connection.dialect = Dialect.FULL
+
+
+def _unforeseen(error: Exception) -> ChatError:
+    """Log what nobody foresaw, and say no more about it than where to find it."""
+    reference = secrets.token_hex(4)
+    logger.error("an event failed, reference %s", reference, exc_info=error)
+    return ChatError(f"Something went wrong here. The operator finds it as {reference}.")

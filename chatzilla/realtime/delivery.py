@@ -14,26 +14,36 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from chatzilla import wire
+from chatzilla.core.catchup import ROW_OVERHEAD
 from chatzilla.core.pace import Pacer
 from chatzilla.core.presence import NAMED_AT_MOST
 from chatzilla.core.rooms import RoomHead
-from chatzilla.realtime.transport import Frame
+from chatzilla.realtime import packets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from chatzilla.core.messages import Message, Posted
+    from chatzilla.core.messages import Posted
     from chatzilla.core.people import Account, AccountId
     from chatzilla.core.presence import PresenceChange
     from chatzilla.core.rooms import ConnectionId, RoomId
     from chatzilla.core.session import Session
     from chatzilla.ports import Clock
+    from chatzilla.realtime.engine import Channel, Frame
     from chatzilla.realtime.line import Line
-    from chatzilla.realtime.transport import Wire
 
 logger = logging.getLogger(__name__)
 
+CHAT: Final = "/chat"
+"""The namespace that all of this happens in."""
+
 HEADS_EVERY_SECONDS: Final = 1.0
+
+ROUND_BYTES: Final = 32 * 1024
+"""About as much as one round tells: a burst of more is given in several turns, so that whoever reads can keep up."""
+
+SLICE: Final = 500
+"""Listeners of one room that are told within one turn of the event loop."""
 
 
 class Dialect(enum.Enum):
@@ -49,9 +59,8 @@ class Connection:
 
     session: Session
     dialect: Dialect
-    line: Line[tuple[bool, object]]
-    wire: Wire
-    address: str
+    line: Line
+    channel: Channel
     person: AccountId | None = None
     halls: set[RoomId] = field(default_factory=set)
     """The rooms that it hears or watches."""
@@ -63,6 +72,10 @@ class _Hall:
 
     heads: Pacer
     head: RoomHead
+    untold: list[Posted] = field(default_factory=list)
+    """What was stored and waits for the round under way to end."""
+    telling: _Telling | None = None
+    rounds: int = 0
     listeners: dict[ConnectionId, Connection] = field(default_factory=dict)
     watchers: dict[ConnectionId, Connection] = field(default_factory=dict)
 
@@ -75,7 +88,6 @@ class Delivery:
         self._connections: dict[ConnectionId, Connection] = {}
         self._people: dict[AccountId, set[ConnectionId]] = {}
         self._halls: dict[RoomId, _Hall] = {}
-        self._closing: set[asyncio.Task[None]] = set()
 
     def admit(self, connection: Connection) -> None:
         """A connection has come."""
@@ -122,7 +134,7 @@ class Delivery:
         if connection not in hall.listeners:
             hall.watchers[connection] = known
             known.halls.add(head.room)
-            self.write(known, Frame.event("room", wire.encode_room(hall.head)))
+            self.write(known, packets.event(CHAT, "room", wire.encode_room(hall.head)))
 
     def unsubscribe(self, connection: ConnectionId, room: RoomId, *, watching: bool) -> None:
         hall = self._halls.get(room)
@@ -148,21 +160,26 @@ class Delivery:
         return [other for other in self._people[known.person] if other != connection]
 
     def tell(self, batch: Sequence[Posted]) -> None:
+        touched: dict[RoomId, _Hall] = {}
         for posted in batch:
-            hall = self._halls.get(posted.message.room)
-            if hall is None:
-                continue
-            self._tell_message(hall, posted.message, posted.origin)
-            hall.head = RoomHead(hall.head.room, hall.head.name, posted.message.changed)
+            room = posted.message.room
+            hall = self._halls.get(room)
+            if hall is not None:
+                hall.untold.append(posted)
+                hall.head = RoomHead(room, hall.head.name, posted.message.changed)
+                touched[room] = hall
+        for room, hall in touched.items():
             if hall.watchers:
                 hall.heads.touch()
+            if hall.telling is None:
+                self._begin_round(room, hall)
 
     def tell_presence(self, room: RoomId, change: PresenceChange) -> None:
         hall = self._halls.get(room)
         if hall is None:
             return
-        full = Frame.event("presence", wire.encode_presence(room, change))
-        stats = Frame.event("stats", wire.encode_stats(change.here))
+        full = packets.event(CHAT, "presence", wire.encode_presence(room, change))
+        stats = packets.event(CHAT, "stats", wire.encode_stats(change.here))
         nobody_moved = not change.came and not change.went and change.here.count <= NAMED_AT_MOST
         for connection in tuple(hall.listeners.values()):
             if connection.dialect is Dialect.TUTORIAL:
@@ -174,7 +191,7 @@ class Delivery:
         hall = self._halls.get(room)
         if hall is None:
             return
-        frame = Frame.event("typing", wire.encode_typing(room, account))
+        frame = packets.event(CHAT, "typing", wire.encode_typing(room, account))
         own = self._people.get(account.id, ())
         self._write_all(
             (
@@ -185,44 +202,54 @@ class Delivery:
             frame,
         )
 
-    def dismiss(self, connection: Connection, code: str, message: str, *, discard: bool = False) -> None:
+    def dismiss(self, connection: Connection, code: str, message: str) -> None:
         """Close a connection of our own accord: it is told why, and may come back. Harmless twice."""
-        if not connection.wire.open:
-            return
-        connection.wire.open = False
-        goodbye = Frame.event("goodbye", wire.encode_goodbye(code, message, reconnect=True))
-        task = asyncio.get_running_loop().create_task(connection.wire.close(goodbye, discard=discard))
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+        goodbye = packets.event(CHAT, "goodbye", wire.encode_goodbye(code, message, reconnect=True))
+        connection.channel.close(f"dismissed: {code}", goodbye)
 
-    async def close(self, message: str) -> None:
-        """Dismiss everybody; done when every connection has been told."""
+    def close(self, message: str) -> None:
+        """Dismiss everybody."""
         for connection in tuple(self._connections.values()):
             self.dismiss(connection, "unavailable", message)
-        for hall in self._halls.values():
-            hall.heads.stop()
-        while self._closing:
-            await asyncio.gather(*self._closing, return_exceptions=True)
 
-    def _tell_message(self, hall: _Hall, message: Message, origin: ConnectionId | None) -> None:
-        frames: dict[Dialect, Frame] = {}
-        for ident, connection in tuple(hall.listeners.items()):
-            if ident == origin:
-                continue
-            frame = frames.get(connection.dialect)
-            if frame is None:
-                frame = frames[connection.dialect] = _message_frame(message, connection.dialect)
-            self.write(connection, frame)
+    def write(self, connection: Connection, frame: Frame) -> None:
+        """Give one connection one frame, or let it go when it cannot take more."""
+        if connection.channel.open and not connection.channel.write(frame):
+            self._let_go(connection)
+
+    def _begin_round(self, room: RoomId, hall: _Hall) -> None:
+        """Tell what waits in a hall, or as much of it as a socket takes at once, to everybody who hears it now."""
+        size = count = 0
+        while count < len(hall.untold) and size < ROUND_BYTES:
+            size += ROW_OVERHEAD + len(hall.untold[count].message.content)
+            count += 1
+        hall.telling = _Telling(hall.untold[:count], tuple(hall.listeners.items()), hall.rounds)
+        del hall.untold[:count]
+        hall.rounds += SLICE
+        self._go_on(room, hall)
+
+    def _go_on(self, room: RoomId, hall: _Hall) -> None:
+        """Tell a slice of the listeners, and leave the rest for the next turn: other rooms wait no longer than that."""
+        telling = hall.telling
+        if telling is None or self._halls.get(room) is not hall:
+            return
+        for ident, connection in telling.next_slice():
+            if ident in hall.listeners and not telling.tell(ident, connection):
+                self._let_go(connection)
+        if telling.left:
+            asyncio.get_running_loop().call_soon(self._go_on, room, hall)
+            return
+        hall.telling = None
+        if hall.untold:
+            asyncio.get_running_loop().call_soon(self._begin_round, room, hall)
 
     def _write_all(self, connections: Iterable[Connection], frame: Frame) -> None:
         for connection in tuple(connections):
             self.write(connection, frame)
 
-    def write(self, connection: Connection, frame: Frame) -> None:
-        """Give one connection one frame, or let it go when it cannot take more."""
-        if connection.wire.open and not connection.wire.write(frame):
-            logger.info("connection %s reads too slowly and is closed", connection.session.connection)
-            self.dismiss(connection, "too-fast", "You fell behind. You will be reconnected.", discard=True)
+    def _let_go(self, connection: Connection) -> None:
+        logger.info("connection %s reads too slowly and is closed", connection.session.connection)
+        self.dismiss(connection, "too-fast", "You fell behind. You will be reconnected.")
 
     def _hall(self, room: RoomId) -> _Hall:
         hall = self._halls.get(room)
@@ -234,7 +261,7 @@ class Delivery:
     def _tell_head(self, room: RoomId) -> None:
         hall = self._halls.get(room)
         if hall is not None:
-            self._write_all(hall.watchers.values(), Frame.event("room", wire.encode_room(hall.head)))
+            self._write_all(hall.watchers.values(), packets.event(CHAT, "room", wire.encode_room(hall.head)))
 
     def _sweep(self, room: RoomId) -> None:
         """Drop the hall of a room that nobody hears or watches."""
@@ -252,7 +279,50 @@ class Delivery:
             connection.person = None
 
 
-def _message_frame(message: Message, dialect: Dialect) -> Frame:
-    if dialect is Dialect.FULL:
-        return Frame.event("message", wire.encode_message(message))
-    return Frame.event("message", wire.encode_tutorial_message(message))
+class _Telling:
+    """A round of telling: some messages, in order, to everybody who heard a room when it began.
+
+    Each message is encoded once for each dialect that is present, and all of them together are one write for a
+    connection, whoever wrote how many of them.
+    """
+
+    __slots__ = ("_everything", "_frames", "_listeners", "_origins", "_position", "_posts")
+
+    def __init__(self, posts: list[Posted], listeners: Sequence[tuple[ConnectionId, Connection]], start: int) -> None:
+        self._posts = posts
+        self._origins = {posted.origin for posted in posts}
+        first = start % len(listeners) if listeners else 0  # so that not always the same ones are last
+        self._listeners = (*listeners[first:], *listeners[:first]) if len(listeners) > SLICE else listeners
+        self._position = 0
+        self._frames: dict[Dialect, list[Frame]] = {}
+        self._everything: dict[Dialect, bytes] = {}
+
+    @property
+    def left(self) -> bool:
+        return self._position < len(self._listeners)
+
+    def next_slice(self) -> Sequence[tuple[ConnectionId, Connection]]:
+        begin = self._position
+        self._position += SLICE
+        return self._listeners[begin : self._position]
+
+    def tell(self, ident: ConnectionId, connection: Connection) -> bool:
+        """Tell one connection; False when it cannot take more."""
+        channel, dialect = connection.channel, connection.dialect
+        if not channel.open:
+            return True
+        if channel.transport == "websocket" and ident not in self._origins:
+            if dialect not in self._everything:
+                self._everything[dialect] = b"".join(frame.framed for frame in self._in(dialect))
+            return channel.write_framed(self._everything[dialect])
+        takes = True
+        for posted, frame in zip(self._posts, self._in(dialect), strict=True):
+            if posted.origin != ident:
+                takes = channel.write(frame) and takes
+        return takes
+
+    def _in(self, dialect: Dialect) -> list[Frame]:
+        if dialect not in self._frames:
+            encode = wire.encode_message if dialect is Dialect.FULL else wire.encode_tutorial_message
+            self._frames[dialect] = [packets.event(CHAT, "message", encode(posted.message)) for posted in self._posts]
+        return self._frames[dialect]

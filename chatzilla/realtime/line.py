@@ -1,114 +1,103 @@
 """One connection's events: begun in the order in which they came, answered in the same order.
 
-An event keeps the floor while it runs, so that a message sent right after a join carries the name. One that has its
-place in the log passes the floor on: the next event may begin while the store is still writing. Yet no answer
-overtakes an earlier one, and an event that reads the store waits for the writes before it.
-
-Answers are given synchronously, all that are due at once: what is told right after a batch is told after its acks.
+An event that only needs memory is done at once. One that has its place in the log is under way: the next event may
+begin while the store is still writing. One that reads the store is alone: it begins when everything before it is
+answered, so that it sees what was written, and nothing begins before it is done, so that a message sent right after a
+join carries the name. No answer overtakes an earlier one, and all answers that are due are given at once: what is told
+right after a batch is told after its acks.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
-T = TypeVar("T")
-
-
-class _Event(Generic[T]):
-    """One event in the line, from its coming to its answer."""
-
-    __slots__ = ("answer", "given", "past", "ready", "task")
-
-    def __init__(self) -> None:
-        self.task: asyncio.Task[None] | None = None
-        self.ready = False
-        self.past = False
-        self.answer: Callable[[], None] | None = None
-        self.given: asyncio.Future[None] | None = None
-        """Settles when this event and all before it are answered; made when somebody waits for that."""
+Outcome = Any
+"""What an event came to; or, while it is under way, the future of that."""
 
 
-class Turn(Generic[T]):
-    """The right of one event to be the only one that runs."""
+class _Event:
+    """One event in the line."""
 
-    __slots__ = ("_before", "_floor", "_held")
+    __slots__ = ("alone", "answer", "begin", "done", "outcome")
 
-    def __init__(self, floor: asyncio.Lock, before: _Event[T] | None) -> None:
-        self._floor = floor
-        self._before = before
-        self._held = True
-
-    def pass_on(self) -> None:
-        """Let the next event begin; harmless twice."""
-        if self._held:
-            self._held = False
-            self._floor.release()
-
-    async def after_the_earlier(self) -> None:
-        """Wait until every earlier event of this connection is answered."""
-        if self._before is None or self._before.past:
-            return
-        if self._before.given is None:
-            self._before.given = asyncio.get_running_loop().create_future()
-        await self._before.given
+    def __init__(self, begin: Callable[[], Outcome], answer: Callable[[Outcome], None], *, alone: bool) -> None:
+        self.begin = begin
+        self.answer = answer
+        self.alone = alone
+        self.outcome: Outcome = None
+        self.done = False
 
 
-class Line(Generic[T]):
-    """The waiting line of one connection; `T` is what its events are answered with."""
+class Line:
+    """The waiting line of one connection. It costs nothing while nobody waits."""
 
-    __slots__ = ("_events", "_floor")
+    __slots__ = ("_begun", "_events", "_held", "_stepping")
 
     def __init__(self) -> None:
-        self._floor = asyncio.Lock()  # wakes whoever waits in the order in which they came
-        self._events: deque[_Event[T]] = deque()
+        self._events: deque[_Event] | None = None
+        self._begun = 0
+        self._held = False
+        self._stepping = False
 
     @property
     def waiting(self) -> int:
         """Events that have come and are not answered yet."""
-        return len(self._events)
+        return 0 if self._events is None else len(self._events)
 
-    def take(self, handle: Callable[[Turn[T]], Awaitable[T]], answer: Callable[[T], None]) -> None:
+    def take(self, begin: Callable[[], Outcome], answer: Callable[[Outcome], None], *, alone: bool = False) -> None:
         """Let an event stand in line.
 
         Args:
-            handle: runs when the event's turn comes; what it raises is nobody's answer.
-            answer: gets what `handle` returned, once every earlier event is answered.
+            begin: starts it; returns what it came to, or a future while it is under way. It must not raise.
+            answer: gets what `begin` returned, its future done, once every earlier event is answered.
+            alone: it begins after every earlier event is answered, and nothing begins before it is done.
         """
-        event: _Event[T] = _Event()
-        before = self._events[-1] if self._events else None
-        self._events.append(event)
-        event.task = asyncio.get_running_loop().create_task(self._run(event, before, handle, answer))
+        if self._events is None:
+            self._events = deque()
+        self._events.append(_Event(begin, answer, alone=alone))
+        self._step()
 
-    async def _run(
-        self,
-        event: _Event[T],
-        before: _Event[T] | None,
-        handle: Callable[[Turn[T]], Awaitable[T]],
-        answer: Callable[[T], None],
-    ) -> None:
+    def _step(self) -> None:
+        """Begin and answer whatever can be, in order."""
+        events = self._events
+        if self._stepping or events is None:
+            return
+        self._stepping = True
         try:
-            await self._floor.acquire()
-            turn = Turn(self._floor, before)
-            try:
-                result = await handle(turn)
-                event.answer = lambda: answer(result)
-            finally:
-                turn.pass_on()
-        finally:  # an event that was given up is not answered, and holds up nobody
-            event.ready = True
-            self._give()
+            while True:
+                while events and events[0].done:
+                    event = events.popleft()
+                    self._begun -= 1
+                    event.answer(event.outcome)
+                if not self._may_begin(events):
+                    break
+                self._begin(events[self._begun])
+        finally:
+            self._stepping = False
+        if not events:
+            self._events = None
 
-    def _give(self) -> None:
-        """Give every answer whose turn it is."""
-        while self._events and self._events[0].ready:
-            event = self._events.popleft()
-            event.past = True
-            if event.answer is not None:
-                event.answer()
-            if event.given is not None:
-                event.given.set_result(None)
+    def _may_begin(self, events: deque[_Event]) -> bool:
+        if self._held or self._begun == len(events):
+            return False
+        return self._begun == 0 or not events[self._begun].alone
+
+    def _begin(self, event: _Event) -> None:
+        self._begun += 1
+        event.outcome = event.begin()
+        if isinstance(event.outcome, asyncio.Future):
+            self._held = event.alone
+            event.outcome.add_done_callback(lambda _: self._finish(event))
+        else:
+            event.done = True
+
+    def _finish(self, event: _Event) -> None:
+        event.done = True
+        if event.alone:
+            self._held = False
+        self._step()

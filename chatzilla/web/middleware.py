@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from chatzilla.errors import BadRequest, ChatError, NotFound, SignInNeeded, TooFast, Unavailable
+from chatzilla.errors import (
+    BadRequest,
+    ChatError,
+    Forbidden,
+    Full,
+    NotFound,
+    SignInNeeded,
+    TooFast,
+    TooLong,
+    Unavailable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -27,8 +37,11 @@ REQUEST_ID: Final = web.RequestKey("request_id", str)
 _STATUS: Final[dict[type[ChatError], int]] = {
     BadRequest: 400,
     SignInNeeded: 401,
+    Forbidden: 403,
     NotFound: 404,
+    TooLong: 413,
     TooFast: 429,
+    Full: 503,
     Unavailable: 503,
 }
 

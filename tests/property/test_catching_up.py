@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from chatzilla.core.messages import Message
-    from chatzilla.realtime.transport import Frame, Wire
+    from chatzilla.realtime.engine import Channel, Frame
     from tests.helpers.timelines import RemoteTimeline
 
 PEOPLE = 3
@@ -49,14 +49,16 @@ UNLIMITED = Rate(per_second=0, burst=1)
 
 
 class Inbox:
-    """A `Wire` whose other end is a deque of what is under way to one client."""
+    """A `Channel` whose other end is a deque of what is under way to one client."""
+
+    transport = "polling"
 
     def __init__(self, under_way: deque[tuple[str, Any]]) -> None:
         self.open = True
         self._under_way = under_way
 
     def write(self, frame: Frame) -> bool:
-        event, payload = json.loads(frame.packet.data.partition(",")[2])
+        event, payload = json.loads(frame.text.partition(",")[2])
         if event == "message":
             self._under_way.append(("heard", [payload]))
         return True
@@ -121,8 +123,8 @@ class Person:
                 posting=Allowance(UNLIMITED, self.room.clock),
                 typing=Allowance(UNLIMITED, self.room.clock),
             )
-            way_out = cast("Wire", Inbox(self.under_way))
-            self.connection = Connection(session, Dialect.FULL, Line(), way_out, "here")
+            way_out = cast("Channel", Inbox(self.under_way))
+            self.connection = Connection(session, Dialect.FULL, Line(), way_out)
             self.room.delivery.admit(self.connection)
         await self.join()
 

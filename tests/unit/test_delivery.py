@@ -23,21 +23,24 @@ ALICE, BOB = account_named("alice"), account_named("bob")
 
 @dataclass
 class Wire:
-    """Takes notes of what is written, until it takes no more."""
+    """A channel that takes notes of what is written, until it takes no more."""
 
     room_for: int = 1_000
     heard: list[list[Any]] = field(default_factory=list)
     open: bool = True
+    transport: str = "polling"
     closed_with: Any = None
 
     def write(self, frame: Any) -> bool:
         if len(self.heard) >= self.room_for:
             return False
-        self.heard.append(json.loads(frame.packet.data.partition(",")[2]))
+        self.heard.append(json.loads(frame.text.partition(",")[2]))
         return True
 
-    async def close(self, goodbye: Any, *, discard: bool = False) -> None:
-        self.closed_with = (json.loads(goodbye.packet.data.partition(",")[2]), discard)
+    def close(self, _reason: str, last_words: Any) -> None:
+        if self.open:
+            self.open = False
+            self.closed_with = json.loads(last_words.text.partition(",")[2])
 
     def events(self, name: str) -> list[Any]:
         return [payload for event, payload in self.heard if event == name]
@@ -55,7 +58,7 @@ class Scene:
         allowance = Allowance(Rate(0, 1), self.clock)
         wire = Wire(room_for)
         session = Session(ConnectionId(name), allowance, allowance)
-        self.connections[name] = Connection(session, dialect, Line(), wire, "test")  # type: ignore[arg-type]  # a fake
+        self.connections[name] = Connection(session, dialect, Line(), wire)  # type: ignore[arg-type]  # a fake
         self.delivery.admit(self.connections[name])
         return wire
 
@@ -100,12 +103,12 @@ async def test_one_that_takes_no_more_is_dismissed_once_and_the_others_go_on(sce
     slow, quick = scene.joins("slow", LOBBY, room_for=2), scene.joins("quick", LOBBY)
     for number in range(1, 6):
         scene.said(number)
-    await scene.delivery.close("The end.")
+    scene.delivery.close("The end.")
     assert len(slow.events("message")) == 2
     assert len(quick.events("message")) == 5
-    (event, goodbye), discard = slow.closed_with
-    assert (event, goodbye["code"], goodbye["reconnect"], discard) == ("goodbye", "too-fast", True, True)
-    assert quick.closed_with[0][1]["message"] == "The end."
+    event, goodbye = slow.closed_with
+    assert (event, goodbye["code"], goodbye["reconnect"]) == ("goodbye", "too-fast", True)
+    assert quick.closed_with[1]["message"] == "The end."
 
 
 def test_who_is_forgotten_hears_nothing_and_leaves_nothing_behind(scene: Scene) -> None:

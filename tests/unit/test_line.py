@@ -3,199 +3,141 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
-import pytest
-
-from chatzilla.realtime.line import Line, Turn
+from chatzilla.realtime.line import Line
 
 
 class Desk:
     """Runs events on a line and keeps a diary of what began and what was answered."""
 
     def __init__(self) -> None:
-        self.line: Line[str] = Line()
+        self.line = Line()
         self.diary: list[str] = []
-        self.gates: dict[str, asyncio.Event] = {}
-        self.tasks: dict[str, asyncio.Task[None]] = {}
+        self.under_way: dict[str, asyncio.Future[str]] = {}
 
-    def bring(
-        self, name: str, *, passes_on: bool = False, fails: bool = False, waits: bool = False
-    ) -> asyncio.Future[str]:
-        """An event comes; it is done when its gate opens."""
-        gate = self.gates[name] = asyncio.Event()
-        answered: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    def bring(self, name: str, *, alone: bool = False, at_once: bool = False) -> None:
+        """An event comes; unless it is done at once, it is under way until `finish`."""
 
-        async def handle(turn: Turn[str]) -> str:
-            if waits:
-                await turn.after_the_earlier()
+        def begin() -> Any:
             self.diary.append(f"{name} begins")
-            if passes_on:
-                turn.pass_on()
-            await gate.wait()
-            if fails:
-                raise ValueError(name)
-            return name
+            if at_once:
+                return name
+            self.under_way[name] = asyncio.get_running_loop().create_future()
+            return self.under_way[name]
 
-        def answer(result: str) -> None:
+        def answer(outcome: Any) -> None:
+            result = outcome.result() if isinstance(outcome, asyncio.Future) else outcome
             self.diary.append(f"{result} answered")
-            answered.set_result(result)
 
-        self.line.take(handle, answer)
-        task = self.line._events[-1].task
-        assert task is not None
-        self.tasks[name] = task
-        return answered
+        self.line.take(begin, answer, alone=alone)
 
-
-async def turn_of_the_loop() -> None:
-    for _ in range(10):
+    async def finish(self, *names: str) -> None:
+        for name in names:
+            self.under_way[name].set_result(name)
         await asyncio.sleep(0)
 
+    def news(self) -> list[str]:
+        news, self.diary = self.diary, []
+        return news
 
-async def test_an_event_begins_when_the_one_before_it_is_done() -> None:
+
+async def test_what_needs_only_memory_is_done_at_once() -> None:
     desk = Desk()
-    first, second = desk.bring("first"), desk.bring("second")
-    desk.gates["second"].set()
-    await turn_of_the_loop()
-    assert desk.diary == ["first begins"]
-    desk.gates["first"].set()
-    assert (await first, await second) == ("first", "second")
-    assert desk.diary == ["first begins", "first answered", "second begins", "second answered"]
-
-
-async def test_an_event_that_passes_its_turn_on_lets_the_next_begin_but_not_overtake_its_answer() -> None:
-    desk = Desk()
-    events = [desk.bring(name, passes_on=True) for name in ("first", "second", "third")]
-    await turn_of_the_loop()
-    assert desk.diary == ["first begins", "second begins", "third begins"]
-    for name in ("third", "second"):
-        desk.gates[name].set()
-    await turn_of_the_loop()
-    assert desk.diary[3:] == []
-    desk.gates["first"].set()
-    await asyncio.gather(*events)
-    assert desk.diary[3:] == ["first answered", "second answered", "third answered"]
-
-
-async def test_one_that_fails_holds_nobody_up() -> None:
-    desk = Desk()
-    failing, second = desk.bring("failing", fails=True), desk.bring("second")
-    desk.gates["failing"].set()
-    desk.gates["second"].set()
-    assert await second == "second"
-    assert not failing.done()
-    with pytest.raises(ValueError, match="failing"):
-        await desk.tasks["failing"]
-
-
-async def test_one_that_fails_after_it_passed_its_turn_on_holds_nobody_up() -> None:
-    desk = Desk()
-    failing, second = desk.bring("failing", passes_on=True, fails=True), desk.bring("second")
-    desk.gates["second"].set()
-    await turn_of_the_loop()
-    assert "second answered" not in desk.diary
-    desk.gates["failing"].set()
-    assert await second == "second"
-    assert not failing.done()
-    with pytest.raises(ValueError, match="failing"):
-        await desk.tasks["failing"]
-
-
-async def test_one_that_is_cancelled_while_it_runs_holds_nobody_up() -> None:
-    desk = Desk()
-    cancelled, second = desk.bring("cancelled"), desk.bring("second")
-    desk.gates["second"].set()
-    await turn_of_the_loop()
-    desk.tasks["cancelled"].cancel()
-    assert await second == "second"
-    assert not cancelled.done()
-
-
-async def test_one_that_is_cancelled_while_it_waits_holds_nobody_up() -> None:
-    desk = Desk()
-    first, _, third = desk.bring("first"), desk.bring("cancelled"), desk.bring("third")
-    await turn_of_the_loop()
-    desk.tasks["cancelled"].cancel()
-    await turn_of_the_loop()
-    desk.gates["first"].set()
-    desk.gates["third"].set()
-    assert (await first, await third) == ("first", "third")
-    assert "cancelled begins" not in desk.diary
-
-
-async def test_cancelling_one_that_waits_lets_no_later_answer_overtake_an_earlier_one() -> None:
-    desk = Desk()
-    first = desk.bring("first", passes_on=True)
-    desk.bring("second", passes_on=True)
-    third = desk.bring("third", passes_on=True)
-    desk.gates["third"].set()
-    await turn_of_the_loop()
-    desk.tasks["second"].cancel()
-    await turn_of_the_loop()
-    assert "third answered" not in desk.diary
-    desk.gates["first"].set()
-    await asyncio.gather(first, third)
-    assert desk.diary[-2:] == ["first answered", "third answered"]
-
-
-async def test_it_counts_who_waits() -> None:
-    desk = Desk()
-    events = [desk.bring(str(number)) for number in range(5)]
-    await turn_of_the_loop()
-    assert desk.line.waiting == 5
-    for gate in desk.gates.values():
-        gate.set()
-    await asyncio.gather(*events)
+    desk.bring("first", at_once=True)
+    assert desk.news() == ["first begins", "first answered"]
     assert desk.line.waiting == 0
 
 
-async def test_one_may_wait_until_all_before_it_are_answered() -> None:
-    """An event that reads what earlier ones wrote begins after their answers, though they passed their turn on."""
+async def test_the_next_may_begin_while_one_is_under_way_but_is_not_answered_before_it() -> None:
     desk = Desk()
-    writes, reads = desk.bring("write", passes_on=True), desk.bring("read", waits=True)
-    desk.gates["read"].set()
-    await turn_of_the_loop()
-    assert desk.diary == ["write begins"]
-    desk.gates["write"].set()
-    await asyncio.gather(writes, reads)
-    assert desk.diary == ["write begins", "write answered", "read begins", "read answered"]
+    desk.bring("first")
+    desk.bring("second")
+    desk.bring("third", at_once=True)
+    assert desk.news() == ["first begins", "second begins", "third begins"]
+    await desk.finish("second")
+    assert desk.news() == []
+    await desk.finish("first")
+    assert desk.news() == ["first answered", "second answered", "third answered"]
+
+
+async def test_one_that_is_alone_begins_when_everything_before_it_is_answered() -> None:
+    """What reads the store sees what was written before."""
+    desk = Desk()
+    desk.bring("write")
+    desk.bring("read", alone=True)
+    assert desk.news() == ["write begins"]
+    await desk.finish("write")
+    assert desk.news() == ["write answered", "read begins"]
+    await desk.finish("read")
+    assert desk.news() == ["read answered"]
+
+
+async def test_nothing_begins_while_one_is_alone() -> None:
+    """A message sent right after a join carries the name."""
+    desk = Desk()
+    desk.bring("join", alone=True)
+    desk.bring("message")
+    desk.bring("another", at_once=True)
+    assert desk.news() == ["join begins"]
+    await desk.finish("join")
+    assert desk.news() == ["join answered", "message begins", "another begins"]
+    await desk.finish("message")
+    assert desk.news() == ["message answered", "another answered"]
 
 
 async def test_all_answers_that_are_due_are_given_at_once() -> None:
     """Nothing that is scheduled meanwhile comes between them."""
     desk = Desk()
-    first, second = desk.bring("first", passes_on=True), desk.bring("second", passes_on=True)
-    desk.gates["second"].set()
-    await turn_of_the_loop()
-    first.add_done_callback(lambda _: desk.diary.append("something else"))
-    desk.gates["first"].set()
-    await asyncio.gather(first, second)
-    await turn_of_the_loop()
-    assert desk.diary[-3:] == ["first answered", "second answered", "something else"]
+    desk.bring("first")
+    desk.bring("second", at_once=True)
+    desk.bring("third")
+    desk.under_way["first"].set_result("first")
+    desk.under_way["third"].set_result("third")
+    asyncio.get_running_loop().call_soon(desk.diary.append, "something else")
+    await asyncio.sleep(0)
+    assert desk.news()[3:] == ["first answered", "second answered", "third answered", "something else"]
 
 
-async def test_passing_on_twice_gives_away_one_turn_only() -> None:
-    line: Line[None] = Line()
+async def test_one_that_fails_or_is_given_up_holds_nobody_up() -> None:
+    line = Line()
+    answers: list[object] = []
+    loop = asyncio.get_running_loop()
+    failing, given_up = loop.create_future(), loop.create_future()
+    line.take(lambda: failing, lambda done: answers.append(done.exception()), alone=True)
+    line.take(lambda: given_up, lambda done: answers.append(done.cancelled()))
+    line.take(lambda: "third", answers.append)
+    error = ValueError("it failed")
+    failing.set_exception(error)
+    await asyncio.sleep(0)
+    given_up.cancel()
+    await asyncio.sleep(0)
+    assert answers == [error, True, "third"]
+    assert line.waiting == 0
+
+
+async def test_an_answer_may_bring_the_next_event() -> None:
+    """What is brought while the line is at work stands behind what is there."""
+    line = Line()
     order: list[str] = []
-    hold = asyncio.Event()
 
-    async def generous(turn: Turn[None]) -> None:
-        turn.pass_on()
-        turn.pass_on()
-        order.append("generous")
+    def answer(outcome: str) -> None:
+        order.append(outcome)
+        if outcome == "first":
+            line.take(lambda: "third", order.append)
 
-    async def slow(_turn: Turn[None]) -> None:
-        order.append("slow begins")
-        await hold.wait()
-        order.append("slow ends")
+    under_way: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    line.take(lambda: under_way, lambda done: answer(done.result()))
+    line.take(lambda: "second", order.append)
+    under_way.set_result("first")
+    await asyncio.sleep(0)
+    assert order == ["first", "second", "third"]
 
-    async def last(_turn: Turn[None]) -> None:
-        order.append("last")
 
-    for handle in (generous, slow, last):
-        line.take(handle, lambda _: None)
-    await turn_of_the_loop()
-    assert order == ["generous", "slow begins"]
-    hold.set()
-    await turn_of_the_loop()
-    assert order == ["generous", "slow begins", "slow ends", "last"]
+async def test_it_counts_who_waits() -> None:
+    desk = Desk()
+    for number in range(5):
+        desk.bring(str(number))
+    assert desk.line.waiting == 5
+    await desk.finish(*map(str, range(5)))
+    assert desk.line.waiting == 0

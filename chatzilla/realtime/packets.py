@@ -1,0 +1,95 @@
+"""Socket.IO v5 packets: read strictly, so that what is not exactly one is refused before anything looks at it, and
+written once for everybody who is sent the same."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Never
+
+from chatzilla.realtime.engine import Frame
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+CONNECT: Final = 0
+DISCONNECT: Final = 1
+EVENT: Final = 2
+ACK: Final = 3
+CONNECT_ERROR: Final = 4
+BINARY_EVENT: Final = 5
+BINARY_ACK: Final = 6
+
+ATTACHMENTS_AT_MOST: Final = 16
+LONGEST_NAMESPACE: Final = 64
+
+_HEAD: Final = re.compile(r"([0-6])(?:([0-9]{1,4})-)?(?:(/[^,]*)(?:,|$))?([0-9]{1,15})?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """One packet from a client. `data` is a list for events and acks, an object or None for a CONNECT."""
+
+    kind: int
+    namespace: str
+    id: int | None
+    data: Any
+    attachments: int
+
+
+def parse(text: str) -> Packet:
+    """Read one packet.
+
+    Raises:
+        ValueError: it is none, in its form or in what it carries for its type.
+        RecursionError: its JSON is nested too deeply.
+    """
+    head = _HEAD.match(text)
+    if head is None:
+        raise ValueError("not a Socket.IO packet")
+    digit, count, namespace, ident = head.groups()
+    rest = text[head.end() :]
+    packet = Packet(
+        kind=int(digit),
+        namespace="/" if namespace is None else namespace.partition("?")[0],
+        id=None if ident is None else int(ident),
+        data=_JSON.decode(rest) if rest else None,
+        attachments=0 if count is None else int(count),
+    )
+    if len(packet.namespace) > LONGEST_NAMESPACE or not _is_whole(packet):
+        raise ValueError("not a valid Socket.IO packet")
+    return packet
+
+
+def event(namespace: str, name: str, payload: object) -> Frame:
+    """An event, for everybody who hears it in the same words."""
+    return Frame(f"{EVENT}{namespace},{_dump([name, payload])}")
+
+
+def answer(namespace: str, ident: int, values: Sequence[object]) -> Frame:
+    """The acknowledgement of one call."""
+    return Frame(f"{ACK}{namespace},{ident}{_dump(values)}")
+
+
+def _is_whole(packet: Packet) -> bool:
+    """Whether a packet carries what its type asks for, and nothing else."""
+    kind, data = packet.kind, packet.data
+    binary = kind in (BINARY_EVENT, BINARY_ACK)
+    if binary != (packet.attachments > 0) or packet.attachments > ATTACHMENTS_AT_MOST:
+        return False
+    if kind in (EVENT, BINARY_EVENT):
+        return isinstance(data, list) and len(data) > 0
+    if kind in (ACK, BINARY_ACK):
+        return isinstance(data, list) and packet.id is not None
+    if kind == CONNECT:
+        return packet.id is None and (data is None or isinstance(data, dict))
+    return kind == DISCONNECT and packet.id is None and data is None
+
+
+def _refuse_constant(name: str) -> Never:
+    raise ValueError(f"{name} is not JSON")
+
+
+_dump: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_JSON: Final = json.JSONDecoder(parse_constant=_refuse_constant)

@@ -1,0 +1,294 @@
+"""python-socketio's server on our own sessions.
+
+Namespaces, their sessions and rooms stay python-socketio's, and any `AsyncNamespace` of its works here. A namespace
+that is `Direct` is driven without a task for each event; others are run in order, one event of a connection after the
+other. Parsing, connecting and disconnecting are ours: strict, always answered, and without ghosts.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, runtime_checkable
+
+import socketio
+import socketio.exceptions
+import socketio.packet
+
+from chatzilla.realtime import packets
+from chatzilla.realtime.engine import Engine, Frame
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Coroutine
+
+    from aiohttp import web
+
+    from chatzilla.realtime.engine import Channel, Limits
+    from chatzilla.realtime.packets import Packet
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+ATTEMPTS_AT_MOST: Final = 20
+"""How often one connection may ask to enter a namespace."""
+
+WAITING_AT_MOST: Final = 1_000
+"""Events of one connection that may wait for a namespace that is not direct."""
+
+
+@runtime_checkable
+class Direct(Protocol):
+    """A namespace whose handlers of `connect` and `disconnect` never wait, and which takes events itself."""
+
+    def receive(self, sid: str, event: str, arguments: list[object], ack: int | None) -> None: ...
+
+
+class _Attachments:
+    """A binary packet whose attachments are still to come."""
+
+    def __init__(self, packet: Packet, *, keep: bool) -> None:
+        self.packet = packet
+        self._keep = keep
+        self._parts: list[bytes] = []
+
+    def add(self, data: bytes) -> bool:
+        """Take one; returns whether that was the last."""
+        self._parts.append(data if self._keep else b"")
+        return len(self._parts) == self.packet.attachments
+
+    def whole(self) -> list[object]:
+        """The packet's data with its attachments in their places.
+
+        Raises:
+            ValueError: a place names an attachment that is not there, or one that has its place already.
+        """
+        left = dict(enumerate(self._parts))
+        return [_filled(item, left) for item in self.packet.data]
+
+
+class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio ships no types
+    """The Socket.IO server: `engine.Listener` below, python-socketio above."""
+
+    def __init__(
+        self,
+        *,
+        limits: Limits,
+        admits_origin: Callable[[str | None, web.Request], bool],
+        address_of: Callable[[web.Request], str],
+    ) -> None:
+        super().__init__(client_manager=_Manager(), limits=limits, admits_origin=admits_origin, address_of=address_of)
+        self.eio: Engine
+        self.eio.listener = self
+        self._attachments: dict[str, _Attachments] = {}
+        self._tails: dict[str, asyncio.Task[None]] = {}
+        self._waiting: dict[str, int] = {}
+
+    # What the engine calls.
+
+    def opened(self, channel: Channel) -> None:
+        self.environ[channel.sid] = {"REMOTE_ADDR": channel.address}
+
+    def received(self, channel: Channel, data: str | bytes) -> None:
+        """Take one Socket.IO packet, or one attachment of the last.
+
+        Raises:
+            ValueError: it is neither; the connection is closed.
+        """
+        if isinstance(data, bytes):
+            self._take_attachment(channel, data)
+            return
+        if channel.sid in self._attachments:
+            raise ValueError("an attachment was to come")
+        packet = packets.parse(data)
+        if packet.kind == packets.CONNECT:
+            self._connect(channel, packet)
+        elif packet.kind == packets.DISCONNECT:
+            self._run(channel, packet.namespace, self._leave(channel, packet.namespace, self.reason.CLIENT_DISCONNECT))
+        elif packet.attachments:
+            direct = self._direct(packet.namespace) is not None
+            self._attachments[channel.sid] = _Attachments(packet, keep=not direct)
+        else:
+            self._take(channel, packet, packet.data)
+
+    def closed(self, channel: Channel, reason: str) -> None:
+        self._attachments.pop(channel.sid, None)
+        for namespace in tuple(self.manager.get_namespaces()):
+            if self._sid(channel, namespace) is not None:
+                self._run(channel, namespace, self._leave(channel, namespace, reason))
+        self.environ.pop(channel.sid, None)
+
+    def channel_of(self, sid: str, namespace: str) -> Channel:
+        """The connection behind an id that python-socketio knows."""
+        return self.eio.sockets[self.manager.eio_sid_from_sid(sid, namespace)]
+
+    # How packets travel.
+
+    def _take(self, channel: Channel, packet: Packet, data: list[object]) -> None:
+        """Hand an event or an ack to its namespace."""
+        sid = self._sid(channel, packet.namespace)
+        direct = self._direct(packet.namespace)
+        if self._waiting.get(channel.sid, 0) >= WAITING_AT_MOST:
+            raise ValueError("too much at once")
+        if sid is None and channel.sid not in self._tails:
+            raise ValueError("not in this namespace")
+        if packet.kind in (packets.ACK, packets.BINARY_ACK):
+            self._run(channel, packet.namespace, self._handle_ack(channel.sid, packet.namespace, packet.id, data))
+        elif direct is not None:
+            if sid is not None:
+                direct.receive(sid, data[0] if isinstance(data[0], str) else "", data[1:], packet.id)
+        else:
+            self._run(channel, packet.namespace, self._handle(channel, packet, data))
+
+    def _take_attachment(self, channel: Channel, data: bytes) -> None:
+        waiting = self._attachments.get(channel.sid)
+        if waiting is None:
+            raise ValueError("an attachment of nothing")
+        if waiting.add(data):
+            del self._attachments[channel.sid]
+            self._take(channel, waiting.packet, waiting.whole())
+
+    def _connect(self, channel: Channel, packet: Packet) -> None:
+        channel.attempts += 1
+        if channel.attempts > ATTEMPTS_AT_MOST:
+            raise ValueError("too many attempts to enter a namespace")
+        if packet.namespace not in self.namespace_handlers and packet.namespace not in self.handlers:
+            self._send(channel, packets.CONNECT_ERROR, packet.namespace, {"message": "Invalid namespace"})
+            return
+        self._run(channel, packet.namespace, self._enter(channel, packet.namespace, packet.data))
+
+    async def _enter(self, channel: Channel, namespace: str, auth: object) -> None:
+        """Let a connection into a namespace, or tell it why not."""
+        sid = await self.manager.pre_connect(channel.sid, namespace)
+        if sid is None:
+            self._send(channel, packets.CONNECT_ERROR, namespace, {"message": "Already in this namespace"})
+            return
+        try:
+            environ = self.environ.get(channel.sid, {})
+            accepted = await self._trigger_event("connect", namespace, sid, environ, auth)
+            refusal: object = {"message": "Connection rejected by server"}
+        except socketio.exceptions.ConnectionRefusedError as error:
+            accepted, refusal = False, error.error_args
+        except Exception:
+            reference = secrets.token_hex(4)
+            logger.exception("connecting to %s failed, reference %s", namespace, reference)
+            accepted, refusal = False, {"message": "internal", "data": {"code": "internal", "message": reference}}
+        if accepted is False:
+            await self.manager.disconnect(sid, namespace, ignore_queue=True)
+            self._send(channel, packets.CONNECT_ERROR, namespace, refusal)
+            return
+        await self.manager.connect(sid, namespace)
+        channel.joined()
+        self._send(channel, packets.CONNECT, namespace, {"sid": sid})
+
+    async def _leave(self, channel: Channel, namespace: str, reason: str) -> None:
+        """Take a connection out of a namespace, whatever its handler does."""
+        sid = self._sid(channel, namespace)
+        if sid is None:
+            return
+        self.manager.pre_disconnect(sid, namespace)
+        try:
+            await self._trigger_event("disconnect", namespace, sid, reason)
+        except Exception:
+            logger.exception("disconnecting from %s failed", namespace)
+        finally:
+            await self.manager.disconnect(sid, namespace, ignore_queue=True)
+
+    async def _handle(self, channel: Channel, packet: Packet, data: list[object]) -> None:
+        """Run one event of a namespace of python-socketio's own kind, and answer it."""
+        sid = self._sid(channel, packet.namespace)
+        name = data[0]
+        if sid is None or not isinstance(name, str) or name in self.reserved_events:
+            return
+        result = await self._trigger_event(name, packet.namespace, sid, *data[1:])
+        if packet.id is not None and result is not self.not_handled:
+            values = list(result) if isinstance(result, tuple) else [] if result is None else [result]
+            answer = socketio.packet.Packet(packets.ACK, values, packet.namespace, packet.id)
+            await self._send_packet(channel.sid, answer)
+
+    def _run(self, channel: Channel, namespace: str, work: Coroutine[Any, Any, None]) -> None:
+        """Do something for a connection: at once in a direct namespace, else after all that came before it."""
+        if self._direct(namespace) is not None:
+            _run_now(work)
+            return
+        self._waiting[channel.sid] = self._waiting.get(channel.sid, 0) + 1
+        self._tails[channel.sid] = self.start_background_task(
+            self._after, channel.sid, self._tails.get(channel.sid), work
+        )
+
+    async def _after(self, sid: str, before: asyncio.Task[None] | None, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            if before is not None:
+                await before
+            await work
+        except Exception:
+            logger.exception("an event failed")
+        finally:
+            self._waiting[sid] -= 1
+            if not self._waiting[sid]:
+                del self._waiting[sid], self._tails[sid]
+
+    def _send(self, channel: Channel, kind: int, namespace: str, data: object) -> None:
+        channel.write(Frame(socketio.packet.Packet(kind, data, namespace).encode()))
+
+    def _sid(self, channel: Channel, namespace: str) -> str | None:
+        sid: str | None = self.manager.sid_from_eio_sid(channel.sid, namespace)
+        return sid
+
+    def _direct(self, namespace: str) -> Direct | None:
+        handler = self.namespace_handlers.get(namespace)
+        return handler if isinstance(handler, Direct) else None
+
+    def _engineio_server_class(self) -> type[Engine]:
+        return Engine
+
+
+class _Manager(socketio.AsyncManager):  # type: ignore[misc]  # python-socketio ships no types
+    """python-socketio's bookkeeping, which knows where a connection is without looking through all rooms."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rooms_of: dict[tuple[str, str], set[str]] = {}
+
+    def basic_enter_room(self, sid: str, namespace: str, room: str | None, eio_sid: str | None = None) -> None:
+        if room == sid and isinstance(self.server.namespace_handlers.get(namespace), Direct):
+            return  # a room of its own for each connection, which a direct namespace never asks for
+        super().basic_enter_room(sid, namespace, room, eio_sid=eio_sid)
+        if room is not None:
+            self._rooms_of.setdefault((namespace, sid), set()).add(room)
+
+    def basic_disconnect(self, sid: str, namespace: str, **_: object) -> None:
+        for room in (*self._rooms_of.pop((namespace, sid), ()), None):
+            self.basic_leave_room(sid, namespace, room)
+        self.callbacks.pop(sid, None)
+        for pending in (self.pending_connect, self.pending_disconnect):
+            if sid in pending.get(namespace, ()):
+                pending[namespace].remove(sid)
+                if not pending[namespace]:
+                    del pending[namespace]
+
+
+def _run_now(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that does not wait for anything."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    work.close()
+    raise RuntimeError("a direct namespace must not wait")
+
+
+def _filled(item: object, left: dict[int, bytes]) -> object:
+    """Put attachments where their placeholders stand, each once."""
+    if isinstance(item, list):
+        return [_filled(part, left) for part in item]
+    if not isinstance(item, dict):
+        return item
+    if item.get("_placeholder") is True:
+        number = item.get("num")
+        if not isinstance(number, int) or number not in left:
+            raise ValueError("a placeholder without an attachment")
+        return left.pop(number)
+    return {key: _filled(part, left) for key, part in item.items()}

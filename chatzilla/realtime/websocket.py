@@ -1,0 +1,312 @@
+"""A WebSocket of our own (RFC 6455), on the transport that aiohttp shook hands on.
+
+aiohttp routes the request, reads its headers and answers 101; from then on the bytes are ours, and a connection costs
+no task, no queue and no compression state. What is written goes to the socket at once while nothing waits, and
+into asyncio's buffer otherwise; how much may wait there, the owner decides. Extensions are never negotiated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import os
+from socket import SO_SNDBUF, SOL_SOCKET
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from aiohttp import web
+
+from chatzilla.errors import BadRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+_CONTINUATION: Final = 0x0
+_TEXT: Final = 0x1
+_BINARY: Final = 0x2
+_CLOSE: Final = 0x8
+_PING: Final = 0x9
+_PONG: Final = 0xA
+
+NORMAL: Final = 1000
+GOING_AWAY: Final = 1001
+PROTOCOL_ERROR: Final = 1002
+NOT_TEXT: Final = 1007
+TOO_BIG: Final = 1009
+
+CLOSING_SECONDS: Final = 5.0
+"""How long the other side may take to close, or to read the last of what was written."""
+
+SEND_BUFFER: Final = 64 * 1024
+"""Bytes that the kernel keeps for one connection. Its default grows to megabytes, which nobody here would see."""
+
+
+class Owner(Protocol):
+    """Whoever a WebSocket belongs to."""
+
+    def text(self, text: str) -> None: ...
+
+    def binary(self, data: bytes) -> None: ...
+
+    def lost(self, reason: str) -> None:
+        """The connection is gone, for whatever reason; called once."""
+        ...
+
+
+def frame(payload: bytes, opcode: int = _TEXT) -> bytes:
+    """One whole message from a server: final, not masked (RFC 6455, 5.2)."""
+    size = len(payload)
+    if size < 126:
+        return bytes((0x80 | opcode, size)) + payload
+    if size < 65536:
+        return bytes((0x80 | opcode, 126)) + size.to_bytes(2, "big") + payload
+    return bytes((0x80 | opcode, 127)) + size.to_bytes(8, "big") + payload
+
+
+def binary_frame(payload: bytes) -> bytes:
+    return frame(payload, _BINARY)
+
+
+async def accept(request: web.Request, make_owner: Callable[[WebSocket], Owner], *, limit: int) -> web.StreamResponse:
+    """Answer a handshake, take the transport over from aiohttp, and return what its handler has to return.
+
+    Args:
+        request: a GET with the headers of RFC 6455, 4.2.1.
+        make_owner: gets the open WebSocket and says whose it is.
+        limit: bytes of the largest message that is accepted.
+
+    Raises:
+        BadRequest: the handshake is none.
+    """
+    response = web.StreamResponse(
+        status=101,
+        headers={"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Accept": _accept_value(request)},
+    )
+    response.force_close()
+    await response.prepare(request)
+    # From here to the end there is no await: nobody else may touch the transport in between. None of this is promised
+    # by aiohttp, so its minor version is pinned and each step has a test.
+    http = request.protocol
+    transport = http.transport
+    if transport is None or transport.is_closing():
+        return response
+    socket = WebSocket(transport, limit)
+    socket.owner = make_owner(socket)
+    transport.set_protocol(socket)
+    bypass: Any = _Bypass(socket)
+    http.set_parser(bypass)  # hands over what was read already, and ends aiohttp's pause
+    http.transport = None
+    http.connection_lost(None)
+    return response
+
+
+class WebSocket(asyncio.Protocol):
+    """One connection, from the server's side."""
+
+    __slots__ = ("_closing", "_descriptor", "_limit", "_parts", "_parts_opcode", "_tail", "gone", "owner", "transport")
+
+    def __init__(self, transport: asyncio.Transport, limit: int) -> None:
+        self.transport = transport
+        self.owner: Owner | None = None
+        self.gone: Callable[[], None] | None = None
+        """Called once, when the transport is."""
+        self._limit = limit
+        self._tail = b""
+        self._parts: list[bytes] | None = None
+        self._parts_opcode = 0
+        self._closing = False
+        self._descriptor = -1
+        raw = transport.get_extra_info("socket")
+        if raw is not None and transport.get_extra_info("sslcontext") is None:
+            self._descriptor = raw.fileno()
+            raw.setsockopt(SOL_SOCKET, SO_SNDBUF, SEND_BUFFER)
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that were written and that the kernel has not taken."""
+        return self.transport.get_write_buffer_size()
+
+    def write(self, data: bytes) -> None:
+        """Write whole frames: past asyncio while nothing waits in it, which is most of the time and much cheaper."""
+        if self._closing:
+            return
+        if self._descriptor < 0 or self.transport.get_write_buffer_size():
+            self.transport.write(data)
+            return
+        try:
+            written = os.write(self._descriptor, data)
+        except BlockingIOError:
+            written = 0
+        except OSError:
+            self.transport.abort()
+            return
+        if written < len(data):
+            self.transport.write(memoryview(data)[written:])
+
+    def close(self, code: int = NORMAL) -> None:
+        """Say why, and close when the other side has; by force if it takes too long."""
+        if self._closing:
+            return
+        self.write(frame(code.to_bytes(2, "big"), _CLOSE))
+        self._closing = True
+        asyncio.get_running_loop().call_later(CLOSING_SECONDS, self.transport.abort)
+
+    # What asyncio calls.
+
+    def data_received(self, data: bytes) -> None:
+        if self._tail:
+            data = self._tail + data
+        position = 0
+        while not self.transport.is_closing():
+            end = self._take_frame(data, position)
+            if end is None:
+                break
+            position = end
+        self._tail = data[position:] if position else data
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._descriptor = -1  # the number may soon be another connection's
+        self._closing = True
+        self._tail = b""
+        if self.gone is not None:
+            self.gone()
+        owner, self.owner = self.owner, None
+        if owner is not None:
+            owner.lost("transport error" if exc else "transport close")
+
+    # Frames, as RFC 6455, 5 has them.
+
+    def _take_frame(self, data: bytes, start: int) -> int | None:
+        """Handle the frame that begins at `start`, if it is there; returns where it ends."""
+        available = len(data) - start
+        if available < 2:
+            return None
+        first, second = data[start], data[start + 1]
+        size = second & 0x7F
+        head = 6
+        if size == 126:
+            if available < 4:
+                return None
+            size = int.from_bytes(data[start + 2 : start + 4], "big")
+            head = 8
+        elif size == 127:
+            if available < 10:
+                return None
+            size = int.from_bytes(data[start + 2 : start + 10], "big")
+            head = 14
+        if first & 0x70 or not second & 0x80:
+            self._fail(PROTOCOL_ERROR)  # an extension that nobody agreed on, or a client that does not mask
+            return None
+        if size > self._limit:
+            self._fail(TOO_BIG)
+            return None
+        if available < head + size:
+            return None
+        body = start + head
+        self._take(first, _unmask(data[body - 4 : body], data[body : body + size]))
+        return body + size
+
+    def _take(self, first: int, payload: bytes) -> None:
+        opcode, final = first & 0x0F, bool(first & 0x80)
+        if opcode >= _CLOSE:
+            if not final or len(payload) > 125:
+                self._fail(PROTOCOL_ERROR)
+            else:
+                self._take_control(opcode, payload)
+        elif opcode == _CONTINUATION:
+            if self._parts is None:
+                self._fail(PROTOCOL_ERROR)
+                return
+            self._parts.append(payload)
+            if sum(map(len, self._parts)) > self._limit or len(self._parts) > self._limit // 64:
+                self._fail(TOO_BIG)
+            elif final:
+                whole, self._parts = b"".join(self._parts), None
+                self._deliver(self._parts_opcode, whole)
+        elif self._parts is not None or opcode not in (_TEXT, _BINARY):
+            self._fail(PROTOCOL_ERROR)
+        elif final:
+            self._deliver(opcode, payload)
+        else:
+            self._parts, self._parts_opcode = [payload], opcode
+
+    def _take_control(self, opcode: int, payload: bytes) -> None:
+        if opcode == _PING:
+            self.write(frame(payload, _PONG))
+        elif opcode == _CLOSE:
+            self.close(NORMAL)
+            self.transport.close()
+        elif opcode != _PONG:
+            self._fail(PROTOCOL_ERROR)
+
+    def _deliver(self, opcode: int, payload: bytes) -> None:
+        if self.owner is None or self._closing:
+            return
+        if opcode == _BINARY:
+            self.owner.binary(payload)
+            return
+        try:
+            text = payload.decode()
+        except UnicodeDecodeError:
+            self._fail(NOT_TEXT)
+            return
+        self.owner.text(text)
+
+    def _fail(self, code: int) -> None:
+        """Fail the connection (RFC 6455, 7.1.7): nothing that follows can be understood."""
+        self.close(code)
+        self.transport.close()
+
+
+class _Bypass:
+    """Stands in aiohttp for its parser, and passes on to the WebSocket what still arrives there."""
+
+    def __init__(self, socket: WebSocket) -> None:
+        self._socket = socket
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        if data:
+            self._socket.data_received(data)
+        return False, b""
+
+    def feed_eof(self) -> None:
+        """Nothing to do: the transport tells its end to the WebSocket itself."""
+
+
+def is_handshake(request: web.Request) -> bool:
+    """Whether the caller wants a WebSocket."""
+    return request.headers.get("Upgrade", "").lower() == "websocket"
+
+
+def _accept_value(request: web.Request) -> str:
+    """Check the handshake and compute its answer (RFC 6455, 4.2.2)."""
+    headers = request.headers
+    connection = {word.strip().lower() for word in headers.get("Connection", "").split(",")}
+    if not is_handshake(request) or "upgrade" not in connection:
+        raise BadRequest("This is no WebSocket handshake.")
+    if headers.get("Sec-WebSocket-Version") != "13":
+        raise BadRequest("Only version 13 of the WebSocket protocol is spoken here.")
+    key = headers.get("Sec-WebSocket-Key", "").strip()
+    try:
+        nonce = base64.b64decode(key, validate=True)
+    except binascii.Error as error:
+        raise BadRequest("This WebSocket handshake has no valid key.") from error
+    if len(nonce) != 16:
+        raise BadRequest("This WebSocket handshake has no valid key.")
+    digest = hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()
+    return base64.b64encode(digest).decode()
+
+
+def _unmask(mask: bytes, payload: bytes) -> bytes:
+    """Undo a client's masking (RFC 6455, 5.3), a whole message as one large number."""
+    size = len(payload)
+    if not size:
+        return payload
+    repeated = (mask * (size // 4 + 1))[:size]
+    return (int.from_bytes(payload, "little") ^ int.from_bytes(repeated, "little")).to_bytes(size, "little")
