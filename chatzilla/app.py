@@ -55,13 +55,20 @@ class House:
             self.ports,
             self.presence,
             self.delivery,
-            Tokens(config.secret or self.database.secret(), clock),
+            Tokens(config.secret or self.database.key, clock),
             posting=Rate(config.message_rate, config.message_burst),
+            asking=Rate(config.call_rate, config.call_burst),
         )
         self.server = Server(
             limits=Limits(
                 heartbeat=config.heartbeat,
                 pong_within=config.heartbeat,
+                queue=config.queue_kb * 1024,
+                join_within=config.join_seconds,
+                upgrade_within=config.upgrade_seconds,
+                body_within=config.body_seconds,
+                connections=config.connections,
+                connections_per_address=config.connections_per_address,
             ),
             admits_origin=self.peers.admits,
             address_of=lambda request: self.peers.of(request).address,

@@ -64,6 +64,8 @@ def _serve(config: Config) -> None:
     )
     for library in ("alembic", "engineio", "socketio"):
         logging.getLogger(library).setLevel(logging.WARNING)
+    # Whoever sends what is no HTTP is answered 400; a traceback for each would only fill the disk.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     asyncio.run(serve(config))
 
 
@@ -75,8 +77,12 @@ def _config(config: Config) -> None:
 
 
 def _new_epoch(config: Config) -> None:
+    if not config.database_path.is_file():
+        raise StartError(
+            f"There is no database at {config.database_path}; --data names the folder that the server uses."
+        )
     database = Database(config.data, config.database_path, synchronous=config.synchronous).open()
     try:
-        sys.stdout.write(f"The new epoch is {database.renew_epoch()}; every client starts over.\n")
+        sys.stdout.write(f"{database.path} has a new epoch, {database.renew_epoch()}; every client starts over.\n")
     finally:
         database.close(cleanly=True)

@@ -88,7 +88,7 @@ def _secret(text: str) -> str:
 
 
 def _database(text: str) -> str:
-    if text and not re.fullmatch(r"sqlite:///[^?#]+", text):
+    if text and (not re.fullmatch(r"sqlite:///[^?#]+", text) or not unquote(text).isprintable()):
         raise ValueError("sqlite:////path/to/chatzilla.db; this version stores in SQLite alone")
     return text
 
@@ -137,6 +137,33 @@ class Config:
         5.0, _number(0, 1_000_000), "What one connection may say for long; 0 is no limit.", unit="messages/s"
     )
     message_burst: int = _setting(200, _whole(1, 1_000_000), "What one connection may say at once.", unit="messages")
+    call_rate: float = _setting(
+        20.0,
+        _number(0, 1_000_000),
+        "How often one connection may join, leave or read for long; 0 is no limit.",
+        unit="calls/s",
+    )
+    call_burst: int = _setting(
+        200, _whole(1, 1_000_000), "How often one connection may join, leave or read at once.", unit="calls"
+    )
+    connections: int = _setting(
+        10_000, _whole(0, 10_000_000), "Connections that the server takes; 0 is no limit.", unit="connections"
+    )
+    connections_per_address: int = _setting(
+        500, _whole(0, 10_000_000), "Connections from one address; 0 is no limit.", unit="connections"
+    )
+    queue_kb: int = _setting(
+        192, _whole(16, 1_000_000), "What may wait for a client that does not read; beyond, it is let go.", unit="KB"
+    )
+    join_seconds: float = _setting(
+        20.0, _number(0.1, 3600), "How long a connection may stay without joining a namespace.", unit="s"
+    )
+    upgrade_seconds: float = _setting(
+        10.0, _number(0.1, 3600), "How long an upgrade from long-polling to WebSocket may take.", unit="s"
+    )
+    body_seconds: float = _setting(
+        10.0, _number(0.1, 3600), "How long the body of a long-polling request may take to come.", unit="s"
+    )
     heartbeat: float = _setting(
         10.0, _number(0.2, 60), "Between pings, and again for their answers: twice this finds the dead.", unit="s"
     )

@@ -78,8 +78,8 @@ class Store(Protocol):
 class Audience(Protocol):
     """Who hears what, now. Every call returns at once: nothing here waits for a network."""
 
-    def identify(self, connection: ConnectionId, account: Account) -> None:
-        """The connection belongs to this person from now on."""
+    def identify(self, connection: ConnectionId, account: Account | None) -> None:
+        """The connection belongs to this person from now on, or to nobody."""
         ...
 
     def subscribe(self, connection: ConnectionId, room: RoomId) -> None:

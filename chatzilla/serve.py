@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sys
 from typing import TYPE_CHECKING
 
@@ -34,8 +35,9 @@ async def serve(config: Config) -> None:
         site = web.TCPSite(runner, config.host, config.port)
         try:
             await site.start()
-        except OSError as error:
-            cause = os.strerror(error.errno) if error.errno else str(error)
+        except (OSError, UnicodeError) as error:
+            known = isinstance(error, OSError) and not isinstance(error, socket.gaierror) and error.errno
+            cause = os.strerror(known) if known else str(error)
             raise StartError(f"Cannot listen on {config.host}:{config.port}: {cause}.") from error
         sys.stdout.write(f"Chatzilla is at {_address(runner)}\n")
         sys.stdout.flush()

@@ -4,11 +4,13 @@ rules of `core` have been asked about every value in it.
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from chatzilla.core.catchup import PAGE_ROWS, Span
-from chatzilla.core.messages import Draft, parse_client_id, parse_content
+from chatzilla.core.messages import ClientId, Draft, parse_client_id, parse_content
+from chatzilla.core.people import account_named
 from chatzilla.core.rooms import LOBBY, RoomId, parse_room
 from chatzilla.errors import BadRequest
 
@@ -30,12 +32,21 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class JoinRequest:
-    """`join` in the full dialect. `name` is None where the connection is known already."""
+    """`join`. `account` is None where it brings no name; `simple` is the tutorial's way to ask."""
 
-    name: object | None
+    account: Account | None
     room: RoomId
-    cursor: int | None
-    epoch: str | None
+    cursor: int | None = None
+    epoch: str | None = None
+    simple: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRequest:
+    """`message`, in the full dialect or, `simple`, in the tutorial's."""
+
+    draft: Draft
+    simple: bool
 
 
 def decode_object(payload: object) -> Mapping[str, Any]:
@@ -50,18 +61,20 @@ def decode_object(payload: object) -> Mapping[str, Any]:
 
 
 def decode_join(payload: object) -> JoinRequest:
-    """Read `{name?, room?, cursor?, epoch?}`.
+    """Read `{name?, room?, cursor?, epoch?}`, or the name alone.
 
     Raises:
-        BadRequest: a room id, cursor or epoch that is none.
+        BadRequest, TooLong: a name, room id, cursor or epoch that is none.
     """
-    fields = decode_object(payload)
+    if not isinstance(payload, dict):
+        return JoinRequest(account_named(payload), LOBBY, simple=True)
+    fields: Mapping[str, Any] = payload
     epoch = fields.get("epoch")
     if epoch is not None and not isinstance(epoch, str):
         raise BadRequest("An epoch is the text that came with the cursor.")
-    room = fields.get("room")
+    name, room = fields.get("name"), fields.get("room")
     return JoinRequest(
-        name=fields.get("name"),
+        account=None if name is None else account_named(name),
         room=LOBBY if room is None else parse_room(room),
         cursor=_number(fields, "cursor"),
         epoch=epoch,
@@ -77,18 +90,21 @@ def decode_room(payload: object) -> RoomId:
     return parse_room(decode_object(payload).get("room"))
 
 
-def decode_draft(payload: object) -> Draft:
-    """Read `{room, client_id, content}`.
+def decode_message(payload: object) -> MessageRequest:
+    """Read `{room, client_id, content}`, or the text alone, which goes to the lobby.
 
     Raises:
         BadRequest, TooLong: any of the three is missing or none.
     """
-    fields = decode_object(payload)
-    return Draft(
-        room=parse_room(fields.get("room")),
-        client_id=parse_client_id(fields.get("client_id")),
-        content=parse_content(fields.get("content")),
+    if not isinstance(payload, dict):
+        draft = Draft(LOBBY, ClientId(str(uuid.uuid4())), parse_content(payload))
+        return MessageRequest(draft, simple=True)
+    draft = Draft(
+        room=parse_room(payload.get("room")),
+        client_id=parse_client_id(payload.get("client_id")),
+        content=parse_content(payload.get("content")),
     )
+    return MessageRequest(draft, simple=False)
 
 
 def decode_history(payload: object) -> tuple[RoomId, Span]:

@@ -13,7 +13,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NewType
 
-from chatzilla.core.text import parse_line
+from chatzilla.core.text import is_visible, parse_line
 from chatzilla.errors import BadRequest, Conflict, Forbidden, NotJoined
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ def account_named(raw: object, kind: str = OPEN) -> Account:
         BadRequest, TooLong: the name is missing, blank, too long, not a string, or not a single line.
     """
     name = parse_line(raw, "a name", NAME_LIMIT)
+    if not any(is_visible(character) for character in name):
+        raise BadRequest("A name needs something that can be seen.")
     key = unicodedata.normalize("NFKC", name).casefold().strip()
     if not key:
         raise BadRequest("A name cannot be empty.")
@@ -58,8 +60,8 @@ def account_named(raw: object, kind: str = OPEN) -> Account:
     return Account(AccountId(base64.urlsafe_b64encode(digest[:15]).decode()), kind, key, name)
 
 
-def who_speaks(session: Session, name: object | None) -> Account:
-    """Tell whom a join is for: the person of the token, or the name it brings.
+def who_speaks(session: Session, named: Account | None) -> Account:
+    """Tell whom a join is for: the person of the token, or whom it names.
 
     A connection in the full dialect is one person for as long as it lasts.
 
@@ -67,16 +69,14 @@ def who_speaks(session: Session, name: object | None) -> Account:
         NotJoined: neither a name nor an earlier join.
         Forbidden: a name beside a token that belongs to somebody else.
         Conflict: a name other than the one this connection joined with.
-        BadRequest, TooLong: the name is none.
     """
     present = session.account
-    if name is None:
-        if present is None:
+    if present is None:
+        if named is None:
             raise NotJoined("Say who you are: a join needs a name.")
-        return present
-    account = account_named(name)
-    if present is None or account.key == present.key:
-        return present if present is not None and session.by_token else account
+        return named
+    if named is None or named.key == present.key:
+        return present if named is None or session.by_token else named
     if session.by_token:
         raise Forbidden("You are signed in under another name.")
     raise Conflict("This connection already speaks under another name; open another one to be somebody else.")

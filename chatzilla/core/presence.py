@@ -41,6 +41,12 @@ class PresenceChange:
     came: tuple[Account, ...]
     went: tuple[Account, ...]
     here: Here
+    counts_alone: bool
+    """Too many people, or too many changes, to name; everybody is named again when there are fewer."""
+
+    @property
+    def somebody_moved(self) -> bool:
+        return self.counts_alone or bool(self.came or self.went)
 
 
 @dataclass(slots=True)
@@ -115,15 +121,17 @@ class Presence:
         roster = self._rosters[room]
         here = self.here(room)
         came, went = tuple(roster.came.values()), tuple(roster.went.values())
-        crowded = here.count > NAMED_AT_MOST or len(came) > NAMED_AT_MOST or len(went) > NAMED_AT_MOST
-        if crowded:
+        counts_alone = max(here.count, len(came), len(went)) > NAMED_AT_MOST
+        if counts_alone:
             came, went = (), ()
         elif roster.crowded:
             came = here.people
-        roster.crowded = crowded
+        roster.crowded = counts_alone
         roster.came.clear()
         roster.went.clear()
-        self._audience.tell_presence(room, PresenceChange(came, went, here))
+        self._audience.tell_presence(room, PresenceChange(came, went, here, counts_alone))
+        if counts_alone and here.count <= NAMED_AT_MOST:
+            roster.pacer.touch()
         if not roster.people:
             self._clock.call_later(PACE_SECONDS, lambda: self._forget(room))
 

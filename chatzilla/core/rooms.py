@@ -23,6 +23,10 @@ LOBBY: Final = RoomId("lobby")
 """The room that always exists."""
 
 ROOMS_PER_CONNECTION: Final = 200
+"""Rooms that one connection hears at once."""
+
+ROOMS_REMEMBERED: Final = 400
+"""Rooms that one connection is known to belong to; what it visits beyond that is not noted for its person."""
 
 _FORM = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
@@ -86,19 +90,22 @@ async def enter(
 
     Raises:
         Full: the connection is in as many rooms as it may be.
-        Unavailable: the store cannot be read now; the connection is then in the room no more than it was before.
+        Unavailable: the store cannot be read now; the connection is then what and where it was before.
     """
-    joined_before = room in session.rooms
+    joined_before, account_before = room in session.rooms, session.account
     join(ports, presence, session, account, room)
     try:
         backlog = await ports.store.backlog(room, cursor=cursor, epoch=epoch)
         member_of = await _show_rooms(ports, session, account)
     except BaseException:
         if not joined_before:
-            leave(ports, presence, session, room, watching=False)
+            leave(ports, presence, session, room, watching=room in (session.member_of or ()))
+        if account_before is None:
+            session.account = None
+            ports.audience.identify(session.connection, None)
         raise
     head = RoomHead(room, backlog.name, backlog.head)
-    if room not in member_of:
+    if room not in member_of and len(member_of) < ROOMS_REMEMBERED:
         member_of.add(room)
         ports.log.enrol(account, room)
         for other in ports.audience.others_of(session.connection):
@@ -114,6 +121,7 @@ def leave(ports: Ports, presence: Presence, session: Session, room: RoomId, *, w
     if room not in session.rooms:
         return
     session.rooms.discard(room)
+    watching = watching and room in (session.member_of or ())
     ports.audience.unsubscribe(session.connection, room, watching=watching)
     if session.account is not None:
         presence.depart(room, session.account, session.connection)

@@ -17,6 +17,8 @@ class Session:
 
     connection: ConnectionId
     posting: Allowance
+    asking: Allowance
+    """For calls that read the store or move between rooms."""
     typing: Allowance
     account: Account | None = None
     by_token: bool = False

@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import Final
 
 from chatzilla.errors import BadRequest, TooLong
+
+_JOINERS: Final = frozenset("\u200c\u200d")
+"""Invisible, and yet a part of words and emoji."""
+
+_FILLERS: Final = frozenset("\u115f\u1160\u3164\uffa0\u2800")
+"""Letters and symbols that show nothing."""
+
+
+def is_visible(character: str) -> bool:
+    """Whether a character shows something by itself."""
+    return unicodedata.category(character)[0] in "LNPS" and character not in _FILLERS
 
 
 def parse_text(raw: object, what: str, limit: int) -> str:
@@ -31,12 +43,12 @@ def parse_text(raw: object, what: str, limit: int) -> str:
 
 
 def parse_line(raw: object, what: str, limit: int) -> str:
-    """Accept a single line, trimmed: text without control characters.
+    """Accept a single line, trimmed: text without characters that control instead of showing.
 
     Raises:
-        BadRequest, TooLong: as `parse_text`, and for any control character or line break.
+        BadRequest, TooLong: as `parse_text`, and for any control or format character or line break.
     """
     line = parse_text(raw, what, limit).strip()
-    if any(unicodedata.category(character) in {"Cc", "Zl", "Zp"} for character in line):
+    if any(unicodedata.category(each) in {"Cc", "Cf", "Zl", "Zp"} and each not in _JOINERS for each in line):
         raise BadRequest(f"{what.capitalize()} has to be a single line of plain characters.")
     return line

@@ -10,8 +10,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-import uuid
-from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import socketio
@@ -20,16 +19,20 @@ import socketio.exceptions
 from chatzilla import wire
 from chatzilla.core import messages, people, rooms
 from chatzilla.core.limits import Allowance, Rate
-from chatzilla.core.messages import ClientId, Draft, Message
+from chatzilla.core.messages import Message
 from chatzilla.core.rooms import LOBBY, ConnectionId
 from chatzilla.core.session import Session
-from chatzilla.errors import ChatError, NotJoined, SignInNeeded, Unavailable, UnknownEvent
+from chatzilla.errors import BadRequest, ChatError, NotJoined, SignInNeeded, Unavailable, UnknownEvent
 from chatzilla.realtime import packets
 from chatzilla.realtime.delivery import CHAT, Connection, Dialect
 from chatzilla.realtime.line import Line, Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from chatzilla.core.catchup import Span
     from chatzilla.core.presence import Presence
+    from chatzilla.core.rooms import RoomId
     from chatzilla.core.tokens import Tokens
     from chatzilla.ports import Ports
     from chatzilla.realtime.delivery import Delivery
@@ -37,8 +40,19 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Answer = tuple[bool, object]
-Handler = Callable[[Connection, object], "Answer | asyncio.Future[Message]"]
-Reader = Callable[[Connection, object], Coroutine[Any, Any, Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a client can call: how it is read, at once, and what is done when its turn comes.
+
+    Reading at once means that what waits is small, whatever was sent. A call that is `alone` reads the store.
+    """
+
+    decode: Callable[[object], Any]
+    act: Callable[[Connection, Any], Outcome]
+    alone: bool = False
+
 
 WAITING_AT_MOST: Final = 1_000
 """Events of one connection that may wait for their turn."""
@@ -57,6 +71,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         tokens: Tokens,
         *,
         posting: Rate,
+        asking: Rate,
     ) -> None:
         super().__init__(CHAT)
         self._ports = ports
@@ -64,14 +79,13 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         self._delivery = delivery
         self._tokens = tokens
         self._posting = posting
-        self._events: dict[str, Handler] = {
-            "leave": self.on_leave,
-            "message": self.on_message,
-            "typing": self.on_typing,
-        }
-        self._readers: dict[str, Reader] = {
-            "join": self.on_join,
-            "history": self.on_history,
+        self._asking = asking
+        self._calls = {
+            "join": Call(wire.decode_join, self.on_join, alone=True),
+            "leave": Call(wire.decode_room, self.on_leave),
+            "message": Call(wire.decode_message, self.on_message),
+            "history": Call(wire.decode_history, self.on_history, alone=True),
+            "typing": Call(wire.decode_room, self.on_typing),
         }
         self._running = 0
         self._closing = False
@@ -81,7 +95,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
     @property
     def events(self) -> tuple[str, ...]:
         """What a client can call."""
-        return (*self._events, *self._readers)
+        return tuple(self._calls)
 
     async def trigger_event(self, event: str, *args: Any) -> None:
         """Take part in a connection's beginning and end; the library asks for these two, clients never do."""
@@ -101,12 +115,15 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
             self._delivery.dismiss(connection, "too-fast", "Too much at once. You will be reconnected.")
             return
         payload = arguments[0] if arguments else None
+        call = self._calls.get(event)
+        request = _read(call, payload)
+        kind = type(payload)
         self._running += 1
         self._quiet.clear()
         connection.line.take(
-            lambda: self._begin(connection, event, payload),
-            lambda outcome: self._give(connection, ack, payload, outcome),
-            alone=event in self._readers,
+            lambda: self._begin(connection, call, request),
+            lambda outcome: self._give(connection, ack, kind, outcome),
+            alone=call is not None and call.alone and not isinstance(request, ChatError),
         )
 
     async def finish(self, seconds: float) -> None:
@@ -115,41 +132,37 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._quiet.wait(), seconds)
 
-    async def on_join(self, connection: Connection, payload: object) -> Answer:
+    def on_join(self, connection: Connection, request: wire.JoinRequest) -> Outcome:
         """Enter a room; in the tutorial's words, be somebody in the lobby."""
-        if not isinstance(payload, dict) and connection.dialect is Dialect.TUTORIAL:
-            return self._join_as_in_the_tutorial(connection, payload)
-        if isinstance(payload, str):
-            payload = {"name": payload}
-            entrance = await self._enter(connection, wire.decode_join(payload))
-            return True, entrance.account.name
-        request = wire.decode_join(payload)
-        self._speak_full(connection)
-        entrance = await self._enter(connection, request)
-        return True, wire.encode_entrance(entrance, self._tokens.mint(entrance.account))
+        session = connection.session
+        if request.simple and connection.dialect is Dialect.TUTORIAL and not session.by_token:
+            if request.account is None:
+                raise BadRequest("Say who you are: a join needs a name.")
+            rooms.join(self._ports, self._presence, session, request.account, request.room)
+            return True, request.account.name
+        if not request.simple:
+            self._speak_full(connection)
+        return asyncio.get_running_loop().create_task(self._enter(connection, request))
 
-    def on_leave(self, connection: Connection, payload: object) -> Answer:
+    def on_leave(self, connection: Connection, room: RoomId) -> Outcome:
         """Stop hearing a room."""
-        rooms.leave(self._ports, self._presence, connection.session, wire.decode_room(payload))
+        connection.session.asking.spend()
+        rooms.leave(self._ports, self._presence, connection.session, room)
         return True, {}
 
-    def on_message(self, connection: Connection, payload: object) -> asyncio.Future[Message]:
+    def on_message(self, connection: Connection, request: wire.MessageRequest) -> Outcome:
         """Say something. The next event may begin as soon as this one has its place in the log."""
-        if isinstance(payload, str) or connection.dialect is Dialect.TUTORIAL:
-            draft = Draft(LOBBY, ClientId(str(uuid.uuid4())), messages.parse_content(payload))
-        else:
-            draft = wire.decode_draft(payload)
-        return messages.post(self._ports, connection.session, draft)
+        if connection.dialect is Dialect.TUTORIAL and not request.simple:
+            raise BadRequest("A message has to be text.")
+        return messages.post(self._ports, connection.session, request.draft)
 
-    async def on_history(self, connection: Connection, payload: object) -> Answer:
+    def on_history(self, connection: Connection, request: tuple[RoomId, Span]) -> Outcome:
         """Read what was said earlier."""
-        room, span = wire.decode_history(payload)
-        page = await messages.history(self._ports, connection.session, room, span)
-        return True, wire.encode_page(page)
+        return asyncio.get_running_loop().create_task(self._read_history(connection, *request))
 
-    def on_typing(self, connection: Connection, payload: object) -> Answer:
+    def on_typing(self, connection: Connection, room: RoomId) -> Outcome:
         """Let the others see that somebody is writing."""
-        messages.typing(self._ports, connection.session, wire.decode_room(payload))
+        messages.typing(self._ports, connection.session, room)
         return True, {}
 
     async def _connect(self, sid: ConnectionId, auth: object) -> None:
@@ -160,7 +173,12 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         """
         wanted: Mapping[str, Any] = auth if isinstance(auth, dict) else {}
         clock = self._ports.clock
-        session = Session(sid, posting=Allowance(self._posting, clock), typing=Allowance(TYPING, clock))
+        session = Session(
+            sid,
+            posting=Allowance(self._posting, clock),
+            asking=Allowance(self._asking, clock),
+            typing=Allowance(TYPING, clock),
+        )
         if wanted.get("token") is not None:
             try:
                 session.account = self._tokens.bearer(wanted["token"])
@@ -188,67 +206,63 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         self._delivery.forget(connection)
         logger.info("connection %s closed: %s", sid, reason)
 
-    def _begin(self, connection: Connection, event: str, payload: object) -> Outcome:
+    def _begin(self, connection: Connection, call: Call | None, request: object) -> Outcome:
         """Start one event: what it came to, or a future while it is under way. It never raises."""
         try:
             if self._closing:
                 raise Unavailable("The server is restarting. Try again in a moment.")
             if connection.session.ended:
                 raise NotJoined("This connection has ended.")
-            if event in self._readers:
-                return asyncio.get_running_loop().create_task(self._readers[event](connection, payload))
-            handle = self._events.get(event)
-            if handle is None:
+            if call is None:
                 raise UnknownEvent("There is no such event here.")
-            return handle(connection, payload)
+            return request if isinstance(request, ChatError) else call.act(connection, request)
         except Exception as error:  # noqa: BLE001  # `_give` answers it, and logs what nobody foresaw
             return error
 
-    def _give(self, connection: Connection, ack: int | None, payload: object, outcome: Outcome) -> None:
+    def _give(self, connection: Connection, ack: int | None, kind: type, outcome: Outcome) -> None:
         """Answer one event, if the client asked for an answer."""
         self._running -= 1
         if not self._running:
             self._quiet.set()
-        answer = self._answer_of(connection, payload, outcome)
+        answer = self._answer_of(connection, kind, outcome)
         if ack is not None:
             self._delivery.write(connection, packets.answer(CHAT, ack, answer))
 
-    def _answer_of(self, connection: Connection, payload: object, outcome: Outcome) -> Answer:
-        """What a client is told about what its call came to."""
+    def _answer_of(self, connection: Connection, kind: type, outcome: Outcome) -> Answer:
+        """What a client is told about what its call came to; `kind` is the type of what it sent."""
         if isinstance(outcome, asyncio.Future):
             if outcome.cancelled():
                 outcome = Unavailable("The server is restarting. Try again in a moment.")
             else:
                 outcome = outcome.exception() or outcome.result()
         if isinstance(outcome, Message):
-            return True, wire.encode_posted(outcome) if isinstance(payload, dict) else outcome.content
+            return True, wire.encode_posted(outcome) if kind is dict else outcome.content
         if not isinstance(outcome, Exception):
             answer: Answer = outcome
             return answer
         refusal = outcome if isinstance(outcome, ChatError) else _unforeseen(outcome)
-        shaped_as_object = isinstance(payload, dict) or (
-            connection.dialect is Dialect.FULL and not isinstance(payload, str)
-        )
+        shaped_as_object = kind is dict or (connection.dialect is Dialect.FULL and kind is not str)
         return False, wire.encode_refusal(refusal) if shaped_as_object else refusal.sentence
 
-    def _join_as_in_the_tutorial(self, connection: Connection, name: object) -> Answer:
-        """Be somebody in the lobby; a second name replaces the first."""
+    async def _enter(self, connection: Connection, request: wire.JoinRequest) -> Answer:
         session = connection.session
-        account = people.who_speaks(session, name) if session.by_token else people.account_named(name)
-        rooms.join(self._ports, self._presence, session, account, LOBBY)
-        return True, account.name
-
-    async def _enter(self, connection: Connection, request: wire.JoinRequest) -> rooms.Entrance:
-        account = people.who_speaks(connection.session, request.name)
-        return await rooms.enter(
+        session.asking.spend()
+        entrance = await rooms.enter(
             self._ports,
             self._presence,
-            connection.session,
-            account,
+            session,
+            people.who_speaks(session, request.account),
             request.room,
             cursor=request.cursor,
             epoch=request.epoch,
         )
+        if request.simple:
+            return True, entrance.account.name
+        return True, wire.encode_entrance(entrance, self._tokens.mint(entrance.account))
+
+    async def _read_history(self, connection: Connection, room: RoomId, span: Span) -> Answer:
+        connection.session.asking.spend()
+        return True, wire.encode_page(await messages.history(self._ports, connection.session, room, span))
 
     def _speak_full(self, connection: Connection) -> None:
         """From its first `join` with an object, a connection hears what it has joined and nothing else."""
@@ -256,6 +270,16 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
             if LOBBY not in connection.session.rooms:
                 self._ports.audience.unsubscribe(connection.session.connection, LOBBY, watching=False)
             connection.dialect = Dialect.FULL
+
+
+def _read(call: Call | None, payload: object) -> object:
+    """What a call asks for, or why it cannot be understood."""
+    if call is None:
+        return None
+    try:
+        return call.decode(payload)
+    except ChatError as refusal:
+        return refusal
 
 
 def _unforeseen(error: Exception) -> ChatError:

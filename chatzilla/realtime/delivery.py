@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Final
 from chatzilla import wire
 from chatzilla.core.catchup import ROW_OVERHEAD
 from chatzilla.core.pace import Pacer
-from chatzilla.core.presence import NAMED_AT_MOST
-from chatzilla.core.rooms import RoomHead
+from chatzilla.core.rooms import ROOMS_PER_CONNECTION, RoomHead
 from chatzilla.realtime import packets
 
 if TYPE_CHECKING:
@@ -41,6 +40,9 @@ HEADS_EVERY_SECONDS: Final = 1.0
 
 ROUND_BYTES: Final = 32 * 1024
 """About as much as one round tells: a burst of more is given in several turns, so that whoever reads can keep up."""
+
+HALLS_AT_MOST: Final = 2 * ROOMS_PER_CONNECTION
+"""Rooms that one connection hears or watches."""
 
 SLICE: Final = 500
 """Listeners of one room that are told within one turn of the event loop."""
@@ -109,10 +111,12 @@ class Delivery:
             self._sweep(room)
         connection.halls.clear()
 
-    def identify(self, connection: ConnectionId, account: Account) -> None:
+    def identify(self, connection: ConnectionId, account: Account | None) -> None:
         known = self._connections.get(connection)
-        if known is not None and known.person != account.id:
-            self._unname(known)
+        if known is None:
+            return
+        self._unname(known)
+        if account is not None:
             known.person = account.id
             self._people.setdefault(account.id, set()).add(connection)
 
@@ -126,7 +130,7 @@ class Delivery:
 
     def watch(self, connection: ConnectionId, head: RoomHead) -> None:
         known = self._connections.get(connection)
-        if known is None or known.dialect is not Dialect.FULL:
+        if known is None or known.dialect is not Dialect.FULL or len(known.halls) >= HALLS_AT_MOST:
             return
         hall = self._hall(head.room)
         if head.head >= hall.head.head:
@@ -180,11 +184,10 @@ class Delivery:
             return
         full = packets.event(CHAT, "presence", wire.encode_presence(room, change))
         stats = packets.event(CHAT, "stats", wire.encode_stats(change.here))
-        nobody_moved = not change.came and not change.went and change.here.count <= NAMED_AT_MOST
         for connection in tuple(hall.listeners.values()):
             if connection.dialect is Dialect.TUTORIAL:
                 self.write(connection, stats)
-            elif not nobody_moved:
+            elif change.somebody_moved:
                 self.write(connection, full)
 
     def tell_typing(self, room: RoomId, account: Account) -> None:

@@ -651,6 +651,8 @@ class Engine:
                 body = await _read_whole(request, self.limits.payload)
         except TimeoutError as error:
             raise BadRequest("The request's body did not come in time.") from error
+        except (ConnectionError, web.RequestPayloadError) as error:
+            raise BadRequest("The request's body did not come whole.") from error
         try:
             channel.take_body(body.decode())
         except (ValueError, RecursionError) as error:

@@ -36,6 +36,9 @@ NORMAL: Final = "normal"
 BUSY_TIMEOUT_MS: Final = 2_000
 """How long the database may be locked by a stranger before a sender is told."""
 
+SHORTEST_KEY: Final = 32
+"""Characters of a signing key."""
+
 OLDEST_SQLITE: Final = (3, 35, 0)
 """The first SQLite with RETURNING."""
 
@@ -49,7 +52,9 @@ class Database:
         self.path = path or folder / "chatzilla.db"
         self.synchronous = synchronous
         self.epoch = ""
-        self._lock: TextIO | None = None
+        self.key = ""
+        """The signing key of this installation, made at the first start and readable by its owner alone."""
+        self._locks: list[TextIO] = []
         url = sa.URL.create("sqlite", database=str(self.path))
         self.writing = _engine(url, synchronous, "BEGIN IMMEDIATE")
         self.reading = _engine(url, synchronous, "BEGIN", "PRAGMA query_only = ON")
@@ -64,12 +69,15 @@ class Database:
             raise StartError(f"This Python brings SQLite {sqlite3.sqlite_version}; Chatzilla needs 3.35 or newer.")
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = _lock(self.folder)
+            self._locks.append(_lock(self.folder / "lock", f"The data folder {self.folder}"))
+            if self.path.parent != self.folder:
+                self._locks.append(_lock(self.path.with_name(f"{self.path.name}.lock"), f"The database {self.path}"))
+            self.key = _read_key(self.folder / "secret")
             _private(self.path)
             _migrate(self.writing)
             with self.writing.begin() as connection:
                 self.epoch = self._settle_epoch(connection)
-        except (OSError, sa.exc.DatabaseError) as error:
+        except (OSError, ValueError, sa.exc.DatabaseError) as error:
             cause = getattr(error, "orig", None) or error
             raise StartError(f"The data folder {self.folder} cannot be used: {cause}") from error
         finally:
@@ -80,13 +88,14 @@ class Database:
     def close(self, *, cleanly: bool = False) -> None:
         """Give the folder back. `cleanly` says that everything acknowledged has reached the database."""
         if cleanly:
-            with suppress(sa.exc.DatabaseError), self.writing.begin() as connection:
+            with suppress(OSError, sa.exc.DatabaseError), self.writing.begin() as connection:
+                self._count(connection)
                 _state(connection, "open", "")
         self.reading.dispose()
         self.writing.dispose()
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        for lock in self._locks:
+            lock.close()
+        self._locks.clear()
 
     def renew_epoch(self) -> str:
         """Draw a new epoch: every client starts over from the newest page."""
@@ -94,36 +103,29 @@ class Database:
             self.epoch = _draw_epoch(connection)
         return self.epoch
 
-    def secret(self) -> str:
-        """The signing key of this installation, made at the first start and readable by its owner alone."""
-        path = self.folder / "secret"
-        _private(path)
-        key = path.read_text()
-        if not key:
-            key = secrets.token_urlsafe(48)
-            _write_through(path, key)
-        return key
-
     def _settle_epoch(self, connection: Connection) -> str:
         """Keep the epoch, or draw a new one where the numbering may have gone back.
 
-        That is so when this database is not the one that was here at the last start (the count of starts in it and
-        the one in the file beside it differ), and when the last run ended uncleanly while commits were not
+        That is so when this database is not the one that was here at the last start or stop (the count of those in
+        it and the one in the file beside it differ), and when the last run ended uncleanly while commits were not
         synced.
         """
         known = dict(connection.execute(sa.select(facts.c.name, facts.c.value)).all())
-        counter = self.folder / "starts"
-        beside = counter.read_text().strip() if counter.exists() else ""
-        starts = known.get("starts", "")
-        replaced = starts != beside
+        replaced = known.get("starts", "") != _read_counter(self.folder / "starts")
         unsynced = known.get("open", "") not in ("", FULL)
         keep = "epoch" in known and not replaced and not unsynced
         epoch = known["epoch"] if keep else _draw_epoch(connection)
-        count = str(max(int(starts or 0), int(beside) if beside.isdigit() else 0) + 1)
-        _state(connection, "starts", count)
+        self._count(connection)
         _state(connection, "open", self.synchronous)
-        _write_through(counter, count)
         return epoch
+
+    def _count(self, connection: Connection) -> None:
+        """Raise the count of starts and stops, in the database and beside it."""
+        counter = self.folder / "starts"
+        starts = connection.execute(sa.select(facts.c.value).where(facts.c.name == "starts")).scalar_one_or_none()
+        count = str(max(int(starts or 0), int(_read_counter(counter) or 0)) + 1)
+        _state(connection, "starts", count)
+        _write_through(counter, count)
 
 
 def _engine(url: sa.URL, synchronous: str, begin: str, *pragmas: str) -> Engine:
@@ -145,9 +147,9 @@ def _engine(url: sa.URL, synchronous: str, begin: str, *pragmas: str) -> Engine:
     return engine
 
 
-def _lock(folder: Path) -> TextIO:
-    """Take the folder for this process, until it ends or closes it."""
-    file = (folder / "lock").open("a+")
+def _lock(path: Path, what: str) -> TextIO:
+    """Take something for this process, until it ends or closes the file."""
+    file = path.open("a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -155,13 +157,37 @@ def _lock(folder: Path) -> TextIO:
         owner = file.read().strip() or "unknown"
         file.close()
         raise StartError(
-            f"The data folder {folder} is in use by another Chatzilla (process {owner}). "
+            f"{what} is in use by another Chatzilla (process {owner}). "
             "Stop that one, or give this one a folder of its own with --data."
         ) from error
     file.truncate(0)
     file.write(f"{os.getpid()}\n")
     file.flush()
     return file
+
+
+def _read_key(path: Path) -> str:
+    """The signing key; one is made where there is none.
+
+    Raises:
+        StartError: there is one that somebody could guess.
+    """
+    _private(path)
+    key = path.read_text().strip()
+    if not key:
+        key = secrets.token_urlsafe(48)
+        _write_through(path, key)
+    if len(key) < SHORTEST_KEY:
+        raise StartError(
+            f"The key in {path} is shorter than {SHORTEST_KEY} characters. Remove it, or write a better one."
+        )
+    return key
+
+
+def _read_counter(path: Path) -> str:
+    """The count in the file beside the database; nothing where there is none, or where it is no number."""
+    text = path.read_bytes().strip() if path.exists() else b""
+    return text.decode() if text.isdigit() else ""
 
 
 def _private(path: Path) -> None:

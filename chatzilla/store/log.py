@@ -89,6 +89,7 @@ class RoomLog:
         self._clock = clock
         self._on_stored = on_stored
         self._waiting: deque[_Entry | _Enrolment | _Probe] = deque()
+        self._collected: list[_Entry | _Enrolment | _Probe] = []
         self._ready = threading.Condition()
         self._closing = False
         self._healthy = True
@@ -124,19 +125,27 @@ class RoomLog:
 
     async def close(self) -> None:
         """Store what is waiting, take nothing more, and end the thread."""
+        self._hand_over()
         with self._ready:
             self._closing = True
             self._ready.notify()
         await asyncio.to_thread(self._thread.join)
 
     def _put(self, entry: _Entry | _Enrolment | _Probe) -> None:
+        if self._closing:
+            raise Unavailable("The server is restarting. Your message will be sent again.")
+        if len(self._waiting) + len(self._collected) >= WAITING_AT_MOST:
+            raise Unavailable("The server is very busy. Your message will be sent again.")
+        if not self._collected:
+            self._loop.call_soon(self._hand_over)
+        self._collected.append(entry)
+
+    def _hand_over(self) -> None:
+        """Give the writer what one turn of the event loop brought, all of it at once: that is one batch."""
         with self._ready:
-            if self._closing:
-                raise Unavailable("The server is restarting. Your message will be sent again.")
-            if len(self._waiting) >= WAITING_AT_MOST:
-                raise Unavailable("The server is very busy. Your message will be sent again.")
-            self._waiting.append(entry)
+            self._waiting.extend(self._collected)
             self._ready.notify()
+        self._collected.clear()
 
     # From here on, everything but `_hand_back` runs in the writer's thread.
 
@@ -149,9 +158,12 @@ class RoomLog:
                 batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_AT_MOST))]
             entries = [entry for entry in batch if isinstance(entry, _Entry)]
             enrolments = [entry for entry in batch if isinstance(entry, _Enrolment)]
-            outcomes, fresh = self._store(entries, enrolments)
+            if self._closing and not self._healthy:  # it would be tried for as long as the database stays locked
+                stored = self._refuse(entries), list[Posted]()
+            else:
+                stored = self._store(entries, enrolments)
             try:
-                self._loop.call_soon_threadsafe(self._hand_back, entries, outcomes, fresh)
+                self._loop.call_soon_threadsafe(self._hand_back, entries, *stored)
             except RuntimeError:
                 return  # the loop is closed: nobody is left to be told
 
@@ -161,7 +173,10 @@ class RoomLog:
             with self._engine.begin() as connection:
                 outcomes, fresh = self._write(connection, entries, enrolments)
         except sa.exc.OperationalError as error:
-            return self._refuse(entries, error)
+            if self._healthy:
+                logger.error("the database cannot be written: %s", error.orig)  # noqa: TRY400  # it is no surprise
+            self._healthy = False
+            return self._refuse(entries), []
         except Exception as error:
             if len(entries) <= 1:
                 logger.exception("one entry could not be stored")
@@ -176,12 +191,9 @@ class RoomLog:
         self._remember(entries, outcomes)
         return outcomes, fresh
 
-    def _refuse(self, entries: Sequence[_Entry], error: Exception) -> tuple[list[Outcome], list[Posted]]:
-        if self._healthy:
-            logger.error("the database cannot be written: %s", getattr(error, "orig", error))
-        self._healthy = False
+    def _refuse(self, entries: Sequence[_Entry]) -> list[Outcome]:
         refusal = Unavailable("The server cannot store messages right now. Yours is kept and will be sent again.")
-        return [refusal for _ in entries], []
+        return [refusal for _ in entries]
 
     def _write(
         self, connection: Connection, entries: Sequence[_Entry], enrolments: Sequence[_Enrolment]

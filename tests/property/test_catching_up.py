@@ -121,6 +121,7 @@ class Person:
             session = Session(
                 ConnectionId(f"{self.account.name}-{self.connections}"),
                 posting=Allowance(UNLIMITED, self.room.clock),
+                asking=Allowance(UNLIMITED, self.room.clock),
                 typing=Allowance(UNLIMITED, self.room.clock),
             )
             way_out = cast("Channel", Inbox(self.under_way))

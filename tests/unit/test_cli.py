@@ -20,6 +20,7 @@ import pytest
 from chatzilla import __version__
 from chatzilla.cli import main
 from chatzilla.config import settings
+from chatzilla.store.database import Database
 from tests.helpers import installs
 from tests.helpers.clients import Client
 from tests.helpers.servers import ROOT, START_SECONDS, Process
@@ -144,10 +145,16 @@ def test_an_address_that_is_not_ours_is_refused(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     folder = tmp_path / "file" / "data"
-    for command in ("serve", "new-epoch"):
-        line = refusal(command, "--data", folder, cwd=tmp_path)
-        assert line.startswith(f"The data folder {folder} cannot be used: "), command
-        assert "Not a directory" in line, command
+    line = refusal("serve", "--data", folder, cwd=tmp_path)
+    assert line.startswith(f"The data folder {folder} cannot be used: ")
+    assert "Not a directory" in line
+
+
+def test_a_new_epoch_is_for_a_database_that_is_there(tmp_path: Path) -> None:
+    """A wrong folder is named and not made."""
+    line = refusal("new-epoch", "--data", tmp_path / "data", cwd=tmp_path)
+    assert line.startswith(f"There is no database at {tmp_path / 'data/chatzilla.db'}")
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_database_elsewhere_that_cannot_be_made_is_refused_by_its_name(tmp_path: Path) -> None:
@@ -165,7 +172,7 @@ def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path)
 
 
 def test_a_database_of_a_newer_release_is_refused(tmp_path: Path) -> None:
-    assert chatzilla("new-epoch", "--data", tmp_path / "data", cwd=tmp_path).returncode == 0
+    Database(tmp_path / "data").open().close(cleanly=True)
     with closing(sqlite3.connect(tmp_path / "data/chatzilla.db")) as database, database:
         database.execute("UPDATE alembic_version SET version_num = '9999'")
     assert "newer Chatzilla" in refusal("serve", "--port", "0", "--data", tmp_path / "data", cwd=tmp_path)
@@ -189,9 +196,10 @@ async def test_a_folder_that_a_server_has_is_refused_with_its_process(tmp_path: 
 
 
 async def test_a_new_epoch_is_what_clients_are_told(tmp_path: Path) -> None:
+    Database(tmp_path / "data").open().close(cleanly=True)
     drawn = [chatzilla("new-epoch", "--data", tmp_path / "data", cwd=tmp_path).stdout for _ in range(2)]
     assert drawn[0] != drawn[1]
-    epoch = re.match(r"The new epoch is (\S+); every client starts over\.\n$", drawn[1])
+    epoch = re.search(r"has a new epoch, (\S+); every client starts over\.\n$", drawn[1])
     assert epoch
     running = await Process(tmp_path / "data").start()
     client = await Client(running.url).connect(auth={"dialect": "full"})

@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -156,7 +157,6 @@ class TestTheFolder:
         before = os.umask(0)
         try:
             database = Database(folder).open()
-            database.secret()
             modes = {path.name: oct(mode(path)) for path in folder.iterdir() if path.name != "lock"}
             database.close(cleanly=True)
         finally:
@@ -167,16 +167,53 @@ class TestTheFolder:
 
     def test_the_secret_is_made_once_and_long(self, folder: Path, tmp_path: Path) -> None:
         database = Database(folder).open()
-        secret = database.secret()
-        assert database.secret() == secret
+        secret = database.key
         assert len(secret) >= 32
         database.close(cleanly=True)
         again = Database(folder).open()
-        assert again.secret() == secret
+        assert again.key == secret
         again.close(cleanly=True)
         other = Database(tmp_path / "other").open()
-        assert other.secret() != secret
+        assert other.key != secret
         other.close(cleanly=True)
+
+    @pytest.mark.parametrize("key", [b"x", b"\xff" * 40])
+    def test_a_key_that_somebody_could_guess_or_nobody_can_read_is_refused(self, folder: Path, key: bytes) -> None:
+        folder.mkdir()
+        (folder / "secret").write_bytes(key)
+        with pytest.raises(StartError):
+            Database(folder).open()
+
+    @pytest.mark.parametrize("count", ["²".encode(), b"\xff", b"many", b""])
+    def test_a_counter_that_is_none_is_another_database(self, folder: Path, count: bytes) -> None:
+        before = Database(folder).open()
+        before.close(cleanly=True)
+        (folder / "starts").write_bytes(count)
+        after = Database(folder).open()
+        assert after.epoch != before.epoch
+        after.close(cleanly=True)
+
+    def test_a_copy_made_while_it_ran_is_another_database_after_a_clean_stop(self, folder: Path) -> None:
+        """What is restored lacks what was said after it was copied, so clients have to start over."""
+        running = Database(folder).open()
+        with closing(sqlite3.connect(folder / "chatzilla.db")) as source, closing(sqlite3.connect(":memory:")) as copy:
+            source.backup(copy)
+            running.close(cleanly=True)
+            for file in folder.glob("chatzilla.db*"):
+                file.unlink()
+            with closing(sqlite3.connect(folder / "chatzilla.db")) as restored:
+                copy.backup(restored)
+        again = Database(folder).open()
+        assert again.epoch != running.epoch
+        again.close(cleanly=True)
+
+    def test_two_servers_cannot_have_one_database_in_two_folders(self, folder: Path, tmp_path: Path) -> None:
+        elsewhere = tmp_path / "elsewhere.db"
+        first = Database(folder, elsewhere).open()
+        with pytest.raises(StartError, match="in use by another Chatzilla"):
+            Database(tmp_path / "second", elsewhere).open()
+        first.close(cleanly=True)
+        Database(tmp_path / "second", elsewhere).open().close(cleanly=True)
 
     def test_the_database_may_be_kept_elsewhere(self, folder: Path, tmp_path: Path) -> None:
         elsewhere = tmp_path / "elsewhere.db"

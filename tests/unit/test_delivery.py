@@ -57,7 +57,7 @@ class Scene:
     def comes(self, name: str, dialect: Dialect = Dialect.FULL, *, room_for: int = 1_000) -> Wire:
         allowance = Allowance(Rate(0, 1), self.clock)
         wire = Wire(room_for)
-        session = Session(ConnectionId(name), allowance, allowance)
+        session = Session(ConnectionId(name), allowance, allowance, allowance)
         self.connections[name] = Connection(session, dialect, Line(), wire)  # type: ignore[arg-type]  # a fake
         self.delivery.admit(self.connections[name])
         return wire

@@ -340,3 +340,26 @@ class TestClosing:
     async def test_it_is_harmless_twice(self, desk: Desk) -> None:
         await desk.log.close()
         await desk.log.close()
+
+
+async def test_closing_does_not_wait_for_a_database_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits was not acknowledged: it is refused at once, instead of being tried batch by batch."""
+    monkeypatch.setattr(database_module, "BUSY_TIMEOUT_MS", 300)
+    monkeypatch.setattr(log_module, "BATCH_AT_MOST", 1)
+    async with open_desk(tmp_path / "data") as desk:
+        await desk.append("first")
+        stranger = sqlite3.connect(desk.database.path, isolation_level=None)
+        stranger.execute("BEGIN IMMEDIATE")
+        waiting = [desk.append(f"waits {number}") for number in range(100)]
+        with pytest.raises(Unavailable):
+            await waiting[0]
+        begun = time.monotonic()
+        await desk.log.close()
+        took = time.monotonic() - begun
+        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+        stranger.execute("ROLLBACK")
+        stranger.close()
+        assert all(isinstance(outcome, Unavailable) for outcome in outcomes)
+        assert took < 100 * 0.3 / 4, "each batch was tried in vain"

@@ -123,7 +123,7 @@ def test_whoever_came_and_left_between_two_tellings_is_named_as_gone(scene: Scen
     scene.arrives(BOB, "b1")
     scene.departs(BOB, "b1")
     scene.clock.advance(1)
-    assert scene.audience.last() == PresenceChange((), (BOB,), scene.presence.here(LOBBY))
+    assert scene.audience.last() == PresenceChange((), (BOB,), scene.presence.here(LOBBY), counts_alone=False)
 
 
 def test_whoever_left_and_came_back_between_two_tellings_is_named_as_here(scene: Scene) -> None:
@@ -199,3 +199,17 @@ def test_a_stopped_presence_tells_nothing(scene: Scene) -> None:
     scene.presence.stop()
     scene.clock.advance(10)
     assert scene.audience.told == []
+
+
+def test_after_a_mass_departure_everybody_who_is_left_is_named(scene: Scene) -> None:
+    """Too many went to name them all; counts alone are told, and the rest is named as soon as the pace allows."""
+    people = [account_named(f"visitor {number}") for number in range(NAMED_AT_MOST + 41)]
+    scene.gathers(people)
+    scene.clock.advance(1)
+    for account in people[21:]:
+        scene.departs(account, f"connection of {account.name}")
+    scene.clock.advance(0.5)
+    assert (scene.audience.last().counts_alone, scene.audience.last().here.count) == (True, 21)
+    assert scene.audience.last().somebody_moved
+    scene.clock.advance(1)
+    assert (scene.audience.last().counts_alone, len(scene.audience.last().came)) == (False, 21)
