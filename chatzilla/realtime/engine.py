@@ -105,6 +105,7 @@ class Channel:
 
     __slots__ = (
         "_deadline",
+        "_due",
         "_engine",
         "_poll",
         "_queue",
@@ -135,7 +136,9 @@ class Channel:
         self._queued = 0
         self._poll: asyncio.Future[None] | None = None
         self._waits_for_pong = False
-        self._timer = engine.later(engine.limits.heartbeat, self._ping)
+        self._due = asyncio.get_running_loop().time() + engine.limits.heartbeat
+        """When the next ping is to be sent, or the answer to the last one is late."""
+        self._timer = asyncio.get_running_loop().call_at(self._due, self._ping)
         self._deadline: asyncio.TimerHandle | None = engine.later(engine.limits.join_within, self._give_up_waiting)
 
     @property
@@ -279,6 +282,10 @@ class Channel:
             raise BadRequest("Another poll of this session was under way.")
         if self._upgrade is not None:
             return _NOOP
+        if self._waits_for_pong and asyncio.get_running_loop().time() >= self._due:
+            self._timer.cancel()
+            self._expect_pong()  # the timer would find it in a moment, but this poll came first
+            raise BadRequest("This session did not answer in time.")
         if not self._queue:
             self._poll = asyncio.get_running_loop().create_future()
             try:
@@ -372,17 +379,21 @@ class Channel:
             self._socket.write(_PING_FRAME)
         else:
             self._enqueue(_PING)
-        self._timer = self._engine.later(self._engine.limits.pong_within, self._expect_pong)
+        self._at(self._due + self._engine.limits.pong_within, self._expect_pong)
 
     def _expect_pong(self) -> None:
         """The time for an answer is over: was there one?"""
         limits = self._engine.limits
         if not self._waits_for_pong:
-            self._timer = self._engine.later(max(0.0, limits.heartbeat - limits.pong_within), self._ping)
+            self._at(self._due + max(0.0, limits.heartbeat - limits.pong_within), self._ping)
             return
         if self._socket is not None:
             self._socket.transport.abort()
         self._end("ping timeout")
+
+    def _at(self, due: float, action: Callable[[], None]) -> None:
+        self._due = due
+        self._timer = asyncio.get_running_loop().call_at(due, action)
 
     def _give_up_waiting(self) -> None:
         """It was let in and never said what for."""
