@@ -1,6 +1,7 @@
 # make run    set up what is missing, then start Chatzilla on http://127.0.0.1:5000   (ARGS="--port 8080" for others)
 # make test   set up what is missing, then run every check and every test
 # make check  the checks and the JavaScript's tests alone, which need no browser
+# make bench  measure Chatzilla beside its peers (ARGS="--rounds 1 --quick" to try it; needs gcc and zlib's headers)
 # make lock   pin the newest versions that pyproject.toml and package.json allow
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 COMPILE := $(BIN)/python -m uv pip compile pyproject.toml --upgrade --universal --generate-hashes \
 	--python-version 3.11 --quiet --custom-compile-command "make lock"
 
-.PHONY: run setup test check lock clean system again
+.PHONY: run setup test check bench lock clean system again
 
 run: setup
 	@$(BIN)/python run_server.py $(ARGS)
@@ -26,6 +27,9 @@ check: .setup/dev
 	$(BIN)/python -m mypy
 	npm run --silent check
 	npm run --silent test
+
+bench: .setup/run
+	$(BIN)/python -m benchmarks $(ARGS)
 
 lock: .setup/run
 	$(PIP) install uv

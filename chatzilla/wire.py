@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from chatzilla.core.catchup import PAGE_ROWS, Span
 from chatzilla.core.messages import ClientId, Draft, parse_client_id, parse_content
@@ -41,8 +41,7 @@ class JoinRequest:
     simple: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class MessageRequest:
+class MessageRequest(NamedTuple):
     """`message`, in the full dialect or, `simple`, in the tutorial's."""
 
     draft: Draft

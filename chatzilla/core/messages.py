@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NewType
+from typing import TYPE_CHECKING, Final, NamedTuple, NewType
 
 from chatzilla.core.text import parse_text
 from chatzilla.errors import BadRequest, NotJoined
@@ -29,8 +29,7 @@ TEXT: Final = "text"
 """The kind of a message that a person wrote."""
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """What somebody wants to say, under an id of their own making."""
 
     room: RoomId
@@ -38,8 +37,7 @@ class Draft:
     content: str
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """The newest state of one message. `seq` is its place for ever, `changed` the number of its last change."""
 
     room: RoomId
@@ -59,8 +57,7 @@ class Message:
         return MessageId(f"{self.room}:{self.seq}")
 
 
-@dataclass(frozen=True, slots=True)
-class Posted:
+class Posted(NamedTuple):
     """A message that was stored just now, and the connection that needs no telling."""
 
     message: Message

@@ -225,8 +225,8 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         if not self._running:
             self._quiet.set()
         answer = self._answer_of(connection, kind, outcome)
-        if ack is not None:
-            self._delivery.write(connection, packets.answer(CHAT, ack, answer))
+        if ack is not None and connection.channel.open:
+            connection.channel.write_soon(packets.answer(CHAT, ack, answer))
 
     def _answer_of(self, connection: Connection, kind: type, outcome: Outcome) -> Answer:
         """What a client is told about what its call came to; `kind` is the type of what it sent."""

@@ -86,17 +86,22 @@ class Listener(Protocol):
 class Frame:
     """One Engine.IO message, encoded once for every session that is sent it."""
 
-    __slots__ = ("_framed", "text")
+    __slots__ = ("_body", "_framed")
 
-    def __init__(self, text: str) -> None:
-        self.text = text
+    def __init__(self, body: bytes) -> None:
+        self._body = body
         self._framed: bytes | None = None
+
+    @property
+    def text(self) -> str:
+        """As a poll carries it."""
+        return self._body.decode()
 
     @property
     def framed(self) -> bytes:
         """As a WebSocket carries it."""
         if self._framed is None:
-            self._framed = websocket.frame((_MESSAGE + self.text).encode())
+            self._framed = websocket.frame(_MESSAGE.encode() + self._body)
         return self._framed
 
 
@@ -170,8 +175,14 @@ class Channel:
         socket = self._socket
         if socket is None:
             raise RuntimeError("this session has no WebSocket")
-        socket.write(data)
-        return socket.waiting <= self._engine.limits.queue
+        return socket.write(data) <= self._engine.limits.queue
+
+    def write_soon(self, frame: Frame) -> None:
+        """Send a message at the end of this turn of the event loop, in one write with others that do the same."""
+        if self._socket is not None:
+            self._socket.write_soon(frame.framed)
+        else:
+            self._enqueue(_MESSAGE + frame.text)
 
     def write_binary(self, data: bytes) -> None:
         """Send a binary message, which belongs to a Socket.IO packet that was sent just before."""
@@ -568,7 +579,7 @@ class Engine:
             return
         if isinstance(data, bytes):
             channel.write_binary(data)
-        elif not channel.write(Frame(data)):
+        elif not channel.write(Frame(data.encode())):
             channel.close("reads too slowly")
 
     async def send_packet(self, sid: str, packet: Any) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Never
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Never
+
+import orjson
 
 from chatzilla.realtime.engine import Frame
 
@@ -27,8 +28,7 @@ LONGEST_NAMESPACE: Final = 64
 _HEAD: Final = re.compile(r"([0-6])(?:([0-9]{1,4})-)?(?:(/[^,]*)(?:,|$))?([0-9]{1,15})?", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Packet:
+class Packet(NamedTuple):
     """One packet from a client. `data` is a list for events and acks, an object or None for a CONNECT."""
 
     kind: int
@@ -54,7 +54,7 @@ def parse(text: str) -> Packet:
         kind=int(digit),
         namespace="/" if namespace is None else namespace.partition("?")[0],
         id=None if ident is None else int(ident),
-        data=_JSON.decode(rest) if rest else None,
+        data=_load(rest) if rest else None,
         attachments=0 if count is None else int(count),
     )
     if len(packet.namespace) > LONGEST_NAMESPACE or not _is_whole(packet):
@@ -64,12 +64,12 @@ def parse(text: str) -> Packet:
 
 def event(namespace: str, name: str, payload: object) -> Frame:
     """An event, for everybody who hears it in the same words."""
-    return Frame(f"{EVENT}{namespace},{_dump([name, payload])}")
+    return Frame(f"{EVENT}{namespace},".encode() + orjson.dumps([name, payload]))
 
 
 def answer(namespace: str, ident: int, values: Sequence[object]) -> Frame:
     """The acknowledgement of one call."""
-    return Frame(f"{ACK}{namespace},{ident}{_dump(values)}")
+    return Frame(f"{ACK}{namespace},{ident}".encode() + orjson.dumps(values))
 
 
 def _is_whole(packet: Packet) -> bool:
@@ -87,9 +87,16 @@ def _is_whole(packet: Packet) -> bool:
     return kind == DISCONNECT and packet.id is None and data is None
 
 
+def _load(text: str) -> Any:
+    """Read JSON; what the quick reader refuses, the patient one judges: a lone surrogate is JSON, if nothing else."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return _JSON.decode(text)
+
+
 def _refuse_constant(name: str) -> Never:
     raise ValueError(f"{name} is not JSON")
 
 
-_dump: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _JSON: Final = json.JSONDecoder(parse_constant=_refuse_constant)

@@ -42,6 +42,8 @@ WAITING_AT_MOST: Final = 1_000
 class Direct(Protocol):
     """A namespace whose handlers of `connect` and `disconnect` never wait, and which takes events itself."""
 
+    namespace: str
+
     def receive(self, sid: str, event: str, arguments: list[object], ack: int | None) -> None: ...
 
 
@@ -81,6 +83,8 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
         super().__init__(client_manager=_Manager(), limits=limits, admits_origin=admits_origin, address_of=address_of)
         self.eio: Engine
         self.eio.listener = self
+        self.directs: dict[str, Direct] = {}
+        """The namespaces that are driven without a task for each event."""
         self._attachments: dict[str, _Attachments] = {}
         self._tails: dict[str, asyncio.Task[None]] = {}
         self._waiting: dict[str, int] = {}
@@ -107,7 +111,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
         elif packet.kind == packets.DISCONNECT:
             self._run(channel, packet.namespace, self._leave(channel, packet.namespace, self.reason.CLIENT_DISCONNECT))
         elif packet.attachments:
-            direct = self._direct(packet.namespace) is not None
+            direct = packet.namespace in self.directs
             self._attachments[channel.sid] = _Attachments(packet, keep=not direct)
         else:
             self._take(channel, packet, packet.data)
@@ -128,7 +132,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
     def _take(self, channel: Channel, packet: Packet, data: list[object]) -> None:
         """Hand an event or an ack to its namespace."""
         sid = self._sid(channel, packet.namespace)
-        direct = self._direct(packet.namespace)
+        direct = self.directs.get(packet.namespace)
         if self._waiting.get(channel.sid, 0) >= WAITING_AT_MOST:
             raise ValueError("too much at once")
         if sid is None and channel.sid not in self._tails:
@@ -209,7 +213,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
 
     def _run(self, channel: Channel, namespace: str, work: Coroutine[Any, Any, None]) -> None:
         """Do something for a connection: at once in a direct namespace, else after all that came before it."""
-        if self._direct(namespace) is not None:
+        if namespace in self.directs:
             _run_now(work)
             return
         self._waiting[channel.sid] = self._waiting.get(channel.sid, 0) + 1
@@ -230,15 +234,16 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
                 del self._waiting[sid], self._tails[sid]
 
     def _send(self, channel: Channel, kind: int, namespace: str, data: object) -> None:
-        channel.write(Frame(socketio.packet.Packet(kind, data, namespace).encode()))
+        channel.write(Frame(socketio.packet.Packet(kind, data, namespace).encode().encode()))
 
     def _sid(self, channel: Channel, namespace: str) -> str | None:
         sid: str | None = self.manager.sid_from_eio_sid(channel.sid, namespace)
         return sid
 
-    def _direct(self, namespace: str) -> Direct | None:
-        handler = self.namespace_handlers.get(namespace)
-        return handler if isinstance(handler, Direct) else None
+    def register_namespace(self, namespace_handler: Any) -> None:
+        super().register_namespace(namespace_handler)
+        if isinstance(namespace_handler, Direct):
+            self.directs[namespace_handler.namespace] = namespace_handler
 
     def _engineio_server_class(self) -> type[Engine]:
         return Engine
@@ -252,7 +257,7 @@ class _Manager(socketio.AsyncManager):  # type: ignore[misc]  # python-socketio 
         self._rooms_of: dict[tuple[str, str], set[str]] = {}
 
     def basic_enter_room(self, sid: str, namespace: str, room: str | None, eio_sid: str | None = None) -> None:
-        if room == sid and isinstance(self.server.namespace_handlers.get(namespace), Direct):
+        if room == sid and namespace in self.server.directs:
             return  # a room of its own for each connection, which a direct namespace never asks for
         super().basic_enter_room(sid, namespace, room, eio_sid=eio_sid)
         if room is not None:

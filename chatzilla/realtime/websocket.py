@@ -106,7 +106,19 @@ async def accept(request: web.Request, make_owner: Callable[[WebSocket], Owner],
 class WebSocket(asyncio.Protocol):
     """One connection, from the server's side."""
 
-    __slots__ = ("_closing", "_descriptor", "_limit", "_parts", "_parts_opcode", "_tail", "gone", "owner", "transport")
+    __slots__ = (
+        "_behind",
+        "_closing",
+        "_descriptor",
+        "_limit",
+        "_parts",
+        "_parts_opcode",
+        "_soon",
+        "_tail",
+        "gone",
+        "owner",
+        "transport",
+    )
 
     def __init__(self, transport: asyncio.Transport, limit: int) -> None:
         self.transport = transport
@@ -118,40 +130,68 @@ class WebSocket(asyncio.Protocol):
         self._parts: list[bytes] | None = None
         self._parts_opcode = 0
         self._closing = False
+        self._soon: list[bytes] | None = None
+        self._behind = True
+        """Whether something may wait in asyncio's buffer, or must go there: then nothing may be written past it."""
         self._descriptor = -1
         raw = transport.get_extra_info("socket")
         if raw is not None and transport.get_extra_info("sslcontext") is None:
             self._descriptor = raw.fileno()
+            self._behind = False
             raw.setsockopt(SOL_SOCKET, SO_SNDBUF, SEND_BUFFER)
 
-    @property
-    def waiting(self) -> int:
-        """Bytes that were written and that the kernel has not taken."""
-        return self.transport.get_write_buffer_size()
+    def write(self, data: bytes) -> int:
+        """Write whole frames: past asyncio while nothing waits in it, which is most of the time and much cheaper.
 
-    def write(self, data: bytes) -> None:
-        """Write whole frames: past asyncio while nothing waits in it, which is most of the time and much cheaper."""
-        if self._closing:
-            return
-        if self._descriptor < 0 or self.transport.get_write_buffer_size():
-            self.transport.write(data)
-            return
+        Returns:
+            How many bytes wait, because the kernel takes no more.
+        """
+        if self._soon is not None:
+            self._soon.append(data)
+            return self.flush()
+        if self._behind:
+            return self._write_behind(data)
         try:
             written = os.write(self._descriptor, data)
         except BlockingIOError:
             written = 0
         except OSError:
             self.transport.abort()
-            return
-        if written < len(data):
-            self.transport.write(memoryview(data)[written:])
+            return 0
+        if written == len(data):
+            return 0
+        self._behind = True
+        self.transport.write(data[written:])
+        return self.transport.get_write_buffer_size()
+
+    def write_soon(self, data: bytes) -> None:
+        """Write at the end of this turn of the event loop, together with what else comes until then."""
+        if self._soon is None:
+            self._soon = []
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._soon.append(data)
+
+    def flush(self) -> int:
+        """Write what was to be written soon; returns as `write`."""
+        soon, self._soon = self._soon, None
+        return self.write(b"".join(soon)) if soon else 0
+
+    def _write_behind(self, data: bytes) -> int:
+        """Write after what waits already, or directly again if nothing does any more."""
+        if self._closing:
+            return 0
+        if self._descriptor >= 0 and not self.transport.get_write_buffer_size():
+            self._behind = False
+            return self.write(data)
+        self.transport.write(data)
+        return self.transport.get_write_buffer_size()
 
     def close(self, code: int = NORMAL) -> None:
         """Say why, and close when the other side has; by force if it takes too long."""
         if self._closing:
             return
         self.write(frame(code.to_bytes(2, "big"), _CLOSE))
-        self._closing = True
+        self._closing = self._behind = True
         asyncio.get_running_loop().call_later(CLOSING_SECONDS, self.transport.abort)
 
     # What asyncio calls.
@@ -172,7 +212,7 @@ class WebSocket(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._descriptor = -1  # the number may soon be another connection's
-        self._closing = True
+        self._closing = self._behind = True
         self._tail = b""
         if self.gone is not None:
             self.gone()

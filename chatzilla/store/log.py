@@ -6,7 +6,8 @@ cannot wait for each other), the rows go in, one commit, one sync. While one bat
 so a busy server syncs once for a thousand messages and an idle one at once.
 
 The whole batch goes back to the event loop in one callback: first every sender's future settles, in order, then
-the audience is told. `loop.call_soon` is first in, first out, so an ack is written before the events of its batch.
+the audience is told, two turns later. `loop.call_soon` is first in, first out, so an ack is written before the events
+of its batch.
 
 A retry, known by `(author, client_id)` from the store or from earlier in the same batch, is answered as the first
 time; it takes no number and is not told again. A batch that a single row spoils is stored one by one. When the
@@ -22,20 +23,21 @@ import logging
 import threading
 from collections import OrderedDict, deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from chatzilla.core.messages import TEXT, Message, Posted
 from chatzilla.errors import ChatError, Conflict, Unavailable
-from chatzilla.store.queries import message_from, message_rows
+from chatzilla.store.queries import MESSAGE_COLUMNS, message_from, message_rows
 from chatzilla.store.tables import accounts, facts, members, messages, rooms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from sqlalchemy import Connection, Engine
+    from sqlalchemy.engine.interfaces import DBAPICursor
 
     from chatzilla.core.messages import Draft
     from chatzilla.core.people import Account
@@ -57,8 +59,7 @@ REMEMBERED_AT_MOST: Final = 20_000
 Outcome = Message | ChatError | Exception
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(NamedTuple):
     author: Account
     draft: Draft
     origin: ConnectionId | None
@@ -94,6 +95,7 @@ class RoomLog:
         self._closing = False
         self._healthy = True
         self._known: OrderedDict[object, None] = OrderedDict()
+        self._statements = _Statements(engine.dialect)
         self._thread = threading.Thread(target=self._run, name="room-log", daemon=True)
 
     def start(self) -> None:
@@ -167,23 +169,34 @@ class RoomLog:
             except RuntimeError:
                 return  # the loop is closed: nobody is left to be told
 
-    def _store(self, entries: Sequence[_Entry], enrolments: Sequence[_Enrolment]) -> tuple[list[Outcome], list[Posted]]:
-        """Store a batch whole, or, if a row spoils it, one by one."""
+    def _store(
+        self, entries: Sequence[_Entry], enrolments: Sequence[_Enrolment], *, look: bool = False
+    ) -> tuple[list[Outcome], list[Posted]]:
+        """Store a batch whole; if it repeats something, look what; if a row spoils it, one by one.
+
+        Args:
+            entries: messages to store.
+            enrolments: memberships to note.
+            look: whether to ask first what is stored already. Retries are rare, so the unique index finds them.
+        """
+        dbapi = self._engine.dialect.loaded_dbapi
         try:
             with self._engine.begin() as connection:
-                outcomes, fresh = self._write(connection, entries, enrolments)
-        except sa.exc.OperationalError as error:
+                outcomes, fresh = self._write(connection, entries, enrolments, look=look)
+        except (sa.exc.OperationalError, dbapi.OperationalError) as error:
             if self._healthy:
-                logger.error("the database cannot be written: %s", error.orig)  # noqa: TRY400  # it is no surprise
+                logger.error("the database cannot be written: %s", error)  # noqa: TRY400  # it is no surprise
             self._healthy = False
             return self._refuse(entries), []
         except Exception as error:
+            if not look:
+                return self._store(entries, enrolments, look=True)
             if len(entries) <= 1:
                 logger.exception("one entry could not be stored")
                 return [error for _ in entries], []
             outcomes, fresh = [], []
             for entry in entries:
-                its_outcome, its_fresh = self._store([entry], [])
+                its_outcome, its_fresh = self._store([entry], [], look=True)
                 outcomes += its_outcome
                 fresh += its_fresh
             return outcomes, fresh
@@ -196,38 +209,28 @@ class RoomLog:
         return [refusal for _ in entries]
 
     def _write(
-        self, connection: Connection, entries: Sequence[_Entry], enrolments: Sequence[_Enrolment]
+        self, connection: Connection, entries: Sequence[_Entry], enrolments: Sequence[_Enrolment], *, look: bool
     ) -> tuple[list[Outcome], list[Posted]]:
         if not self._healthy:
             connection.execute(sa.update(facts).values(value=facts.c.value))
-        self._write_people(connection, entries)
-        stored = _find(connection, {entry.key for entry in entries})
+        cursor = connection.connection.cursor()
+        known = self._known
+        new = {entry.author.id: entry for entry in entries if entry.author.id not in known}
+        if new:
+            self._statements.account.run_many(cursor, [_account_row(entry) for entry in new.values()])
+        stored = _find(connection, {entry.key for entry in entries}) if look else {}
         fresh: dict[tuple[str, str], _Entry] = {}
         for entry in entries:
             if entry.key not in stored:
                 fresh.setdefault(entry.key, entry)
-        self._write_messages(connection, fresh.values(), stored)
-        self._write_members(connection, fresh.values(), enrolments)
+        self._write_messages(cursor, fresh.values(), stored)
+        pairs = {(entry.author.id, entry.draft.room) for entry in fresh.values()}
+        self._write_members(connection, cursor, [pair for pair in pairs if pair not in known], enrolments)
         outcomes = [_outcome(entry, stored[entry.key]) for entry in entries]
         return outcomes, [Posted(stored[key], entry.origin) for key, entry in fresh.items()]
 
-    def _write_people(self, connection: Connection, entries: Iterable[_Entry]) -> None:
-        new = {
-            entry.author.id: {
-                "id": entry.author.id,
-                "kind": entry.author.kind,
-                "key": entry.author.key,
-                "name": entry.author.name,
-                "created_at": entry.sent_at,
-            }
-            for entry in entries
-            if entry.author.id not in self._known
-        }
-        if new:
-            connection.execute(_insert_once(connection, accounts), list(new.values()))
-
     def _write_messages(
-        self, connection: Connection, fresh: Iterable[_Entry], stored: dict[tuple[str, str], Message]
+        self, cursor: DBAPICursor, fresh: Iterable[_Entry], stored: dict[tuple[str, str], Message]
     ) -> None:
         """Number the fresh entries, in the order in which they came, and add them to `stored`."""
         by_room: dict[RoomId, list[_Entry]] = {}
@@ -235,27 +238,38 @@ class RoomLog:
             by_room.setdefault(entry.draft.room, []).append(entry)
         rows = []
         for room in sorted(by_room):
-            head = _advance(connection, room, len(by_room[room]), by_room[room][0].sent_at)
-            for number, entry in enumerate(by_room[room], start=head - len(by_room[room]) + 1):
+            entries = by_room[room]
+            head = self._advance(cursor, room, len(entries), entries[0].sent_at)
+            for number, entry in enumerate(entries, start=head - len(entries) + 1):
+                draft, author = entry.draft, entry.author
                 message = Message(
-                    room=room,
-                    seq=number,
-                    changed=number,
-                    kind=TEXT,
-                    client_id=entry.draft.client_id,
-                    sender=entry.author.id,
-                    name=entry.author.name,
-                    content=entry.draft.content,
-                    sent_at=entry.sent_at,
+                    room, number, number, TEXT, draft.client_id, author.id, author.name, draft.content, entry.sent_at
                 )
                 stored[entry.key] = message
-                rows.append(_row(message))
+                rows.append(message)
         if rows:
-            connection.execute(sa.insert(messages), rows)
+            self._statements.message.run_many(cursor, rows)
 
-    def _write_members(self, connection: Connection, fresh: Iterable[_Entry], enrolments: Iterable[_Enrolment]) -> None:
+    def _advance(self, cursor: DBAPICursor, room: RoomId, count: int, now: int) -> int:
+        """Take the room's next numbers, under its lock; the room is stored when it gets its first."""
+        statements = self._statements
+        row = statements.advance.run(cursor, (count, room))
+        if row is None:
+            statements.room.run_many(cursor, [(room, room, 0, now)])
+            row = statements.advance.run(cursor, (count, room))
+        if row is None:
+            raise RuntimeError("a room that was just stored is not there")
+        return int(row[0])
+
+    def _write_members(
+        self,
+        connection: Connection,
+        cursor: DBAPICursor,
+        authors: Iterable[tuple[str, str]],
+        enrolments: Iterable[_Enrolment],
+    ) -> None:
         """Authors belong to the rooms they write in; who merely came does if both are known already."""
-        pairs = {(entry.author.id, entry.draft.room) for entry in fresh} - self._known.keys()
+        pairs = set(authors)
         for enrolment in enrolments:
             both = (
                 sa.select(accounts.c.id, rooms.c.id)
@@ -264,8 +278,7 @@ class RoomLog:
             )
             pairs.update((account, room) for account, room in connection.execute(both))
         if pairs:
-            rows = [{"account": account, "room": room} for account, room in pairs]
-            connection.execute(_insert_once(connection, members), rows)
+            self._statements.member.run_many(cursor, list(pairs))
 
     def _remember(self, entries: Iterable[_Entry], outcomes: Iterable[Outcome]) -> None:
         """After a commit: these accounts and memberships need no insert any more."""
@@ -286,7 +299,8 @@ class RoomLog:
             else:
                 entry.future.set_exception(outcome)
         if fresh:
-            self._loop.call_soon(self._on_stored, fresh)
+            # The futures' callbacks run next and have their answers written at the end of that turn; then this.
+            self._loop.call_soon(self._loop.call_soon, self._on_stored, fresh)
 
 
 def _find(connection: Connection, keys: set[tuple[str, str]]) -> dict[tuple[str, str], Message]:
@@ -308,33 +322,58 @@ def _outcome(entry: _Entry, message: Message) -> Outcome:
     return message if same else Conflict("This client_id was used for another message already.")
 
 
-def _advance(connection: Connection, room: RoomId, count: int, now: int) -> int:
-    """Take the room's next numbers, under its lock; the room is stored when it gets its first."""
-    advance = sa.update(rooms).where(rooms.c.id == room).values(head=rooms.c.head + count).returning(rooms.c.head)
-    head = connection.execute(advance).scalar_one_or_none()
-    if head is None:
-        first = {"id": room, "name": room, "head": 0, "created_at": now}
-        connection.execute(_insert_once(connection, rooms), first)
-        head = connection.execute(advance).scalar_one()
-    return int(head)
+class _Statement:
+    """A statement of SQLAlchemy's, written out once for this database, and run without more ado.
+
+    The hot path runs a handful of statements for each batch; building them anew each time cost several times what
+    the database does. Rows are given in the order of `names`.
+    """
+
+    def __init__(self, statement: sa.Insert | sa.Update, dialect: sa.Dialect, names: Sequence[str]) -> None:
+        compiled = statement.compile(dialect=dialect, column_keys=list(names))
+        self._sql = str(compiled)
+        places = compiled.positiontup
+        self._names = None if places else tuple(names)
+        order = [names.index(place) for place in places or ()]
+        self._order = None if order == list(range(len(names))) else order
+
+    def run(self, cursor: DBAPICursor, row: Sequence[object]) -> Sequence[Any] | None:
+        """Run it once, and return the row that it answers, if any."""
+        cursor.execute(self._sql, self._bound(row))
+        answer: Sequence[Any] | None = cursor.fetchone()
+        return answer
+
+    def run_many(self, cursor: DBAPICursor, rows: Sequence[Sequence[object]]) -> None:
+        cursor.executemany(self._sql, [self._bound(row) for row in rows])
+
+    def _bound(self, row: Sequence[object]) -> Any:
+        if self._names is not None:
+            return dict(zip(self._names, row, strict=True))
+        return row if self._order is None else [row[place] for place in self._order]
 
 
-def _insert_once(connection: Connection, table: sa.Table) -> sa.Insert:
-    """INSERT … ON CONFLICT DO NOTHING, as each database spells it."""
-    if connection.dialect.name == "postgresql":
-        return postgresql.insert(table).on_conflict_do_nothing()
-    return sqlite.insert(table).on_conflict_do_nothing()
+class _Statements:
+    """What the log writes, for one database."""
+
+    def __init__(self, dialect: sa.Dialect) -> None:
+        def once(table: sa.Table) -> sa.Insert:
+            """INSERT … ON CONFLICT DO NOTHING, as each database spells it."""
+            insert = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
+            return insert(table).on_conflict_do_nothing()
+
+        head = (
+            sa.update(rooms)
+            .where(rooms.c.id == sa.bindparam("wanted"))
+            .values(head=rooms.c.head + sa.bindparam("count"))
+            .returning(rooms.c.head)
+        )
+        self.account = _Statement(once(accounts), dialect, ["id", "kind", "key", "name", "created_at"])
+        self.room = _Statement(once(rooms), dialect, ["id", "name", "head", "created_at"])
+        self.member = _Statement(once(members), dialect, ["account", "room"])
+        self.message = _Statement(sa.insert(messages), dialect, MESSAGE_COLUMNS)
+        self.advance = _Statement(head, dialect, ["count", "wanted"])
 
 
-def _row(message: Message) -> dict[str, object]:
-    return {
-        "room": message.room,
-        "seq": message.seq,
-        "changed": message.changed,
-        "kind": message.kind,
-        "author": message.sender,
-        "client_id": message.client_id,
-        "name": message.name,
-        "content": message.content,
-        "sent_at": message.sent_at,
-    }
+def _account_row(entry: _Entry) -> Sequence[object]:
+    author = entry.author
+    return author.id, author.kind, author.key, author.name, entry.sent_at

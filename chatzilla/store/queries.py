@@ -30,18 +30,10 @@ READERS: Final = 4
 ROOMS_SHOWN: Final = 200
 """Rooms of one person that are told at once, the most recently used first."""
 
-message_rows: Final = sa.select(
-    messages.c.room,
-    messages.c.seq,
-    messages.c.changed,
-    messages.c.kind,
-    messages.c.client_id,
-    messages.c.author,
-    messages.c.name,
-    messages.c.content,
-    messages.c.sent_at,
-)
-"""The columns of a message, in the order in which `message_from` reads them."""
+MESSAGE_COLUMNS: Final = ["room", "seq", "changed", "kind", "client_id", "author", "name", "content", "sent_at"]
+"""The columns of a message, in the order in which `Message` has them."""
+
+message_rows: Final = sa.select(*(messages.c[column] for column in MESSAGE_COLUMNS))
 
 
 def message_from(row: Row[*tuple[Any, ...]]) -> Message:

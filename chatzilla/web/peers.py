@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from aiohttp import web
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from aiohttp import web
 
 
 _PAGE_SCHEMES: Final = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
@@ -34,6 +34,9 @@ class Peer:
         return f"{self.scheme}://{self.host}".lower()
 
 
+_PEER: Final = web.RequestKey("peer", Peer)
+
+
 @dataclass(frozen=True, slots=True)
 class Peers:
     """Reads requests with so many trusted proxies in front."""
@@ -42,6 +45,13 @@ class Peers:
     origins: Sequence[str] = ()
 
     def of(self, request: web.Request) -> Peer:
+        """Who sent this; worked out once for each request."""
+        known = request.get(_PEER)
+        if known is None:
+            known = request[_PEER] = self._read(request)
+        return known
+
+    def _read(self, request: web.Request) -> Peer:
         address = _forwarded(request, "X-Forwarded-For", self.proxies) or request.remote or "unknown"
         scheme = _forwarded(request, "X-Forwarded-Proto", self.proxies) or request.scheme
         host = _forwarded(request, "X-Forwarded-Host", self.proxies) or request.host

@@ -4,6 +4,7 @@
 /** @import { JoinAnswer, Message, Refusal } from "./protocol.js" */
 
 import { Connection } from "./connection.js";
+import { Journal } from "./journal.js";
 import { openStore } from "./outbox-store.js";
 import { Outbox, personOf, uuid } from "./outbox.js";
 import { LOBBY, roomIdOf } from "./protocol.js";
@@ -131,6 +132,7 @@ class Visit {
     this.#outbox = new Outbox({
       person: this.#person,
       owner: uuid(),
+      journal: new Journal(ofThisBrowser),
       store,
       send: (letter) => this.#session.post(letter),
       enter: (room) => this.#session.enterToPost(room),
@@ -178,7 +180,8 @@ class Visit {
     const room = roomInAddress();
     const left = this.#session.room;
     if (room === left) return;
-    this.#rooms.heard({ room: left, head: this.#session.timeline.cursor ?? 0 });
+    const { cursor } = this.#session.timeline;
+    if (cursor !== null) this.#rooms.heard({ room: left, head: cursor });
     this.#session.enter(room);
     tell("");
     this.#showRoom();
@@ -220,8 +223,9 @@ class Visit {
    * @param {JoinAnswer} answer
    * @param {boolean} reset
    */
-  #joined({ room, messages }, reset) {
+  #joined({ room, messages, epoch }, reset) {
     this.#identity.keep(this.#name, this.#session.token);
+    if (this.#rooms.numberedBy(epoch)) this.#missed.after = this.#rooms.readUpTo(room.room);
     if (reset) {
       this.#rooms.startedOver(room);
       this.#missed = { after: room.head, upTo: room.head };
@@ -338,7 +342,7 @@ class Visit {
     const rooms = this.#rooms.all.map((room) => ({ ...room, unread: unreadIn(room) }));
     const current = this.#session.room;
     if (!rooms.some(({ room }) => room === current)) {
-      rooms.push({ room: current, name: current, head: 0, read: 0, unread: 0 });
+      rooms.push({ room: current, name: current, head: 0, read: null, unread: 0 });
     }
     roomList.show(rooms, current);
     const elsewhere = rooms.some(({ room, unread }) => room !== current && unread > 0);

@@ -21,11 +21,12 @@
 /**
  * @typedef {object} Store
  * @property {boolean} durable
+ * @property {(letter: Letter) => Promise<void>} add      Add a new letter at the end of the line.
  * @property {(letter: Letter) => Promise<void>} put      Add a letter, or replace the one with its `client_id`.
  * @property {(client_id: string) => Promise<void>} remove
  * @property {(person: string) => Promise<Letter[]>} all  In the order of their places.
  * @property {(lease: Lease, now: number) => Promise<boolean>} claim  Whether the lease is now its owner's.
- * @property {(person: string, owner: string) => Promise<void>} release
+ * @property {(person: string) => Promise<void>} release  For its owner only.
  */
 
 const DATABASE = "chatzilla";
@@ -56,6 +57,16 @@ class DiskStore {
     this.#database = database;
     // A newer version of the page wants to change the layout: do not stand in its way.
     database.onversionchange = () => database.close();
+  }
+
+  /** @param {Letter} letter */
+  async add(letter) {
+    const letters = this.#letters("readwrite");
+    const added = done(letters.add(letter));
+    // Nothing is left to ask, so it need not wait for this page, which may be gone in a moment.
+    letters.transaction.commit();
+    letter.place = Number(await added);
+    await committed(letters.transaction);
   }
 
   /** @param {Letter} letter */
@@ -97,15 +108,11 @@ class DiskStore {
     return free;
   }
 
-  /**
-   * @param {string} person
-   * @param {string} owner
-   */
-  async release(person, owner) {
+  /** @param {string} person */
+  async release(person) {
     const leases = this.#database.transaction("leases", "readwrite").objectStore("leases");
-    /** @type {Lease | undefined} */
-    const held = await done(leases.get(person));
-    if (held?.owner === owner) leases.delete(person);
+    leases.delete(person);
+    leases.transaction.commit();
     await committed(leases.transaction);
   }
 
@@ -125,6 +132,11 @@ class MemoryStore {
   #lastPlace = 0;
   /** @type {Map<string, Letter>} */
   #letters = new Map();
+
+  /** @param {Letter} letter */
+  add(letter) {
+    return this.put(letter);
+  }
 
   /** @param {Letter} letter */
   async put(letter) {

@@ -1,5 +1,6 @@
-// What a person wrote and the server has not confirmed. A letter is stored before it is sent, keeps its `client_id`
-// through every retry (so that a retry is harmless), and leaves only when the server has it or the person discards it.
+// What a person wrote and the server has not confirmed. A letter is noted in the journal when it is written, is stored
+// before it is sent, keeps its `client_id` through every retry (so that a retry is harmless), and leaves only when the
+// server has it or the person discards it.
 // No DOM, no socket: what it needs from the world is handed in.
 //
 // All tabs of one person share the line of letters, and one of them sends: the one that holds the lease. It sends the
@@ -12,6 +13,7 @@
 //                    ▼   │                                 │
 //                   refused ───────────────────────────────┘
 
+/** @import { Journal } from "./journal.js" */
 /** @import { Letter, Store } from "./outbox-store.js" */
 /** @import { PostAnswer, Refusal, Result } from "./protocol.js" */
 
@@ -33,6 +35,7 @@ const RETRIED = new Set(["timeout", "offline", "unavailable", "too-fast", "full"
  * @typedef {object} World
  * @property {string} person            The account name, normalised.
  * @property {string} owner             Names this tab.
+ * @property {Journal} journal
  * @property {Store} store
  * @property {(letter: Letter) => Promise<Result<PostAnswer>>} send
  * @property {(room: string) => Promise<boolean>} enter  Join a room that the server says was not joined.
@@ -52,7 +55,10 @@ export class Outbox {
   /** @type {Set<Letter>} Not on disk yet, so not to be sent yet. */
   #beingStored = new Set();
   #ready = false;
-  #sending = false;
+  /** So from the start: before the line is read from the store, nobody knows its head. */
+  #sending = true;
+  /** Until when this tab is the one that sends. */
+  #leaseUntil = 0;
   #closed = false;
   #wake = () => {};
 
@@ -68,12 +74,18 @@ export class Outbox {
 
   /** Read what an earlier page left behind, and begin to send. */
   async open() {
-    const { store, person, changed } = this.#world;
+    const { journal, store, person, changed } = this.#world;
+    const noted = journal.of(person);
+    // Asked for before anything can be written here, so that these get the places before it.
+    for (const letter of noted) void this.#keep(letter, store.put(letter));
     const stored = await store.all(person).catch(() => []);
-    const known = new Set(this.#letters.map((letter) => letter.client_id));
-    this.#letters.push(...stored.filter((letter) => !known.has(letter.client_id)));
+    /** @type {Map<string, Letter>} */
+    const line = new Map();
+    for (const letter of [...stored, ...noted, ...this.#letters]) line.set(letter.client_id, letter);
+    this.#letters = [...line.values()];
     this.#order();
     changed();
+    this.#sending = false;
     this.#watch();
   }
 
@@ -84,11 +96,14 @@ export class Outbox {
    * @param {string} content
    */
   async write(room, content) {
-    const { person, now } = this.#world;
+    const { journal, store, person, now } = this.#world;
+    // The journal knows the order by this alone, so no two letters are of one moment, whatever the clock says.
+    const written_at = Math.max(now(), (this.#letters.at(-1)?.written_at ?? 0) + 1);
     /** @type {Letter} */
-    const letter = { client_id: uuid(), person, room, content, written_at: now(), refusal: null };
+    const letter = { client_id: uuid(), person, room, content, written_at, refusal: null };
+    journal.add(letter);
     this.#letters.push(letter);
-    await this.#keep(letter);
+    await this.#keep(letter, store.add(letter));
   }
 
   /**
@@ -100,7 +115,7 @@ export class Outbox {
     const letter = this.#find(client_id);
     if (!letter) return;
     letter.refusal = null;
-    await this.#keep(letter);
+    await this.#keep(letter, this.#world.store.put(letter));
   }
 
   /** @param {string} client_id */
@@ -119,7 +134,7 @@ export class Outbox {
     if (!letter) return;
     // Not told to the other tabs: they hear the message themselves, and until then the letter is their only row of it.
     this.#forget(letter);
-    await this.#world.store.remove(client_id).catch(() => {});
+    await this.#erase(client_id);
   }
 
   /**
@@ -132,7 +147,7 @@ export class Outbox {
     this.#ready = ready;
     this.#wake();
     if (ready) void this.#send();
-    else void this.#release();
+    else this.#release();
   }
 
   /**
@@ -158,13 +173,16 @@ export class Outbox {
     this.setReady(false);
   }
 
-  /** @param {Letter} letter */
-  async #keep(letter) {
-    const { store, tell, changed } = this.#world;
+  /**
+   * @param {Letter} letter
+   * @param {Promise<void>} storing
+   */
+  async #keep(letter, storing) {
+    const { journal, tell, changed } = this.#world;
     changed();
     this.#beingStored.add(letter);
-    // A full disk costs the safety, not the message: it is still in this tab's memory.
-    await store.put(letter).catch(() => {});
+    // A full disk costs the safety, not the message: it is still in this tab's memory, and perhaps in the journal.
+    await storing.then(() => journal.remove(letter.client_id)).catch(() => {});
     this.#beingStored.delete(letter);
     tell({ is: "kept", letter });
     void this.#send();
@@ -175,12 +193,19 @@ export class Outbox {
    * @param {PostAnswer} [answer]
    */
   async #drop(letter, answer) {
-    const { store, tell, changed, settled } = this.#world;
+    const { tell, changed, settled } = this.#world;
     this.#forget(letter);
     if (answer) settled(letter, answer);
     changed();
-    await store.remove(letter.client_id).catch(() => {});
+    await this.#erase(letter.client_id);
     tell({ is: "gone", letter, answer });
+  }
+
+  /** @param {string} client_id */
+  async #erase(client_id) {
+    const { journal, store } = this.#world;
+    journal.remove(client_id);
+    await store.remove(client_id).catch(() => {});
   }
 
   /** Send from the head of the line until it is empty, or until this tab cannot or may not send. */
@@ -212,7 +237,7 @@ export class Outbox {
     const unforeseen = !RETRIED.has(refusal.code) && tries >= TRIES_AFTER_INTERNAL_ERROR;
     if (FOR_GOOD.has(refusal.code) || unforeseen) {
       letter.refusal = refusal;
-      await this.#keep(letter);
+      await this.#keep(letter, this.#world.store.put(letter));
       return;
     }
     if (refusal.code === "not-joined" && tries === 1 && (await this.#world.enter(letter.room))) return;
@@ -252,12 +277,20 @@ export class Outbox {
 
   async #holdsLease() {
     const { store, person, owner, now } = this.#world;
+    const until = now() + LEASE_MS;
     // Sending twice is harmless and not sending is not: where the store fails, this tab goes ahead.
-    return store.claim({ person, owner, until: now() + LEASE_MS }, now()).catch(() => true);
+    const held = await store.claim({ person, owner, until }, now()).catch(() => true);
+    this.#leaseUntil = held ? until : 0;
+    // What had to be given up meanwhile could not be yet.
+    if (!this.#ready) this.#release();
+    return held;
   }
 
-  async #release() {
-    await this.#world.store.release(this.#world.person, this.#world.owner).catch(() => {});
+  /** In one step, without asking whose the lease is: the page may be about to go, and has no time for an answer. */
+  #release() {
+    const { store, person, now } = this.#world;
+    if (this.#leaseUntil > now()) void store.release(person).catch(() => {});
+    this.#leaseUntil = 0;
   }
 
   /**

@@ -1,16 +1,27 @@
 // The rooms that a person knows in this browser, and how far each was read. Pure state over a small storage.
+//
+// Numbers mean something within one epoch. The present one is what the server's latest answer says; when that changes,
+// the rooms remain and their numbers go. A tab that has not had such an answer leaves the storage to those that have.
 
 /** @import { Room } from "./protocol.js" */
 /** @import { Keeper } from "./storage.js" */
 
 import { LOBBY } from "./protocol.js";
 
-/** `read` is the number of the last change that was on screen. @typedef {Room & {read: number}} KnownRoom */
+/**
+ * `read` is the number of the last change that was on screen; null before any number is known.
+ *
+ * @typedef {Room & {read: number | null}} KnownRoom
+ */
+
+/** @typedef {{epoch: string | null, rooms: KnownRoom[]}} Stored */
 
 export class Rooms {
   /** @type {Keeper} */
   #storage;
   #key;
+  /** @type {string | null} */
+  #epoch;
   /** @type {Map<string, KnownRoom>} */
   #rooms = new Map();
 
@@ -21,12 +32,14 @@ export class Rooms {
   constructor(storage, person) {
     this.#storage = storage;
     this.#key = `chatzilla.rooms.${person}`;
-    this.#merge();
+    const stored = this.#stored();
+    this.#epoch = stored?.epoch ?? null;
+    if (stored) this.#merge(stored);
   }
 
   /** The lobby first, the others by name. */
   get all() {
-    const lobby = this.#rooms.get(LOBBY) ?? { room: LOBBY, name: LOBBY, head: 0, read: 0 };
+    const lobby = this.#rooms.get(LOBBY) ?? unnumbered(LOBBY, LOBBY);
     const others = [...this.#rooms.values()].filter(({ room }) => room !== LOBBY);
     return [lobby, ...others.sort((a, b) => a.name.localeCompare(b.name))];
   }
@@ -42,13 +55,34 @@ export class Rooms {
   }
 
   /**
-   * Take in how far a room has come, and what it is called if that is known.
+   * Take in which numbering the server is at.
    *
-   * @param {{room: string, name?: string, head: number}} news
+   * @param {string} epoch
+   * @returns {boolean} Whether it is another one than these rooms were at, so that their numbers are gone.
    */
-  heard({ room, name, head }) {
-    const known = this.#know({ room, name: name || room, head });
+  numberedBy(epoch) {
+    const renumbered = epoch !== this.#epoch;
+    this.#epoch = epoch;
+    if (renumbered) {
+      for (const { room, name } of this.#rooms.values()) this.#rooms.set(room, unnumbered(room, name));
+    }
+    const stored = this.#stored();
+    if (stored) this.#merge(stored);
+    this.#store();
+    return renumbered;
+  }
+
+  /**
+   * Take in how far a room has come, and what it is called if that is known. The past of a room without numbers is no
+   * news, and neither is what this person wrote there, if everything before it was read.
+   *
+   * @param {{room: string, name?: string, head: number, own?: boolean}} news
+   */
+  heard({ room, name, head, own = false }) {
+    const known = this.#rooms.get(room) ?? unnumbered(room, room);
+    this.#rooms.set(room, known);
     if (name) known.name = name;
+    if (known.read === null || (own && known.read === head - 1)) known.read = head;
     known.head = Math.max(known.head, head);
     this.#save();
   }
@@ -60,7 +94,7 @@ export class Rooms {
    */
   read(room, upTo) {
     const known = this.#rooms.get(room);
-    if (!known || upTo <= known.read) return false;
+    if (!known || (known.read !== null && upTo <= known.read)) return false;
     known.read = upTo;
     known.head = Math.max(known.head, upTo);
     this.#save();
@@ -77,56 +111,59 @@ export class Rooms {
     this.#store();
   }
 
-  /**
-   * A room seen for the first time counts as read: its past is not news.
-   *
-   * @param {Room} room
-   * @returns {KnownRoom}
-   */
-  #know({ room, name, head }) {
-    let known = this.#rooms.get(room);
-    if (!known) {
-      known = { room, name, head, read: head };
-      this.#rooms.set(room, known);
-    }
-    return known;
-  }
-
-  /** Other tabs of this person read too, and write to the same place. */
+  /** Other tabs of this person read too, and write to the same place; perhaps in an epoch not known here yet. */
   #save() {
-    this.#merge();
+    const stored = this.#stored();
+    if (stored && stored.epoch !== this.#epoch) return;
+    if (stored) this.#merge(stored);
     this.#store();
   }
 
-  #merge() {
-    for (const { room, name, head, read } of this.#stored()) {
-      const known = this.#rooms.get(room);
-      if (known) {
-        known.head = Math.max(known.head, head);
-        known.read = Math.max(known.read, read);
-      } else {
-        this.#rooms.set(room, { room, name, head, read });
-      }
+  /** @param {Stored} stored */
+  #merge({ epoch, rooms }) {
+    for (const { room, name, head, read } of rooms) {
+      const known = this.#rooms.get(room) ?? unnumbered(room, name);
+      this.#rooms.set(room, known);
+      if (epoch !== this.#epoch || read === null) continue;
+      known.head = Math.max(known.head, head);
+      known.read = Math.max(known.read ?? 0, read);
     }
   }
 
   #store() {
-    this.#storage.setItem(this.#key, JSON.stringify([...this.#rooms.values()]));
+    /** @type {Stored} */
+    const stored = { epoch: this.#epoch, rooms: [...this.#rooms.values()] };
+    this.#storage.setItem(this.#key, JSON.stringify(stored));
   }
 
-  /** @returns {KnownRoom[]} */
+  /** @returns {Stored | null} */
   #stored() {
     try {
-      return JSON.parse(this.#storage.getItem(this.#key) ?? "[]");
+      const { epoch, rooms } = JSON.parse(this.#storage.getItem(this.#key) ?? "null");
+      return (epoch === null || typeof epoch === "string") && rooms.every(isKnownRoom) ? { epoch, rooms } : null;
     } catch {
-      return [];
+      return null;
     }
   }
 }
+
+/**
+ * @param {string} room
+ * @param {string} name
+ * @returns {KnownRoom}
+ */
+const unnumbered = (room, name) => ({ room, name, head: 0, read: null });
+
+/** @param {any} entry  Whatever is in the storage. */
+const isKnownRoom = ({ room, name, head, read }) =>
+  typeof room === "string" && typeof name === "string" && isNumber(head) && (read === null || isNumber(read));
+
+/** @param {unknown} value */
+const isNumber = (value) => Number.isSafeInteger(value) && Number(value) >= 0;
 
 /**
  * How many changes of a room this person has not seen.
  *
  * @param {KnownRoom} room
  */
-export const unreadIn = ({ head, read }) => Math.max(0, head - read);
+export const unreadIn = ({ head, read }) => (read === null ? 0 : Math.max(0, head - read));

@@ -31,7 +31,8 @@ const FOR_GOOD = new Set(["bad-request", "unknown-event", "sign-in", "forbidden"
  * @property {(message: Message) => void} heard    A live message, in the room that is open.
  * @property {() => void} people
  * @property {() => void} typing
- * @property {(news: {room: string, name?: string, head: number}) => void} room  How far another room has come.
+ * @property {(news: {room: string, name?: string, head: number, own?: boolean}) => void} room
+ *   How far another room has come, and whether by this person's own message.
  * @property {(refusal: Refusal) => void} refused  This person cannot be in this room.
  * @property {(refusal: Refusal) => void} ended    This person cannot be on this server.
  */
@@ -201,7 +202,7 @@ export class Session {
   settled(letter, answer) {
     if (!this.#you) return;
     this.#timelines.get(letter.room)?.acked(answer, letter, this.#you);
-    if (letter.room !== this.#room) this.#world.listener.room({ room: letter.room, head: answer.changed });
+    if (letter.room !== this.#room) this.#world.listener.room({ room: letter.room, head: answer.changed, own: true });
     else this.#changed();
   }
 
@@ -254,7 +255,7 @@ export class Session {
   #heard(message) {
     const { listener } = this.#world;
     if (message.room !== this.#room) {
-      listener.room({ room: message.room, head: message.changed });
+      listener.room({ room: message.room, head: message.changed, own: message.sender === this.#you?.id });
       return;
     }
     if (this.timeline.heard(message) === "known") return;

@@ -55,6 +55,9 @@ export function hueOf(id) {
   return ((hash >>> 8) % 15) * 24;
 }
 
+/** What ends a sentence or closes emphasis, rather than an address. */
+const PUNCTUATION = new Set(".,;:!?'\"*_~");
+
 /**
  * Cut a text into plain pieces and web addresses. Punctuation that ends a sentence is not part of an address.
  *
@@ -65,7 +68,7 @@ export function linksIn(text) {
   const pieces = [];
   let end = 0;
   for (const match of text.matchAll(/\bhttps?:\/\/[^\s<>"]+/giu)) {
-    let address = match[0].replace(/[.,;:!?'"*_~]+$/u, "");
+    let address = withoutPunctuation(match[0]);
     if (address.endsWith(")") && !address.includes("(")) address = address.slice(0, -1);
     if (!URL.canParse(address)) continue;
     if (match.index > end) pieces.push({ text: text.slice(end, match.index) });
@@ -74,6 +77,17 @@ export function linksIn(text) {
   }
   if (end < text.length) pieces.push({ text: text.slice(end) });
   return pieces;
+}
+
+/**
+ * From the end, step by step: a pattern would begin anew at every mark in the middle.
+ *
+ * @param {string} address
+ */
+function withoutPunctuation(address) {
+  let end = address.length;
+  while (PUNCTUATION.has(address[end - 1])) end -= 1;
+  return address.slice(0, end);
 }
 
 /**

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import TYPE_CHECKING
 
 from tests.helpers.clients import Client
@@ -9,6 +11,7 @@ from tests.helpers.clients import Client
 if TYPE_CHECKING:
     from tests.browser.conftest import OpenTab
     from tests.helpers.servers import Process
+    from tests.helpers.tabs import Tab
 
 
 async def test_two_people_talk(tab: OpenTab) -> None:
@@ -104,6 +107,68 @@ async def test_a_room_that_moved_while_one_was_elsewhere_is_marked(tab: OpenTab)
     await link.filter(has_text="1").wait_for()
     await link.click()
     await alice.shows("psst")
+
+
+async def goes_to(alice: Tab, room: str) -> None:
+    await alice.page.fill("[name=room]", room)
+    await alice.page.press("[name=room]", "Enter")
+    await alice.page.wait_for_url(f"**/r/{room}")
+
+
+async def test_the_past_of_a_room_that_was_only_passed_is_no_news(tab: OpenTab, chatzilla: Process) -> None:
+    """Whoever is on to the next room before this one has answered has nothing to read up there."""
+    bot = await Client(chatzilla.url).connect(auth={"dialect": "full"})
+    await bot.joins("garden", name="bot")
+    for text in ("one", "two", "three"):
+        await bot.says("garden", text)
+    alice = await (await tab()).joins("alice")
+    os.kill(chatzilla.pid, signal.SIGSTOP)
+    await goes_to(alice, "garden")
+    await goes_to(alice, "kitchen")
+    os.kill(chatzilla.pid, signal.SIGCONT)
+    await alice.says("in the kitchen")
+    await alice.shows("in the kitchen")
+    link = alice.page.locator("[data-rooms] a", has_text="garden")
+    await bot.says("garden", "four")  # the first that is heard of the garden
+    await link.wait_for()
+    await bot.says("garden", "five")
+    await link.filter(has_text="1").wait_for()
+    await bot.close()
+
+
+async def test_what_one_wrote_oneself_is_no_news(tab: OpenTab, chatzilla: Process) -> None:
+    """A message that is sent only after its author has gone to another room does not mark the room as unread."""
+    alice = await (await tab("/r/garden")).joins("alice")
+    bob = await (await tab("/r/garden")).joins("bob")
+    await alice.page.context.set_offline(True)
+    await alice.is_offline()
+    await alice.says("sent later")
+    await goes_to(alice, "kitchen")
+    await alice.page.context.set_offline(False)
+    await bob.shows("sent later")
+    await alice.says("in the kitchen")
+    await alice.shows("in the kitchen")
+    link = alice.page.locator("[data-rooms] a", has_text="garden")
+    assert (await link.inner_text()).strip() == "garden"
+    await bob.says("news")
+    await link.filter(has_text="1").wait_for()
+
+
+async def test_a_chosen_client_id_hides_nobodys_message(tab: OpenTab, chatzilla: Process) -> None:
+    """An own message may be called like the id of somebody else's; both are shown."""
+    bob = await Client(chatzilla.url).connect(auth={"dialect": "full"})
+    await bob.joins("clob", name="bob")
+    taken = (await bob.says("clob", "from bob"))["id"]
+    script = await Client(chatzilla.url).connect(auth={"dialect": "full"})
+    await script.joins("clob", name="alice")
+    await script.says("clob", "from alice", taken)
+    alice = await (await tab("/r/clob")).joins("alice")
+    await alice.shows("from bob", "from alice")
+    await bob.says("clob", "and once more")
+    await alice.shows("from bob", "from alice", "and once more")
+    assert [row.sender for row in await alice.rows()] == ["bob", "Me", "bob"]
+    await bob.close()
+    await script.close()
 
 
 async def test_a_draft_is_kept_for_each_room(tab: OpenTab) -> None:

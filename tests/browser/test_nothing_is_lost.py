@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import pytest
+from playwright.async_api import Error as PlaywrightError
 
 from tests.helpers.clients import Client
 
@@ -48,6 +52,57 @@ async def test_a_reload_in_mid_send(tab: OpenTab, chatzilla: Process) -> None:
     await bob.shows("in mid-send")
     await alice.says("next")
     await bob.shows("in mid-send", "next")
+
+
+@pytest.mark.parametrize("way", ["reload", "close"])
+@pytest.mark.parametrize("network", ["online", "offline"])
+async def test_enter_is_the_last_thing_that_the_page_sees(
+    tab: OpenTab, chatzilla: Process, network: str, way: str
+) -> None:
+    """Press Enter and be gone, again and again: everything arrives, once and in order."""
+    bob = await (await tab()).joins("bob")
+    alice = await (await tab()).joins("alice")
+    context = alice.page.context
+    texts = [f"round {number}" for number in range(8)]
+    for text in texts:
+        if network == "offline":
+            await context.set_offline(True)
+            await alice.is_offline()
+        await alice.page.fill("textarea[name=message]", text)
+        await alice.page.keyboard.press("Enter")
+        if way == "close":
+            await alice.page.close()
+            await context.set_offline(False)
+            alice = await (await tab(beside=alice)).joins("alice")
+        else:
+            with suppress(PlaywrightError):  # without a network, the page goes and none comes
+                await alice.page.reload()
+            await context.set_offline(False)
+            await alice.page.goto(chatzilla.url)
+            await alice.is_online()
+        assert await alice.page.input_value("textarea[name=message]") == ""
+    await alice.shows(*texts)
+    await bob.shows(*texts)
+    left = "() => Object.keys(localStorage).filter(key => key.startsWith('chatzilla.letter.'))"
+    assert await alice.evaluate(left) == []
+
+
+LEASES: Final = """() => new Promise(resolve => {
+    indexedDB.open('chatzilla').onsuccess = ({ target }) => {
+        const leases = target.result.transaction('leases').objectStore('leases').getAllKeys();
+        leases.onsuccess = () => resolve(leases.result);
+    };
+})"""
+
+
+async def test_a_tab_that_goes_lets_the_next_one_send(tab: OpenTab, chatzilla: Process) -> None:
+    """Nobody waits for the lease of a tab that was closed."""
+    alice = await (await tab()).joins("alice")
+    await alice.says("hello")
+    await alice.shows("hello")
+    assert await alice.evaluate(LEASES) == ["alice"]
+    await alice.page.goto(chatzilla.url + "/healthz")
+    assert await alice.evaluate(LEASES) == []
 
 
 async def test_a_crashed_tab_leaves_its_messages_to_the_next(tab: OpenTab, chatzilla: Process) -> None:
@@ -129,6 +184,34 @@ async def test_a_message_that_cannot_be_sent_is_shown_as_failed(tab: OpenTab, ch
     await alice.page.reload()
     await alice.is_online()
     await alice.shows()
+    await bot.close()
+
+
+async def test_unread_marks_survive_another_numbering(tab: OpenTab, chatzilla: Process) -> None:
+    """How far a room was read in a numbering that is gone says nothing about the new one."""
+    bot = await Client(chatzilla.url).connect(auth={"dialect": "full"})
+    await bot.joins("garden", name="bot")
+    for number in range(20):
+        await bot.says("garden", f"{number}")
+    alice = await (await tab("/r/garden")).joins("alice")
+    await alice.shows(*(f"{number}" for number in range(20)))
+    await alice.page.goto("about:blank")
+    await bot.close()
+    await chatzilla.kill()
+    for file in chatzilla.data.glob("chatzilla.db*"):
+        file.unlink()
+    await chatzilla.start()
+    bot = await Client(chatzilla.url).connect(auth={"dialect": "full"})
+    await bot.joins("garden", name="bot")
+    await bot.says("garden", "new")
+    await alice.page.goto(chatzilla.url + "/r/garden")
+    await alice.shows("new")
+    await alice.page.fill("[name=room]", "kitchen")
+    await alice.page.press("[name=room]", "Enter")
+    await alice.page.wait_for_url("**/r/kitchen")
+    await alice.is_online()
+    await bot.says("garden", "newer")
+    await alice.page.locator("[data-rooms] a", has_text="garden").filter(has_text="1").wait_for()
     await bot.close()
 
 

@@ -5,9 +5,11 @@ import { test } from "node:test";
 
 import { IDBFactory } from "fake-indexeddb";
 
+import { Journal } from "../../static/js/journal.js";
 import { openStore } from "../../static/js/outbox-store.js";
 import { Outbox, personOf, uuid } from "../../static/js/outbox.js";
 import { Clock, idle } from "./clock.js";
+import { Memory } from "./memory.js";
 
 /** @import { News } from "../../static/js/outbox.js" */
 /** @import { Letter, Store } from "../../static/js/outbox-store.js" */
@@ -42,10 +44,11 @@ class Server {
   }
 }
 
-/** One browser: its disk, its clock, and tabs that hear each other. */
+/** One browser: its disk, its small storage, its clock, and tabs that hear each other. */
 class Browser {
   clock = new Clock();
   disk = new IDBFactory();
+  storage = new Memory();
   server = new Server();
   /** @type {{outbox: Outbox, settled: string[], entered: string[]}[]} */
   tabs = [];
@@ -59,6 +62,7 @@ class Browser {
     const outbox = new Outbox({
       person,
       owner: uuid(),
+      journal: new Journal(this.storage),
       store: store ?? (await openStore(this.disk)),
       send: (letter) => this.server.post(letter),
       enter: async (room) => {
@@ -115,9 +119,10 @@ test("what waits for the disk waits for its turn", async () => {
     remove: (id) => disk.remove(id),
     claim: async () => true,
     release: async () => {},
-    put: async (letter) => {
+    put: (letter) => disk.put(letter),
+    add: async (letter) => {
       await new Promise((resolve) => (stored = () => resolve(undefined)));
-      await disk.put(letter);
+      await disk.add(letter);
     },
   };
   const { outbox } = await browser.tab({ store: slow });
@@ -142,6 +147,101 @@ test("a reload finds the letters again, in order, under the same ids", async () 
   assert.deepEqual(browser.server.texts, ["one", "two", "three"]);
   assert.deepEqual(browser.server.stored.map(({ client_id }) => client_id), ids);
   assert.deepEqual(reloaded.outbox.letters, []);
+});
+
+/** @type {Store} A disk that is asked and never gets to answer: the page is gone before. */
+const tooLate = {
+  durable: true,
+  add: () => new Promise(() => {}),
+  put: () => new Promise(() => {}),
+  remove: () => new Promise(() => {}),
+  all: () => Promise.resolve([]),
+  claim: () => Promise.resolve(true),
+  release: () => Promise.resolve(),
+};
+
+test("what was written when the page went is found by the next, behind what is on disk, in order, once", async () => {
+  const browser = new Browser();
+  const early = await browser.tab({ ready: false });
+  await early.outbox.write("lobby", "on disk");
+  browser.tabs = [];
+  const going = await browser.tab({ ready: false, store: tooLate });
+  for (const text of ["one", "two", "three"]) void going.outbox.write("lobby", text);
+  const ids = going.outbox.letters.map(({ client_id }) => client_id);
+  browser.tabs = [];
+
+  const other = await browser.tab({ person: "bob" });
+  assert.deepEqual(other.outbox.letters, []);
+  const next = await browser.tab({ ready: false });
+  assert.deepEqual(next.outbox.letters.map(({ content }) => content), ["on disk", "one", "two", "three"]);
+  assert.deepEqual(next.outbox.letters.slice(1).map(({ client_id }) => client_id), ids);
+  assert.deepEqual(browser.storage.keys(), []);
+  const sending = await browser.tab();
+  assert.deepEqual(browser.server.texts, ["on disk", "one", "two", "three"]);
+  assert.deepEqual([next.outbox.letters, sending.outbox.letters], [[], []]);
+  assert.deepEqual((await browser.tab()).outbox.letters, []);
+  assert.equal(browser.server.asked.length, 4);
+});
+
+test("two tabs that find the same note send one message", async () => {
+  const browser = new Browser();
+  const going = await browser.tab({ ready: false, store: tooLate });
+  void going.outbox.write("lobby", "hello");
+  browser.tabs = [];
+  const tabs = await Promise.all([browser.tab(), browser.tab()]);
+  await browser.clock.advance(10_000);
+  assert.deepEqual(browser.server.texts, ["hello"]);
+  assert.deepEqual(tabs.map(({ outbox }) => outbox.letters), [[], []]);
+  assert.deepEqual((await browser.tab({ ready: false })).outbox.letters, []);
+});
+
+test("what is written while the disk is being read is sent after what is there", async () => {
+  const browser = new Browser();
+  const early = await browser.tab({ ready: false });
+  await early.outbox.write("lobby", "one");
+  browser.tabs = [];
+  const disk = await openStore(browser.disk);
+  let read = () => {};
+  const opening = browser.tab({
+    store: {
+      durable: true,
+      add: (letter) => disk.add(letter),
+      put: (letter) => disk.put(letter),
+      remove: (id) => disk.remove(id),
+      claim: (lease, now) => disk.claim(lease, now),
+      release: (person) => disk.release(person),
+      all: async (person) => {
+        const stored = await disk.all(person);
+        await new Promise((resolve) => (read = () => resolve(undefined)));
+        return stored;
+      },
+    },
+  });
+  await idle();
+  const [{ outbox }] = browser.tabs;
+  outbox.setReady(true);
+  await outbox.write("lobby", "two");
+  await browser.clock.advance(10_000);
+  assert.deepEqual(browser.server.texts, []);
+  read();
+  await opening;
+  assert.deepEqual(browser.server.texts, ["one", "two"]);
+});
+
+test("a note is kept while the disk refuses, and goes with its letter", async () => {
+  const browser = new Browser();
+  const fails = () => Promise.reject(new Error("the disk is full"));
+  const full = { ...tooLate, add: fails, put: fails, remove: fails };
+  const { outbox } = await browser.tab({ ready: false, store: full });
+  await outbox.write("lobby", "hello");
+  await outbox.write("lobby", "never mind");
+  assert.equal(browser.storage.keys().length, 2);
+  await outbox.discard(outbox.letters[1].client_id);
+  assert.equal(browser.storage.keys().length, 1);
+  outbox.setReady(true);
+  await idle();
+  assert.deepEqual(browser.server.texts, ["hello"]);
+  assert.deepEqual(browser.storage.keys(), []);
 });
 
 test("letters of one person are not another's", async () => {
@@ -275,6 +375,21 @@ test("a tab that goes offline hands over at once", async () => {
   assert.deepEqual(browser.server.texts, ["hello"]);
 });
 
+test("a tab gives up its own lease only", async () => {
+  const browser = new Browser();
+  const store = await openStore(browser.disk);
+  const { outbox } = await browser.tab();
+  await outbox.write("lobby", "hello");
+  await idle();
+  assert.deepEqual(browser.server.texts, ["hello"]);
+  await browser.clock.advance(6_000);
+  const other = { person: "alice", owner: "another tab", until: browser.clock.now + 5_000 };
+  assert.equal(await store.claim(other, browser.clock.now), true);
+  outbox.close();
+  await idle();
+  assert.equal(await store.claim({ ...other, owner: "a third tab" }, browser.clock.now), false);
+});
+
 test("a message that is heard needs no answer any more", async () => {
   const browser = new Browser();
   const { outbox } = await browser.tab();
@@ -304,7 +419,7 @@ test("a disk that refuses costs the safety and not the message", async () => {
     throw new Error("the disk is full");
   };
   const { outbox } = await browser.tab({
-    store: { durable: true, put: fails, remove: fails, all: fails, claim: fails, release: fails },
+    store: { durable: true, add: fails, put: fails, remove: fails, all: fails, claim: fails, release: fails },
   });
   await outbox.write("lobby", "hello");
   await idle();

@@ -2,29 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Rooms, unreadIn } from "../../static/js/rooms.js";
-
-class Memory {
-  /** @type {Map<string, string>} */
-  #items = new Map();
-
-  /** @param {string} key */
-  getItem(key) {
-    return this.#items.get(key) ?? null;
-  }
-
-  /**
-   * @param {string} key
-   * @param {string} value
-   */
-  setItem(key, value) {
-    this.#items.set(key, value);
-  }
-
-  /** @param {string} key */
-  removeItem(key) {
-    this.#items.delete(key);
-  }
-}
+import { Memory } from "./memory.js";
 
 /** @param {Rooms} rooms */
 const unread = (rooms) => Object.fromEntries(rooms.all.map((room) => [room.room, unreadIn(room)]));
@@ -72,3 +50,72 @@ test("a room that starts over counts from there", () => {
   rooms.heard({ room: "attic", head: 4 });
   assert.equal(unread(rooms).attic, 1);
 });
+
+test("numbers of another epoch are dropped, and the rooms remain", () => {
+  const storage = new Memory();
+  const before = new Rooms(storage, "alice");
+  before.numberedBy("first");
+  before.heard({ room: "attic", name: "Attic", head: 61 });
+  before.heard({ room: "attic", head: 65 });
+
+  const rooms = new Rooms(storage, "alice");
+  assert.deepEqual(unread(rooms), { lobby: 0, attic: 4 });
+  assert.equal(rooms.numberedBy("second"), true);
+  assert.equal(rooms.numberedBy("second"), false);
+  assert.deepEqual(unread(rooms), { lobby: 0, attic: 0 });
+  assert.equal(rooms.nameOf("attic"), "Attic");
+  assert.equal(rooms.readUpTo("attic"), 0);
+  rooms.heard({ room: "attic", head: 5 });
+  rooms.heard({ room: "attic", head: 7 });
+  assert.equal(unread(rooms).attic, 2);
+  assert.equal(unread(new Rooms(storage, "alice")).attic, 2);
+});
+
+test("a tab that still lives in the old epoch brings no old number back, and learns the new ones", () => {
+  const storage = new Memory();
+  const [first, second] = [new Rooms(storage, "alice"), new Rooms(storage, "alice")];
+  for (const rooms of [first, second]) {
+    rooms.numberedBy("old");
+    rooms.heard({ room: "attic", head: 61 });
+  }
+  first.numberedBy("new");
+  first.heard({ room: "attic", head: 1 });
+  second.read("attic", 61);
+  second.heard({ room: "attic", head: 62 });
+  first.heard({ room: "attic", head: 3 });
+  assert.equal(unread(first).attic, 2);
+  assert.equal(unread(new Rooms(storage, "alice")).attic, 2);
+  second.numberedBy("new");
+  assert.equal(unread(second).attic, 2);
+});
+
+test("an own message is no news, unless something before it is", () => {
+  const rooms = new Rooms(new Memory(), "alice");
+  rooms.heard({ room: "attic", head: 5 });
+  rooms.heard({ room: "attic", head: 6, own: true });
+  rooms.heard({ room: "attic", head: 6 });
+  assert.equal(unread(rooms).attic, 0);
+  rooms.heard({ room: "attic", head: 7 });
+  rooms.heard({ room: "attic", head: 8, own: true });
+  assert.equal(unread(rooms).attic, 2);
+});
+
+const ENTRY = { room: "attic", name: "Attic", head: 5, read: 3 };
+const UNUSABLE = [
+  ...["null", "{}", "5", "[null]", "[]", '"rooms"', "{", '{"epoch":"e"}', '{"epoch":"e","rooms":null}'],
+  ...[null, 5, [], { ...ENTRY, room: 5 }, { ...ENTRY, name: null }, { ...ENTRY, head: "5" }, { ...ENTRY, read: -1 }]
+    .map((entry) => JSON.stringify({ epoch: "e", rooms: [ENTRY, entry] })),
+  JSON.stringify({ epoch: 5, rooms: [ENTRY] }),
+];
+
+for (const stored of UNUSABLE) {
+  test(`what is stored can be anything: ${stored}`, () => {
+    const storage = new Memory();
+    storage.setItem("chatzilla.rooms.alice", stored);
+    const rooms = new Rooms(storage, "alice");
+    assert.deepEqual(unread(rooms), { lobby: 0 });
+    rooms.numberedBy("e");
+    rooms.heard({ room: "cellar", head: 1 });
+    assert.deepEqual(unread(new Rooms(storage, "alice")), { lobby: 0, cellar: 0 });
+  });
+}

@@ -40,6 +40,19 @@ test("in a crowd the count alone is certain", () => {
   assert.equal(roster.doubtful, false);
 });
 
+test("those who left unnamed while there was a crowd are in doubt when all are named again", () => {
+  const roster = new Roster();
+  roster.joined({ count: 2, people: [alice, bob] });
+  roster.changed({ came: [], went: [], count: 101 });
+  roster.changed({ came: [alice, carol], went: [], count: 2 });
+  assert.equal(roster.doubtful, true);
+  roster.joined({ count: 2, people: [alice, carol] });
+  assert.deepEqual(roster.people, [alice, carol]);
+  roster.changed({ came: [], went: [], count: 101 });
+  roster.changed({ came: [alice, bob, carol], went: [], count: 3 });
+  assert.equal(roster.doubtful, false);
+});
+
 test("a crowd that shrinks has to be named anew", () => {
   const roster = new Roster();
   roster.joined({ count: 101, people: [] });

@@ -102,6 +102,8 @@ function visit({ token } = {}) {
   const refused = [];
   /** @type {boolean[]} */
   const resets = [];
+  /** @type {{room: string, head: number, own?: boolean}[]} */
+  const elsewhere = [];
   /** @type {Wire[]} */
   const wires = [];
   const session = new Session({ name: "alice", token, room: "lobby" }, {
@@ -116,7 +118,7 @@ function visit({ token } = {}) {
       heard: ({ content }) => heard.push(content),
       people: () => {},
       typing: () => {},
-      room: () => {},
+      room: (news) => elsewhere.push(news),
       refused: ({ code }) => refused.push(code),
       ended: ({ code }) => refused.push(code),
     },
@@ -127,7 +129,7 @@ function visit({ token } = {}) {
   session.open();
   const [wire] = wires;
   const lobby = /** @type {Room} */ (wire.rooms.get("lobby"));
-  return { session, wire, lobby, clock, heard, statuses, refused, resets };
+  return { session, wire, lobby, clock, heard, statuses, refused, resets, elsewhere };
 }
 
 /** @param {Session} session */
@@ -309,6 +311,34 @@ test("a letter for another room is posted by a visit there", async () => {
     ["message", "garden"],
     ["leave", "garden"],
   ]);
+});
+
+test("what one posts in another room is told as one's own", async () => {
+  const { session, wire, elsewhere } = visit();
+  await wire.connect();
+  const letter = { client_id: "c-1", person: "alice", room: "garden", content: "hi", written_at: 0, refusal: null };
+  session.settled(letter, { id: "garden:6", seq: 6, changed: 6, sent_at: 1, client_id: "c-1" });
+  const garden = /** @type {Room} */ (wire.rooms.get("garden"));
+  wire.ear.message({ ...garden.post("from another tab", "alice"), room: "garden" });
+  wire.ear.message({ ...garden.post("from another person", "bob"), room: "garden" });
+  assert.deepEqual(elsewhere, [
+    { room: "garden", head: 6, own: true },
+    { room: "garden", head: 1, own: true },
+    { room: "garden", head: 2, own: false },
+  ]);
+});
+
+test("people who left while counts alone were told do not stay as ghosts", async () => {
+  const { session, wire, clock } = visit();
+  const [alice, bob, carol] = ["alice", "bob", "carol"].map((name) => ({ id: name, name }));
+  await wire.connect();
+  wire.ear.presence({ room: "lobby", came: [alice, bob], went: [], count: 2 });
+  wire.ear.presence({ room: "lobby", came: [], went: [], count: 101 });
+  wire.ear.presence({ room: "lobby", came: [alice, carol], went: [], count: 2 });
+  await clock.advance(2_100);
+  assert.equal(wire.joins.length, 2);
+  assert.equal(session.roster.doubtful, false);
+  assert.equal(session.roster.people.some(({ id }) => id === "bob"), false);
 });
 
 test("typing is told now and then, and fades", async () => {

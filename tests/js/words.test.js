@@ -49,6 +49,18 @@ test("web addresses become links, and nothing else does", () => {
   assert.deepEqual(linksIn(""), []);
 });
 
+test("punctuation within an address costs no more time than other signs", () => {
+  const text = `http://${".".repeat(200_000)}x`;
+  const began = performance.now();
+  assert.equal(linksIn(text).map((piece) => piece.text).join(""), text);
+  assert(performance.now() - began < 2_000, "the time grows with the square of the length");
+  assert.deepEqual(linksIn("http://a.example/*?!*_~"), [
+    { text: "http://a.example/", href: "http://a.example/" },
+    { text: "*?!*_~" },
+  ]);
+  assert.deepEqual(linksIn("http://...!"), [{ text: "http://...!" }]);
+});
+
 test("the line about typing stays short", () => {
   assert.equal(typingLine([]), "");
   assert.equal(typingLine(["bob"]), "bob is typing…");

@@ -48,6 +48,12 @@ PEOPLE = 3
 UNLIMITED = Rate(per_second=0, burst=1)
 
 
+async def told() -> None:
+    """A batch is told a few turns of the event loop after it was answered."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
 class Inbox:
     """A `Channel` whose other end is a deque of what is under way to one client."""
 
@@ -83,7 +89,7 @@ class Room:
 
     async def close(self) -> None:
         await self.log.close()
-        await asyncio.sleep(0)  # the last batch is told at the end of the turn
+        await told()
         self.store.close()
         self.database.close(cleanly=True)
 
@@ -168,6 +174,7 @@ class Person:
             posted.add_done_callback(partial(self._answer, connection, draft))
             sending.append(posted)
         await asyncio.gather(*sending)
+        await told()
 
     def _answer(self, connection: Connection, draft: Draft, posted: asyncio.Future[Message]) -> None:
         if connection is self.connection:

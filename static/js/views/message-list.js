@@ -42,7 +42,7 @@ const SPOKEN_CHARACTERS = 280;
  *
  * @typedef {object} Entry
  * @property {string} key
- * @property {string} id
+ * @property {string} id       The `client_id`: unique for its author only.
  * @property {boolean} mine
  * @property {boolean} notice
  * @property {string} sender
@@ -339,8 +339,8 @@ export class MessageList extends HTMLElement {
     const button = event.target instanceof Element ? event.target.closest("button") : null;
     for (const { element, entry } of this.#rows.values()) {
       if (!button || !element.contains(button)) continue;
-      if (button.matches("[data-retry]")) this.wishes?.retry(entry.key);
-      else this.wishes?.discard(entry.key);
+      if (button.matches("[data-retry]")) this.wishes?.retry(entry.id);
+      else this.wishes?.discard(entry.id);
       this.wishes?.escape();
     }
   }
@@ -360,8 +360,7 @@ function entriesOf({ messages, letters, you }) {
     const mine = message.sender === you?.id;
     if (mine) stored.add(message.client_id);
     entries.push({
-      // Only an own message can have been a letter; ids of others are theirs to choose, and may collide.
-      key: mine ? message.client_id : message.id,
+      key: mine ? keyOfOwn(message.client_id) : `other:${message.id}`,
       id: message.client_id,
       mine,
       notice: message.kind === "notice",
@@ -377,7 +376,7 @@ function entriesOf({ messages, letters, you }) {
   for (const letter of letters) {
     if (stored.has(letter.client_id)) continue;
     entries.push({
-      key: letter.client_id,
+      key: keyOfOwn(letter.client_id),
       id: letter.client_id,
       mine: true,
       notice: false,
@@ -392,6 +391,14 @@ function entriesOf({ messages, letters, you }) {
   }
   return entries;
 }
+
+/**
+ * Only an own message can have been a letter, and keeps its row. A `client_id` is anybody's to choose, so it is made a
+ * key that no message of somebody else can have.
+ *
+ * @param {string} client_id
+ */
+const keyOfOwn = (client_id) => `own:${client_id}`;
 
 /**
  * @param {Entry} previous

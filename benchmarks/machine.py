@@ -1,0 +1,80 @@
+"""The machine under the figures: its cores, its disk, and how to say what it is."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SYNCS: Final = 200
+
+
+@contextmanager
+def on_core(core: int) -> Iterator[None]:
+    """Let every process that is started in the block run on this core alone."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def two_cores() -> tuple[int, int]:
+    """The server's core and the generator's.
+
+    Raises:
+        SystemExit: there are no two.
+    """
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    if len(cores) < 2:
+        raise SystemExit("The benchmarks need Linux and two cores: one for the server, one for the generator.")
+    return cores[0], cores[1]
+
+
+def allow_many_sockets() -> None:
+    """Raise the limit of open files, for this process and those it starts, as far as it may be raised."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def sync_ms(folder: Path) -> float:
+    """How long this disk takes to keep a page: the median of many fdatasync calls."""
+    times = []
+    with tempfile.TemporaryFile(dir=folder) as file:
+        for _ in range(SYNCS):
+            file.write(b"x" * 4096)
+            file.flush()
+            begun = time.perf_counter()
+            os.fdatasync(file.fileno())
+            times.append(time.perf_counter() - begun)
+    return statistics.median(times) * 1000
+
+
+def describe(folder: Path) -> dict[str, str]:
+    """What a reader has to know about where the figures come from."""
+    node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()  # noqa: S607
+    return {
+        "processor": _processor(),
+        "cores": f"{os.cpu_count()}, load average {os.getloadavg()[0]:.1f} at the start",
+        "kernel": f"{platform.system()} {platform.release()}",
+        "interpreters": f"{platform.python_implementation()} {platform.python_version()}, Node.js {node}",
+        "fdatasync of 4 kB": f"{sync_ms(folder):.2f} ms",
+    }
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()

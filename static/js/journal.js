@@ -1,0 +1,63 @@
+// A note of every letter, made in the moment in which it is written. The outbox's store takes its time, and a page can
+// be gone before that is over; this storage has taken a note when the call returns. It is small, so a note is kept only
+// until the store has the letter. Each has a key of its own: tabs write side by side, and none overwrites another's.
+
+/** @import { Letter } from "./outbox-store.js" */
+/** @import { Keeper } from "./storage.js" */
+
+const PREFIX = "chatzilla.letter.";
+const LETTERS_LIMIT = 50;
+
+export class Journal {
+  /** @type {Keeper} */
+  #storage;
+
+  /** @param {Keeper} storage */
+  constructor(storage) {
+    this.#storage = storage;
+  }
+
+  /** @param {Letter} letter */
+  add(letter) {
+    // Notes of people who never come back, or of a disk that takes nothing, must not fill the storage.
+    for (const { client_id } of this.#all().slice(0, 1 - LETTERS_LIMIT)) this.remove(client_id);
+    this.#storage.setItem(PREFIX + letter.client_id, JSON.stringify(letter));
+  }
+
+  /** @param {string} client_id */
+  remove(client_id) {
+    this.#storage.removeItem(PREFIX + client_id);
+  }
+
+  /**
+   * @param {string} person
+   * @returns {Letter[]} In the order in which they were written.
+   */
+  of(person) {
+    return this.#all().filter((letter) => letter.person === person);
+  }
+
+  #all() {
+    return this.#storage
+      .keys()
+      .filter((key) => key.startsWith(PREFIX))
+      .map((key) => letterIn(this.#storage.getItem(key), key.slice(PREFIX.length)))
+      .filter((letter) => letter !== null)
+      .sort((a, b) => a.written_at - b.written_at);
+  }
+}
+
+/**
+ * @param {string | null} note
+ * @param {string} client_id
+ * @returns {Letter | null}
+ */
+function letterIn(note, client_id) {
+  try {
+    const { person, room, content, written_at } = JSON.parse(note ?? "null");
+    const sound = [person, room, content].every((text) => typeof text === "string") && Number.isFinite(written_at);
+    return sound ? { client_id, person, room, content, written_at, refusal: null } : null;
+  } catch {
+    return null;
+  }
+}
