@@ -62,6 +62,7 @@ def _serve(config: Config) -> None:
     logging.basicConfig(
         level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # nobody asks for them
     for library in ("alembic", "engineio", "socketio"):
         logging.getLogger(library).setLevel(logging.WARNING)
     # Whoever sends what is no HTTP is answered 400; a traceback for each would only fill the disk.

@@ -37,9 +37,18 @@ def parse_text(raw: object, what: str, limit: int) -> str:
         raise TooLong(f"{what.capitalize()} may have {limit:,} characters at most; this has {len(raw):,}.")
     if not raw.strip():
         raise BadRequest(f"{what.capitalize()} cannot be empty.")
-    if "\0" in raw or any("\ud800" <= character <= "\udfff" for character in raw):
+    if "\0" in raw or not _is_encodable(raw):
         raise BadRequest(f"{what.capitalize()} holds characters that cannot be stored.")
     return raw
+
+
+def _is_encodable(text: str) -> bool:
+    """Whether UTF-8 has it: everything but lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def parse_line(raw: object, what: str, limit: int) -> str:

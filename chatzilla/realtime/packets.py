@@ -4,6 +4,7 @@ written once for everybody who is sent the same."""
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Never
 
@@ -88,15 +89,29 @@ def _is_whole(packet: Packet) -> bool:
 
 
 def _load(text: str) -> Any:
-    """Read JSON; what the quick reader refuses, the patient one judges: a lone surrogate is JSON, if nothing else."""
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return _JSON.decode(text)
+    """Read JSON, finite numbers alone.
+
+    The quick reader makes an infinity of 1e999 and refuses a lone surrogate, which is JSON, if nothing else; what may
+    be either is left to the patient one.
+    """
+    if _HUGE.search(text) is None:
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError:
+            pass
+    return _JSON.decode(text)
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise ValueError("a number beyond all bounds")
+    return value
 
 
 def _refuse_constant(name: str) -> Never:
     raise ValueError(f"{name} is not JSON")
 
 
-_JSON: Final = json.JSONDecoder(parse_constant=_refuse_constant)
+_HUGE: Final = re.compile(r"[eE]\+?[0-9]{3}", re.ASCII)
+_JSON: Final = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)

@@ -111,6 +111,7 @@ class WebSocket(asyncio.Protocol):
         "_closing",
         "_descriptor",
         "_limit",
+        "_loop",
         "_parts",
         "_parts_opcode",
         "_soon",
@@ -126,6 +127,7 @@ class WebSocket(asyncio.Protocol):
         self.gone: Callable[[], None] | None = None
         """Called once, when the transport is."""
         self._limit = limit
+        self._loop = asyncio.get_running_loop()
         self._tail = b""
         self._parts: list[bytes] | None = None
         self._parts_opcode = 0
@@ -168,7 +170,7 @@ class WebSocket(asyncio.Protocol):
         """Write at the end of this turn of the event loop, together with what else comes until then."""
         if self._soon is None:
             self._soon = []
-            asyncio.get_running_loop().call_soon(self.flush)
+            self._loop.call_soon(self.flush)
         self._soon.append(data)
 
     def flush(self) -> int:
@@ -192,7 +194,7 @@ class WebSocket(asyncio.Protocol):
             return
         self.write(frame(code.to_bytes(2, "big"), _CLOSE))
         self._closing = self._behind = True
-        asyncio.get_running_loop().call_later(CLOSING_SECONDS, self.transport.abort)
+        self._loop.call_later(CLOSING_SECONDS, self.transport.abort)
 
     # What asyncio calls.
 

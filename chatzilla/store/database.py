@@ -39,6 +39,9 @@ BUSY_TIMEOUT_MS: Final = 2_000
 SHORTEST_KEY: Final = 32
 """Characters of a signing key."""
 
+CHECKPOINT_PAGES: Final = 4_000
+"""Pages of 4 KB in the write-ahead log before they move to the database, which takes syncs of its own."""
+
 OLDEST_SQLITE: Final = (3, 35, 0)
 """The first SQLite with RETURNING."""
 
@@ -138,6 +141,8 @@ def _engine(url: sa.URL, synchronous: str, begin: str, *pragmas: str) -> Engine:
             "PRAGMA journal_mode = WAL",
             f"PRAGMA synchronous = {synchronous}",
             "PRAGMA foreign_keys = ON",
+            "PRAGMA temp_store = MEMORY",  # no file is made and removed for a batch
+            f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}",
             *pragmas,
         ):
             connection.execute(pragma)

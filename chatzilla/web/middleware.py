@@ -45,6 +45,9 @@ _STATUS: Final[dict[type[ChatError], int]] = {
     Unavailable: 503,
 }
 
+_SWITCHED: Final = 101
+"""The request has become a connection, which has lines of its own in the log."""
+
 _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -71,14 +74,15 @@ def trace(peers: Peers) -> Middleware:
             status = response.status
             return response
         finally:
-            logger.info(
-                "request %s from %s: %s %s %d",
-                request[REQUEST_ID],
-                peers.of(request).address,
-                request.method,
-                request.rel_url.raw_path,
-                status,
-            )
+            if status != _SWITCHED:
+                logger.info(
+                    "request %s from %s: %s %s %d",
+                    request[REQUEST_ID],
+                    peers.of(request).address,
+                    request.method,
+                    request.rel_url.raw_path,
+                    status,
+                )
 
     return middleware
 
