@@ -20,7 +20,7 @@ from chatzilla.core.rooms import ROOMS_PER_CONNECTION, RoomHead
 from chatzilla.realtime import packets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
     from chatzilla.core.messages import Posted
     from chatzilla.core.people import Account, AccountId
@@ -236,9 +236,8 @@ class Delivery:
         telling = hall.telling
         if telling is None or self._halls.get(room) is not hall:
             return
-        for ident, connection in telling.next_slice():
-            if ident in hall.listeners and not telling.tell(ident, connection):
-                self._let_go(connection)
+        for connection in telling.tell_slice(hall.listeners):
+            self._let_go(connection)
         if telling.left:
             asyncio.get_running_loop().call_soon(self._go_on, room, hall)
             return
@@ -289,7 +288,7 @@ class _Telling:
     connection, whoever wrote how many of them.
     """
 
-    __slots__ = ("_everything", "_frames", "_listeners", "_origins", "_position", "_posts")
+    __slots__ = ("_full", "_listeners", "_origins", "_position", "_posts", "_tutorial")
 
     def __init__(self, posts: list[Posted], listeners: Sequence[tuple[ConnectionId, Connection]], start: int) -> None:
         self._posts = posts
@@ -297,35 +296,54 @@ class _Telling:
         first = start % len(listeners) if listeners else 0  # so that not always the same ones are last
         self._listeners = (*listeners[first:], *listeners[:first]) if len(listeners) > SLICE else listeners
         self._position = 0
-        self._frames: dict[Dialect, list[Frame]] = {}
-        self._everything: dict[Dialect, bytes] = {}
+        self._full: _Words | None = None
+        self._tutorial: _Words | None = None
 
     @property
     def left(self) -> bool:
         return self._position < len(self._listeners)
 
-    def next_slice(self) -> Sequence[tuple[ConnectionId, Connection]]:
+    def tell_slice(self, listeners: Container[ConnectionId]) -> list[Connection]:
+        """Tell the next slice, as far as they still hear the room; returns those that cannot take more."""
         begin = self._position
         self._position += SLICE
-        return self._listeners[begin : self._position]
+        origins, full = self._origins, Dialect.FULL
+        slow = []
+        for ident, connection in self._listeners[begin : self._position]:
+            channel = connection.channel
+            if ident not in listeners or not channel.open:
+                continue
+            words = (
+                (self._full or self._in_full()) if connection.dialect is full else (self._tutorial or self._simply())
+            )
+            if ident in origins or channel.socket is None:
+                takes = True
+                for posted, frame in words.each(self._posts):
+                    if posted.origin != ident:
+                        takes = channel.write(frame) and takes
+            else:
+                takes = channel.socket.write(words.together) <= channel.queue_limit
+            if not takes:
+                slow.append(connection)
+        return slow
 
-    def tell(self, ident: ConnectionId, connection: Connection) -> bool:
-        """Tell one connection; False when it cannot take more."""
-        channel, dialect = connection.channel, connection.dialect
-        if not channel.open:
-            return True
-        if channel.transport == "websocket" and ident not in self._origins:
-            if dialect not in self._everything:
-                self._everything[dialect] = b"".join(frame.framed for frame in self._in(dialect))
-            return channel.write_framed(self._everything[dialect])
-        takes = True
-        for posted, frame in zip(self._posts, self._in(dialect), strict=True):
-            if posted.origin != ident:
-                takes = channel.write(frame) and takes
-        return takes
+    def _in_full(self) -> _Words:
+        self._full = _Words([wire.encode_message(posted.message) for posted in self._posts])
+        return self._full
 
-    def _in(self, dialect: Dialect) -> list[Frame]:
-        if dialect not in self._frames:
-            encode = wire.encode_message if dialect is Dialect.FULL else wire.encode_tutorial_message
-            self._frames[dialect] = [packets.event(CHAT, "message", encode(posted.message)) for posted in self._posts]
-        return self._frames[dialect]
+    def _simply(self) -> _Words:
+        self._tutorial = _Words([wire.encode_tutorial_message(posted.message) for posted in self._posts])
+        return self._tutorial
+
+
+class _Words:
+    """The messages of a round in one dialect: one by one, and all together as a WebSocket carries them."""
+
+    __slots__ = ("_frames", "together")
+
+    def __init__(self, payloads: Sequence[wire.Json]) -> None:
+        self._frames = [packets.event(CHAT, "message", payload) for payload in payloads]
+        self.together = b"".join(frame.framed for frame in self._frames)
+
+    def each(self, posts: Sequence[Posted]) -> Iterable[tuple[Posted, Frame]]:
+        return zip(posts, self._frames, strict=True)

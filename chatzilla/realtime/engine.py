@@ -115,7 +115,6 @@ class Channel:
         "_poll",
         "_queue",
         "_queued",
-        "_socket",
         "_timer",
         "_upgrade",
         "_waits_for_pong",
@@ -123,6 +122,7 @@ class Channel:
         "attempts",
         "open",
         "sid",
+        "socket",
         "state",
     )
 
@@ -135,7 +135,8 @@ class Channel:
         """How often it has asked to enter a namespace."""
         self.state: dict[str, Any] | None = None
         """What python-socketio keeps about the session."""
-        self._socket: WebSocket | None = None
+        self.socket: WebSocket | None = None
+        """The transport, unless it is long-polling."""
         self._upgrade: _Upgrade | None = None
         self._queue: list[str] | None = None
         self._queued = 0
@@ -149,7 +150,12 @@ class Channel:
     @property
     def transport(self) -> str:
         """The name of the transport, as the protocol has it."""
-        return "polling" if self._socket is None else "websocket"
+        return "polling" if self.socket is None else "websocket"
+
+    @property
+    def queue_limit(self) -> int:
+        """Bytes that may wait for it; beyond, it reads too slowly."""
+        return self._engine.limits.queue
 
     def joined(self) -> None:
         """It has entered a namespace, so it may stay."""
@@ -165,29 +171,22 @@ class Channel:
         Returns:
             False when too much waits already: whoever is there does not read.
         """
-        if self._socket is not None:
-            return self.write_framed(frame.framed)
+        if self.socket is not None:
+            return self.socket.write(frame.framed) <= self._engine.limits.queue
         self._enqueue(_MESSAGE + frame.text)
         return self._queued <= self._engine.limits.queue
 
-    def write_framed(self, data: bytes) -> bool:
-        """Send whole frames, joined already. Only where `transport` is a WebSocket; returns as `write`."""
-        socket = self._socket
-        if socket is None:
-            raise RuntimeError("this session has no WebSocket")
-        return socket.write(data) <= self._engine.limits.queue
-
     def write_soon(self, frame: Frame) -> None:
         """Send a message at the end of this turn of the event loop, in one write with others that do the same."""
-        if self._socket is not None:
-            self._socket.write_soon(frame.framed)
+        if self.socket is not None:
+            self.socket.write_soon(frame.framed)
         else:
             self._enqueue(_MESSAGE + frame.text)
 
     def write_binary(self, data: bytes) -> None:
         """Send a binary message, which belongs to a Socket.IO packet that was sent just before."""
-        if self._socket is not None:
-            self._socket.write(websocket.binary_frame(data))
+        if self.socket is not None:
+            self.socket.write(websocket.binary_frame(data))
         else:
             self._enqueue(_BASE64 + b64encode(data).decode())
 
@@ -202,9 +201,9 @@ class Channel:
             return
         if last_words is not None:
             self.write(last_words)
-        if self._socket is not None:
-            self._socket.write(_CLOSE_FRAME)
-            self._socket.close()
+        if self.socket is not None:
+            self.socket.write(_CLOSE_FRAME)
+            self.socket.close()
         else:
             self._enqueue(_CLOSE)
             self._engine.keep_for_a_poll(self)
@@ -225,8 +224,8 @@ class Channel:
             self._waits_for_pong = False
         elif packet == _CLOSE:
             self._answer_poll(_NOOP)
-            if self._socket is not None:
-                self._socket.close()
+            if self.socket is not None:
+                self.socket.close()
             self._end("client disconnect")
         else:
             raise ValueError("not an Engine.IO packet")
@@ -271,7 +270,7 @@ class Channel:
 
     def begin_on(self, socket: WebSocket) -> None:
         """Begin on a WebSocket, without a poll before."""
-        self._socket = socket
+        self.socket = socket
         socket.write(websocket.frame(self._handshake(upgrades=[]).encode()))
 
     # Long-polling.
@@ -329,7 +328,7 @@ class Channel:
     def knocked(self, socket: WebSocket) -> websocket.Owner:
         """A WebSocket asks to become the transport; it belongs to the upgrade until it is."""
         upgrade = _Upgrade(self._engine, self, socket)
-        if self._socket is not None or self._upgrade is not None:
+        if self.socket is not None or self._upgrade is not None:
             upgrade.refuse()
         return upgrade
 
@@ -346,7 +345,7 @@ class Channel:
     def upgraded_to(self, socket: WebSocket) -> None:
         """From here on, the WebSocket is the transport."""
         self._upgrade = None
-        self._socket = socket
+        self.socket = socket
         socket.owner = self
         for packet in self._queue or ():
             if packet.startswith(_BASE64):
@@ -386,8 +385,8 @@ class Channel:
     def _ping(self) -> None:
         """Ask for a sign of life."""
         self._waits_for_pong = True
-        if self._socket is not None:
-            self._socket.write(_PING_FRAME)
+        if self.socket is not None:
+            self.socket.write(_PING_FRAME)
         else:
             self._enqueue(_PING)
         self._at(self._due + self._engine.limits.pong_within, self._expect_pong)
@@ -398,8 +397,8 @@ class Channel:
         if not self._waits_for_pong:
             self._at(self._due + max(0.0, limits.heartbeat - limits.pong_within), self._ping)
             return
-        if self._socket is not None:
-            self._socket.transport.abort()
+        if self.socket is not None:
+            self.socket.transport.abort()
         self._end("ping timeout")
 
     def _at(self, due: float, action: Callable[[], None]) -> None:
@@ -414,9 +413,9 @@ class Channel:
     def _misunderstood(self, error: Exception) -> None:
         """The client sent what cannot be understood: it is closed, with one line in the log."""
         self._engine.complain(f"connection {self.sid} from {self.address} is closed: {error}")
-        if self._socket is not None:
-            self._socket.close(websocket.PROTOCOL_ERROR)
-            self._socket.transport.close()
+        if self.socket is not None:
+            self.socket.close(websocket.PROTOCOL_ERROR)
+            self.socket.transport.close()
         self._end("parse error")
 
     def _end(self, reason: str) -> None:

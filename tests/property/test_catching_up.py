@@ -57,7 +57,7 @@ async def told() -> None:
 class Inbox:
     """A `Channel` whose other end is a deque of what is under way to one client."""
 
-    transport = "polling"
+    socket = None
 
     def __init__(self, under_way: deque[tuple[str, Any]]) -> None:
         self.open = True

@@ -29,6 +29,7 @@ class Wire:
     heard: list[list[Any]] = field(default_factory=list)
     open: bool = True
     transport: str = "polling"
+    socket: Any = None
     closed_with: Any = None
 
     def write(self, frame: Any) -> bool:
