@@ -25,11 +25,6 @@ class Pacer:
         self._ran_at = float("-inf")
         self._timer: Timer | None = None
 
-    @property
-    def idle(self) -> bool:
-        """Whether nothing is waiting and a `touch` would act at once."""
-        return self._timer is None and self._clock.monotonic() - self._ran_at >= self._interval()
-
     def touch(self) -> None:
         if self._timer is None:
             due = self._ran_at + self._interval() - self._clock.monotonic()

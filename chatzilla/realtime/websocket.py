@@ -32,7 +32,6 @@ _PING: Final = 0x9
 _PONG: Final = 0xA
 
 NORMAL: Final = 1000
-GOING_AWAY: Final = 1001
 PROTOCOL_ERROR: Final = 1002
 NOT_TEXT: Final = 1007
 TOO_BIG: Final = 1009
@@ -42,6 +41,10 @@ CLOSING_SECONDS: Final = 5.0
 
 SEND_BUFFER: Final = 64 * 1024
 """Bytes that the kernel keeps for one connection. Its default grows to megabytes, which nobody here would see."""
+
+
+_NOTHING: Final = bytearray()
+"""What is held of a frame that is not whole yet, while there is none; never written to."""
 
 
 class Owner(Protocol):
@@ -114,6 +117,7 @@ class WebSocket(asyncio.Protocol):
         "_loop",
         "_parts",
         "_parts_opcode",
+        "_parts_size",
         "_soon",
         "_tail",
         "gone",
@@ -128,9 +132,10 @@ class WebSocket(asyncio.Protocol):
         """Called once, when the transport is."""
         self._limit = limit
         self._loop = asyncio.get_running_loop()
-        self._tail = b""
+        self._tail = _NOTHING
         self._parts: list[bytes] | None = None
         self._parts_opcode = 0
+        self._parts_size = 0
         self._closing = False
         self._soon: list[bytes] | None = None
         self._behind = True
@@ -199,15 +204,15 @@ class WebSocket(asyncio.Protocol):
     # What asyncio calls.
 
     def data_received(self, data: bytes) -> None:
-        if self._tail:
-            data = self._tail + data
-        position = 0
-        while not self.transport.is_closing():
-            end = self._take_frame(data, position)
-            if end is None:
-                break
-            position = end
-        self._tail = data[position:] if position else data
+        held = self._tail
+        if held:  # grown in place: a large frame may come byte by byte
+            held += data
+            position = self._take_frames(held)
+            del held[:position]
+        else:
+            position = self._take_frames(data)
+            if position < len(data):
+                self._tail = bytearray(data[position:])
 
     def eof_received(self) -> bool:
         return False
@@ -215,7 +220,7 @@ class WebSocket(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._descriptor = -1  # the number may soon be another connection's
         self._closing = self._behind = True
-        self._tail = b""
+        self._tail = _NOTHING
         if self.gone is not None:
             self.gone()
         owner, self.owner = self.owner, None
@@ -224,7 +229,17 @@ class WebSocket(asyncio.Protocol):
 
     # Frames, as RFC 6455, 5 has them.
 
-    def _take_frame(self, data: bytes, start: int) -> int | None:
+    def _take_frames(self, data: bytes | bytearray) -> int:
+        """Handle every whole frame; returns where the first one that is not whole begins."""
+        position = 0
+        while not self.transport.is_closing():
+            end = self._take_frame(data, position)
+            if end is None:
+                break
+            position = end
+        return position
+
+    def _take_frame(self, data: bytes | bytearray, start: int) -> int | None:
         """Handle the frame that begins at `start`, if it is there; returns where it ends."""
         available = len(data) - start
         if available < 2:
@@ -266,7 +281,8 @@ class WebSocket(asyncio.Protocol):
                 self._fail(PROTOCOL_ERROR)
                 return
             self._parts.append(payload)
-            if sum(map(len, self._parts)) > self._limit or len(self._parts) > self._limit // 64:
+            self._parts_size += len(payload) + 64  # an empty part costs something too
+            if self._parts_size > self._limit:
                 self._fail(TOO_BIG)
             elif final:
                 whole, self._parts = b"".join(self._parts), None
@@ -276,7 +292,7 @@ class WebSocket(asyncio.Protocol):
         elif final:
             self._deliver(opcode, payload)
         else:
-            self._parts, self._parts_opcode = [payload], opcode
+            self._parts, self._parts_opcode, self._parts_size = [payload], opcode, len(payload)
 
     def _take_control(self, opcode: int, payload: bytes) -> None:
         if opcode == _PING:
@@ -345,10 +361,10 @@ def _accept_value(request: web.Request) -> str:
     return base64.b64encode(digest).decode()
 
 
-def _unmask(mask: bytes, payload: bytes) -> bytes:
+def _unmask(mask: bytes | bytearray, payload: bytes | bytearray) -> bytes:
     """Undo a client's masking (RFC 6455, 5.3), a whole message as one large number."""
     size = len(payload)
     if not size:
-        return payload
+        return b""
     repeated = (mask * (size // 4 + 1))[:size]
     return (int.from_bytes(payload, "little") ^ int.from_bytes(repeated, "little")).to_bytes(size, "little")

@@ -34,22 +34,9 @@ def test_after_a_long_silence_it_acts_at_once_again() -> None:
     pacer, said = paced(clock)
     pacer.touch()
     clock.advance(60)
-    assert pacer.idle
     pacer.touch()
     clock.advance(0)
     assert said == [1000.0, 1060.0]
-
-
-def test_it_is_idle_only_when_nothing_waits_and_the_interval_has_passed() -> None:
-    clock = ManualClock()
-    pacer, _ = paced(clock, seconds=2)
-    idle = [pacer.idle]
-    pacer.touch()
-    idle.append(pacer.idle)
-    for seconds in (0, 1.5, 0.5):
-        clock.advance(seconds)
-        idle.append(pacer.idle)
-    assert idle == [True, False, False, False, True]
 
 
 def test_the_interval_is_asked_for_each_time_it_is_touched() -> None:
