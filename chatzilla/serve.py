@@ -46,9 +46,9 @@ async def serve(config: Config) -> None:
         sys.stdout.write(f"Chatzilla is at {_address(runner)}\n")
         sys.stdout.flush()
         await stop.wait()
-        await site.stop()
         # aiohttp's own shutdown would first stop reading; whoever is in flight is answered before that.
         await app[HOUSE].farewell()
+        await site.stop()
     finally:
         await runner.cleanup()
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aiohttp import web
 
-from chatzilla.errors import BadRequest, Forbidden, Full, TooFast, TooLong
+from chatzilla.errors import BadRequest, Forbidden, Full, TooFast, TooLong, Unavailable
 from chatzilla.realtime import websocket
 
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ class Channel:
         "_deadline",
         "_due",
         "_engine",
+        "_knocking",
         "_poll",
         "_queue",
         "_queued",
@@ -137,7 +138,10 @@ class Channel:
         """What python-socketio keeps about the session."""
         self.socket: WebSocket | None = None
         """The transport, unless it is long-polling."""
+        self._knocking: _Upgrade | None = None
+        """The one WebSocket that may ask to become the transport."""
         self._upgrade: _Upgrade | None = None
+        """The same, from its probe on."""
         self._queue: list[str] | None = None
         self._queued = 0
         self._poll: asyncio.Future[None] | None = None
@@ -230,19 +234,19 @@ class Channel:
         else:
             raise ValueError("not an Engine.IO packet")
 
-    def take_body(self, body: str) -> None:
+    def take_body(self, body: bytes) -> None:
         """Handle the packets of a POST.
 
         Raises:
             ValueError: one of them is none; the session is closed.
         """
-        packets = body.split(_SEPARATOR)
         try:
+            packets = body.decode().split(_SEPARATOR)
             if len(packets) > PACKETS_IN_A_BODY:
                 raise ValueError("too many packets in a body")
             for packet in packets:
                 if not self.open:
-                    return
+                    break
                 if packet.startswith(_BASE64):
                     self._engine.listener.received(self, b64decode(packet[1:], validate=True))
                 else:
@@ -262,7 +266,7 @@ class Channel:
     def binary(self, data: bytes) -> None:
         try:
             self._engine.listener.received(self, data)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             self._misunderstood(error)
 
     def lost(self, reason: str) -> None:
@@ -318,9 +322,13 @@ class Channel:
             size += len(packet) + 1
             if taken == PACKETS_IN_A_POLL or (taken and size > self._engine.limits.payload):
                 break
+            if taken and packet == _CLOSE:
+                break  # alone in its body: the JavaScript client forgets the messages that stand before a close
             taken += 1
         self._queue = packets[taken:]
         self._queued = sum(map(len, self._queue))
+        if not self.open and not self._queue:
+            self._engine.said_farewell(self)
         return _SEPARATOR.join(packets[:taken])
 
     # Moving to a WebSocket.
@@ -328,8 +336,10 @@ class Channel:
     def knocked(self, socket: WebSocket) -> websocket.Owner:
         """A WebSocket asks to become the transport; it belongs to the upgrade until it is."""
         upgrade = _Upgrade(self._engine, self, socket)
-        if self.socket is not None or self._upgrade is not None:
+        if self.socket is not None or self._knocking is not None or not self.open:
             upgrade.refuse()
+        else:
+            self._knocking = upgrade
         return upgrade
 
     def probed(self, upgrade: _Upgrade) -> None:
@@ -341,10 +351,12 @@ class Channel:
         """It came to nothing; the polls go on."""
         if self._upgrade is upgrade:
             self._upgrade = None
+        if self._knocking is upgrade:
+            self._knocking = None
 
     def upgraded_to(self, socket: WebSocket) -> None:
         """From here on, the WebSocket is the transport."""
-        self._upgrade = None
+        self._upgrade = self._knocking = None
         self.socket = socket
         socket.owner = self
         for packet in self._queue or ():
@@ -427,8 +439,8 @@ class Channel:
         self.joined()
         if self._poll is not None and not self._poll.done():
             self._poll.set_result(None)
-        if self._upgrade is not None:
-            self._upgrade.refuse()
+        if self._knocking is not None:
+            self._knocking.refuse()
         self._engine.ended(self, reason)
 
 
@@ -489,6 +501,7 @@ class Engine:
         self._transports: set[WebSocket] = set()
         self._all_gone = asyncio.Event()
         self._complaints = 0
+        self._draining = False
 
     async def handle_request(self, request: web.Request) -> web.StreamResponse:
         """Answer one request to the Engine.IO path.
@@ -525,7 +538,8 @@ class Engine:
 
     async def drain(self, seconds: float) -> None:
         """Give the transports that were closed this long to be gone; the rest is cut."""
-        if self._transports:
+        self._draining = True
+        if self._transports or self._farewells:
             self._all_gone.clear()
             try:
                 await asyncio.wait_for(self._all_gone.wait(), seconds)
@@ -551,8 +565,17 @@ class Engine:
         self._farewells[channel.sid] = channel
         self.later(self.limits.pong_within, lambda: self._forget_farewell(channel.sid))
 
+    def said_farewell(self, channel: Channel) -> None:
+        """Its last words were fetched."""
+        self._forget_farewell(channel.sid)
+
     def _forget_farewell(self, sid: str) -> None:
         self._farewells.pop(sid, None)
+        self._see_who_is_left()
+
+    def _see_who_is_left(self) -> None:
+        if not self._transports and not self._farewells:
+            self._all_gone.set()
 
     def ended(self, channel: Channel, reason: str) -> None:
         del self.sockets[channel.sid]
@@ -625,6 +648,8 @@ class Engine:
         Raises:
             TooFast, Full: over a limit.
         """
+        if self._draining:
+            raise Unavailable("The server is restarting. Try again in a moment.")
         address = self._address_of(request)
         limits = self.limits
         if limits.connections and len(self.sockets) >= limits.connections:
@@ -653,7 +678,7 @@ class Engine:
         return self._open(request).begin_polling()
 
     async def _poll(self, sid: str, request: web.Request) -> str:
-        farewell = self._farewells.pop(sid, None)
+        farewell = self._farewells.get(sid)
         if farewell is not None:
             return farewell.take_queue()
         channel = self._session(sid)
@@ -675,7 +700,9 @@ class Engine:
         except (ConnectionError, web.RequestPayloadError) as error:
             raise BadRequest("The request's body did not come whole.") from error
         try:
-            channel.take_body(body.decode())
+            if not channel.open:
+                raise BadRequest("There is no such session any more.")
+            channel.take_body(body)
         except (ValueError, RecursionError) as error:
             raise BadRequest("This body cannot be understood.") from error
         return "ok"
@@ -688,8 +715,7 @@ class Engine:
 
     def _forget_transport(self, socket: WebSocket) -> None:
         self._transports.discard(socket)
-        if not self._transports:
-            self._all_gone.set()
+        self._see_who_is_left()
 
     def _count_again(self) -> None:
         if self._complaints > LINES_A_SECOND:

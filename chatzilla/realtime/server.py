@@ -109,6 +109,8 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
         if packet.kind == packets.CONNECT:
             self._connect(channel, packet)
         elif packet.kind == packets.DISCONNECT:
+            if self._waiting.get(channel.sid, 0) >= WAITING_AT_MOST:
+                raise ValueError("too much at once")
             self._run(channel, packet.namespace, self._leave(channel, packet.namespace, self.reason.CLIENT_DISCONNECT))
         elif packet.attachments:
             direct = packet.namespace in self.directs
@@ -138,6 +140,8 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
         if sid is None and channel.sid not in self._tails:
             raise ValueError("not in this namespace")
         if packet.kind in (packets.ACK, packets.BINARY_ACK):
+            if packet.id not in self.manager.callbacks.get(sid, ()):
+                return  # nobody asked, or no longer waits
             self._run(channel, packet.namespace, self._handle_ack(channel.sid, packet.namespace, packet.id, data))
         elif direct is not None:
             if sid is not None:
@@ -164,6 +168,8 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
 
     async def _enter(self, channel: Channel, namespace: str, auth: object) -> None:
         """Let a connection into a namespace, or tell it why not."""
+        if not channel.open:
+            return  # it went before its turn came, so nothing would ever take it out again
         sid = await self.manager.pre_connect(channel.sid, namespace)
         if sid is None:
             self._send(channel, packets.CONNECT_ERROR, namespace, {"message": "Already in this namespace"})
@@ -197,6 +203,8 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
         except Exception:
             logger.exception("disconnecting from %s failed", namespace)
         finally:
+            if channel.state is not None:
+                channel.state.pop(namespace, None)
             await self.manager.disconnect(sid, namespace, ignore_queue=True)
 
     async def _handle(self, channel: Channel, packet: Packet, data: list[object]) -> None:
@@ -293,7 +301,7 @@ def _filled(item: object, left: dict[int, bytes]) -> object:
         return item
     if item.get("_placeholder") is True:
         number = item.get("num")
-        if not isinstance(number, int) or number not in left:
+        if type(number) is not int or number not in left:
             raise ValueError("a placeholder without an attachment")
         return left.pop(number)
     return {key: _filled(part, left) for key, part in item.items()}

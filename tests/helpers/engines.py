@@ -48,7 +48,7 @@ class Echo:
         if isinstance(data, bytes):
             channel.write_binary(data)
         else:
-            channel.write(Frame(data))
+            channel.write(Frame(data.encode()))
 
     def closed(self, channel: Channel, reason: str) -> None:
         assert channel.sid not in self.reasons, "told twice"
@@ -109,6 +109,13 @@ class EngineHouse:
         opened = await socket.text()
         assert opened[0] == "0", opened
         return socket, json.loads(opened[1:])["sid"]
+
+    async def has_noticed(self) -> None:
+        """Wait until the server knows that the client of a request under way is gone."""
+        assert self.runner.server is not None
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while all(each.transport for each in self.runner.server.connections):
+                await asyncio.sleep(0)
 
     async def is_empty(self) -> None:
         """Wait until nothing of any session is left: neither entry, socket, request nor timer."""
