@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +13,7 @@ import pytest
 from chatzilla.core import rooms
 from chatzilla.errors import Unavailable
 from tests.helpers.clients import Client
+from tests.helpers.raw import raw_connection
 from tests.helpers.servers import serving
 
 if TYPE_CHECKING:
@@ -43,17 +48,22 @@ async def test_a_rate_of_zero_is_no_limit(tmp_path: Path) -> None:
         await client.close()
 
 
-async def test_what_waits_for_its_turn_is_kept_small(server: Server, connect: Connect) -> None:
-    """A call is read when it comes, so a large key that nobody asked for is not kept while it waits."""
-    client = await connect(auth={"dialect": "full"})
-    await client.joins(name="alice")
-    [connection] = server.house.delivery._connections.values()
-    held = connection.line
-    accepted, answer = await client.call(
-        "message", {"room": "lobby", "client_id": "1", "content": "small", "ballast": "x" * 500_000}
-    )
-    assert accepted, answer
-    assert held.waiting == 0
+async def test_what_waits_for_its_turn_is_kept_small(server: Server) -> None:
+    """A call is read when it comes, so a large key that nobody asked for is gone while the call waits."""
+    async with raw_connection(server.url, {"dialect": "full"}) as client:
+        await client.call("join", {"name": "alice"}, ack=1)
+        [connection] = server.house.delivery._connections.values()
+        with closing(sqlite3.connect(server.house.database.path, isolation_level=None)) as stranger:
+            stranger.execute("BEGIN IMMEDIATE")
+            ballast = "x" * 500_000
+            draft = f'{{"room":"lobby","client_id":"1","content":"small","ballast":"{ballast}"}}'
+            await client.send(f'42/chat,2["message",{draft}]')
+            while not connection.line.waiting:
+                await asyncio.sleep(0)
+            held = [found for found in gc.get_objects() if isinstance(found, dict) and "ballast" in found]
+            stranger.execute("ROLLBACK")
+        assert held == []
+        assert (await client.answer(2))[0] is True
 
 
 async def test_a_join_that_fails_changes_nothing(
