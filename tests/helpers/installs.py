@@ -61,7 +61,7 @@ def run(*command: str | Path, cwd: Path, **environ: str) -> str:
 def clone(target: Path) -> Path:
     """What a clean clone would hold if everything were committed: nothing that is ignored."""
     if not (ROOT / ".git").exists():
-        pytest.skip("only a git checkout knows what a clone of it would hold")
+        pytest.fail("only a git checkout knows what a clone of it would hold: run the tests in one")
     listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT)
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file():  # else it is deleted, and that is not committed yet
