@@ -312,7 +312,7 @@ static void prepare_sender(sender *s) {
     if (u) {
         memmove(u + ID_LEN, u + 2, strlen(u + 2) + 1);
         memset(u, '0', ID_LEN);
-        memcpy(u + 8, "-0000-4000-8000-", 16);
+        memcpy(u + 8, "-0000-7000-8000-", 16);
     }
     s->head = strdup(b);
     s->id = u ? s->head + (u - b) : NULL;
@@ -327,8 +327,13 @@ static void send_message(sender *s, uint64_t ts) {
     char *o = buf;
     o += sprintf(o, "42" NSP "%u", seq + 1);
     if (s->id) {
-        put_dec(s->id, (uint64_t)c->sender, 8);
-        put_dec(s->id + 24, seq, 12);
+        /* a UUID of version 7, as Chatzilla's own page makes them: first the time in ms */
+        char ms[13];
+        sprintf(ms, "%012llx", (unsigned long long)(ts / 1000000u));
+        memcpy(s->id, ms, 8);
+        memcpy(s->id + 9, ms + 8, 4);
+        put_dec(s->id + 24, (uint64_t)c->sender, 5);
+        put_dec(s->id + 29, seq, 7);
     }
     size_t n = strlen(s->head);
     memcpy(o, s->head, n);

@@ -7,11 +7,10 @@ instead of a database.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from asyncio import Future
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from chatzilla.core.catchup import Backlog, Span
     from chatzilla.core.messages import Draft, Message, Page, Posted
@@ -42,11 +41,24 @@ class Clock(Protocol):
         ...
 
 
+class Place(Protocol):
+    """A draft's place in the log. Whoever waits for it gets the message once that is on disk."""
+
+    def then(self, settle: Callable[[Message | Exception], None]) -> None:
+        """Call back once, with the message or with why there is none; a `ChatError` if that was to be expected.
+
+        Places are settled in the order in which they were taken, a whole batch within one turn of the event loop.
+        """
+        ...
+
+    def __await__(self) -> Generator[Any, None, Message]: ...
+
+
 class Log(Protocol):
     """The one writer: what was said, numbered per room."""
 
-    def append(self, author: Account, draft: Draft, *, origin: ConnectionId | None) -> Future[Message]:
-        """Take a place in the log at once; the future settles when the message is on disk.
+    def append(self, author: Account, draft: Draft, *, origin: ConnectionId | None) -> Place:
+        """Take a place in the log at once.
 
         Raises:
             Unavailable: the log is closing, or its backlog is full.

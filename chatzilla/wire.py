@@ -4,12 +4,11 @@ rules of `core` have been asked about every value in it.
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from chatzilla.core.catchup import PAGE_ROWS, Span
-from chatzilla.core.messages import ClientId, Draft, parse_client_id, parse_content
+from chatzilla.core.messages import Draft, mint_client_id, parse_client_id, parse_content
 from chatzilla.core.people import account_named
 from chatzilla.core.rooms import LOBBY, RoomId, parse_room
 from chatzilla.errors import BadRequest
@@ -96,7 +95,7 @@ def decode_message(payload: object) -> MessageRequest:
         BadRequest, TooLong: any of the three is missing or none.
     """
     if not isinstance(payload, dict):
-        draft = Draft(LOBBY, ClientId(str(uuid.uuid4())), parse_content(payload))
+        draft = Draft(LOBBY, mint_client_id(), parse_content(payload))
         return MessageRequest(draft, simple=True)
     draft = Draft(
         room=parse_room(payload.get("room")),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, NewType
 
@@ -9,13 +11,11 @@ from chatzilla.core.text import parse_text
 from chatzilla.errors import BadRequest, NotJoined
 
 if TYPE_CHECKING:
-    from asyncio import Future
-
     from chatzilla.core.catchup import Span
     from chatzilla.core.people import Account, AccountId
     from chatzilla.core.rooms import ConnectionId, RoomId
     from chatzilla.core.session import Session
-    from chatzilla.ports import Ports
+    from chatzilla.ports import Place, Ports
 
 MessageId = NewType("MessageId", str)
 ClientId = NewType("ClientId", str)
@@ -24,6 +24,9 @@ TEXT_LIMIT: Final = 10_000
 """Characters (code points) in a message."""
 
 CLIENT_ID_LIMIT: Final = 64
+
+_RUN: Final = secrets.token_hex(10)
+_count: Final = itertools.count()
 
 TEXT: Final = "text"
 """The kind of a message that a person wrote."""
@@ -92,16 +95,21 @@ def parse_client_id(raw: object) -> ClientId:
     raise BadRequest(f"A client_id is 1 to {CLIENT_ID_LIMIT} printable characters, such as a UUID.")
 
 
-def post(ports: Ports, session: Session, draft: Draft) -> Future[Message]:
+def mint_client_id() -> ClientId:
+    """Make an id for a client that makes none. They ascend, so that the store keeps them side by side."""
+    return ClientId(f"{_RUN}{next(_count):012x}")
+
+
+def post(ports: Ports, session: Session, draft: Draft) -> Place:
     """Append one message to its room; the same `client_id` twice is stored once.
 
-    It has its place in the log when this returns, so that a connection's next event may begin. The future
-    settles when the message is on disk, and only then is anybody told.
+    It has its place in the log when this returns, so that a connection's next event may begin. That is settled
+    when the message is on disk, and only then is anybody told.
 
     Raises:
         NotJoined: this connection has not joined the room.
         TooFast: over the connection's rate.
-        Unavailable: the log takes nothing more now. The future raises it too, and `Conflict` for a
+        Unavailable: the log takes nothing more now. The place may come to it too, and to `Conflict` for a
             `client_id` that was used for something else.
     """
     author = speaker(session, draft.room)

@@ -10,7 +10,9 @@ import asyncio
 import contextlib
 import logging
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import socketio
@@ -25,16 +27,17 @@ from chatzilla.core.session import Session
 from chatzilla.errors import BadRequest, ChatError, NotJoined, SignInNeeded, Unavailable, UnknownEvent
 from chatzilla.realtime import packets
 from chatzilla.realtime.delivery import CHAT, Connection, Dialect
-from chatzilla.realtime.line import Line, Outcome
+from chatzilla.realtime.line import Event, Line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Coroutine, Mapping
 
     from chatzilla.core.catchup import Span
     from chatzilla.core.presence import Presence
     from chatzilla.core.rooms import RoomId
     from chatzilla.core.tokens import Tokens
     from chatzilla.ports import Ports
+    from chatzilla.realtime.channel import Receiver
     from chatzilla.realtime.delivery import Delivery
 
 logger = logging.getLogger(__name__)
@@ -42,16 +45,71 @@ logger = logging.getLogger(__name__)
 Answer = tuple[bool, object]
 
 
+Outcome = object
+"""What a call came to: an `Answer`, a message that was stored, or the exception that says why not."""
+
+Settle = Callable[[Outcome], None]
+"""Told once what a call came to."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """What a client can call: how it is read, at once, and what is done when its turn comes.
 
-    Reading at once means that what waits is small, whatever was sent. A call that is `alone` reads the store.
+    Reading at once means that what waits is small, whatever was sent. `act` settles its call, now or later, or raises.
+    A call that is `alone` reads the store.
     """
 
     decode: Callable[[object], Any]
-    act: Callable[[Connection, Any], Outcome]
+    act: Callable[[Connection, Any, Settle], None]
     alone: bool = False
+
+
+class _Asked(Event):
+    """One call of a client, on its way to an answer."""
+
+    __slots__ = ("ack", "call", "connection", "desk", "kind", "outcome", "request")
+
+    def __init__(  # one for each thing that is known of a call
+        self,
+        desk: ChatNamespace,
+        connection: Connection,
+        call: Call | None,
+        request: object,
+        kind: type,
+        ack: int | None,
+    ) -> None:
+        super().__init__(connection.line, alone=call is not None and call.alone and not isinstance(request, ChatError))
+        self.desk = desk
+        self.connection = connection
+        self.call = call
+        self.request = request
+        """What was read, or why it could not be."""
+        self.kind = kind
+        """The type of what the client sent: a refusal has its shape."""
+        self.ack = ack
+        self.outcome: Outcome = None
+
+    def begin(self) -> None:
+        try:
+            if self.desk.closing:
+                raise Unavailable("The server is restarting. Try again in a moment.")
+            if self.connection.session.ended:
+                raise NotJoined("This connection has ended.")
+            if self.call is None:
+                raise UnknownEvent("There is no such event here.")
+            if isinstance(self.request, ChatError):
+                raise self.request
+            self.call.act(self.connection, self.request, self.settle)
+        except Exception as error:  # noqa: BLE001  # `answer` gives it, and logs what nobody foresaw
+            self.settle(error)
+
+    def settle(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+        self.finish()
+
+    def answer(self) -> None:
+        self.desk.give(self)
 
 
 WAITING_AT_MOST: Final = 1_000
@@ -87,10 +145,10 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
             "history": Call(wire.decode_history, self.on_history, alone=True),
             "typing": Call(wire.decode_room, self.on_typing),
         }
+        self.closing = False
+        """Whether nothing may begin any more."""
         self._running = 0
-        self._closing = False
         self._quiet = asyncio.Event()
-        self._quiet.set()
 
     @property
     def events(self) -> tuple[str, ...]:
@@ -106,64 +164,65 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
             sid, reason = args
             self._disconnect(ConnectionId(sid), str(reason))
 
-    def receive(self, sid: str, event: str, arguments: list[object], ack: int | None) -> None:
-        """Let one event stand in its connection's line."""
+    def receiver(self, sid: str) -> Receiver:
+        """Who takes the events of a connection that has just been let in."""
         connection = self._delivery.connection(ConnectionId(sid))
-        if connection is None or not connection.channel.open:
+        if connection is None:
+            raise RuntimeError("a connection that was not let in sends events")
+        return partial(self._receive, connection)
+
+    def _receive(self, connection: Connection, event: str, arguments: list[object], ack: int | None) -> None:
+        """Let one event stand in its connection's line."""
+        if not connection.channel.open:
             return
         if connection.line.waiting >= WAITING_AT_MOST:
             self._delivery.dismiss(connection, "too-fast", "Too much at once. You will be reconnected.")
             return
         payload = arguments[0] if arguments else None
         call = self._calls.get(event)
-        request = _read(call, payload)
-        kind = type(payload)
         self._running += 1
-        self._quiet.clear()
-        connection.line.take(
-            lambda: self._begin(connection, call, request),
-            lambda outcome: self._give(connection, ack, kind, outcome),
-            alone=call is not None and call.alone and not isinstance(request, ChatError),
-        )
+        connection.line.take(_Asked(self, connection, call, _read(call, payload), type(payload), ack))
 
     async def finish(self, seconds: float) -> None:
         """Begin nothing more, and give what has begun this long to be answered."""
-        self._closing = True
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._quiet.wait(), seconds)
+        self.closing = True
+        if self._running:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._quiet.wait(), seconds)
 
-    def on_join(self, connection: Connection, request: wire.JoinRequest) -> Outcome:
+    def on_join(self, connection: Connection, request: wire.JoinRequest, settle: Settle) -> None:
         """Enter a room; in the tutorial's words, be somebody in the lobby."""
         session = connection.session
         if request.simple and connection.dialect is Dialect.TUTORIAL and not session.by_token:
             if request.account is None:
                 raise BadRequest("Say who you are: a join needs a name.")
             rooms.join(self._ports, self._presence, session, request.account, request.room)
-            return True, request.account.name
+            settle((True, request.account.name))
+            return
         if not request.simple:
             self._speak_full(connection)
-        return asyncio.get_running_loop().create_task(self._enter(connection, request))
+        _run(self._enter(connection, request), settle)
 
-    def on_leave(self, connection: Connection, room: RoomId) -> Outcome:
+    def on_leave(self, connection: Connection, room: RoomId, settle: Settle) -> None:
         """Stop hearing a room."""
         connection.session.asking.spend()
         rooms.leave(self._ports, self._presence, connection.session, room)
-        return True, {}
+        settle((True, {}))
 
-    def on_message(self, connection: Connection, request: wire.MessageRequest) -> Outcome:
+    def on_message(self, connection: Connection, request: wire.MessageRequest, settle: Settle) -> None:
         """Say something. The next event may begin as soon as this one has its place in the log."""
         if connection.dialect is Dialect.TUTORIAL and not request.simple:
             raise BadRequest("A message has to be text.")
-        return messages.post(self._ports, connection.session, request.draft)
+        messages.post(self._ports, connection.session, request.draft).then(settle)
 
-    def on_history(self, connection: Connection, request: tuple[RoomId, Span]) -> Outcome:
+    def on_history(self, connection: Connection, request: tuple[RoomId, Span], settle: Settle) -> None:
         """Read what was said earlier."""
-        return asyncio.get_running_loop().create_task(self._read_history(connection, *request))
+        _run(self._read_history(connection, *request), settle)
 
-    def on_typing(self, connection: Connection, room: RoomId) -> Outcome:
+    def on_typing(self, connection: Connection, room: RoomId, settle: Settle) -> None:
         """Let the others see that somebody is writing."""
         messages.typing(self._ports, connection.session, room)
-        return True, {}
+        settle((True, {}))
 
     async def _connect(self, sid: ConnectionId, auth: object) -> None:
         """Take in a connection.
@@ -206,42 +265,28 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         self._delivery.forget(connection)
         logger.info("connection %s closed: %s", sid, reason)
 
-    def _begin(self, connection: Connection, call: Call | None, request: object) -> Outcome:
-        """Start one event: what it came to, or a future while it is under way. It never raises."""
-        try:
-            if self._closing:
-                raise Unavailable("The server is restarting. Try again in a moment.")
-            if connection.session.ended:
-                raise NotJoined("This connection has ended.")
-            if call is None:
-                raise UnknownEvent("There is no such event here.")
-            return request if isinstance(request, ChatError) else call.act(connection, request)
-        except Exception as error:  # noqa: BLE001  # `_give` answers it, and logs what nobody foresaw
-            return error
-
-    def _give(self, connection: Connection, ack: int | None, kind: type, outcome: Outcome) -> None:
-        """Answer one event, if the client asked for an answer."""
+    def give(self, asked: _Asked) -> None:
+        """Answer one call, if the client asked for an answer."""
         self._running -= 1
-        if not self._running:
+        if self.closing and not self._running:
             self._quiet.set()
-        answer = self._answer_of(connection, kind, outcome)
-        if ack is not None and connection.channel.open:
-            connection.channel.write_soon(packets.answer(CHAT, ack, answer))
+        answer = self._answer_of(asked)
+        channel = asked.connection.channel
+        if asked.ack is not None and channel.open:
+            channel.write_soon(packets.answer(CHAT, asked.ack, answer))
 
-    def _answer_of(self, connection: Connection, kind: type, outcome: Outcome) -> Answer:
-        """What a client is told about what its call came to; `kind` is the type of what it sent."""
-        if isinstance(outcome, asyncio.Future):
-            if outcome.cancelled():
-                outcome = Unavailable("The server is restarting. Try again in a moment.")
-            else:
-                outcome = outcome.exception() or outcome.result()
+    def _answer_of(self, asked: _Asked) -> Answer:
+        """What a client is told about what its call came to."""
+        outcome, kind = asked.outcome, asked.kind
         if isinstance(outcome, Message):
             return True, wire.encode_posted(outcome) if kind is dict else outcome.content
-        if not isinstance(outcome, Exception):
-            answer: Answer = outcome
+        if not isinstance(outcome, BaseException):
+            answer: Answer = outcome  # type: ignore[assignment]  # see `Outcome`
             return answer
+        if isinstance(outcome, asyncio.CancelledError):
+            outcome = Unavailable("The server is restarting. Try again in a moment.")
         refusal = outcome if isinstance(outcome, ChatError) else _unforeseen(outcome)
-        shaped_as_object = kind is dict or (connection.dialect is Dialect.FULL and kind is not str)
+        shaped_as_object = kind is dict or (asked.connection.dialect is Dialect.FULL and kind is not str)
         return False, wire.encode_refusal(refusal) if shaped_as_object else refusal.sentence
 
     async def _enter(self, connection: Connection, request: wire.JoinRequest) -> Answer:
@@ -282,7 +327,16 @@ def _read(call: Call | None, payload: object) -> object:
         return refusal
 
 
-def _unforeseen(error: Exception) -> ChatError:
+def _run(work: Coroutine[Any, Any, Answer], settle: Settle) -> None:
+    """Do what has to wait for something."""
+
+    def done(task: asyncio.Task[Answer]) -> None:
+        settle(asyncio.CancelledError() if task.cancelled() else task.exception() or task.result())
+
+    asyncio.get_running_loop().create_task(work).add_done_callback(done)
+
+
+def _unforeseen(error: BaseException) -> ChatError:
     """Log what nobody foresaw, and say no more about it than where to find it."""
     reference = secrets.token_hex(4)
     logger.error("an event failed, reference %s", reference, exc_info=error)

@@ -17,7 +17,8 @@ from chatzilla import wire
 from chatzilla.core.catchup import ROW_OVERHEAD
 from chatzilla.core.pace import Pacer
 from chatzilla.core.rooms import ROOMS_PER_CONNECTION, RoomHead
-from chatzilla.realtime import packets
+from chatzilla.realtime import packets, websocket
+from chatzilla.realtime.channel import Channel
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Sequence
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
     from chatzilla.core.rooms import ConnectionId, RoomId
     from chatzilla.core.session import Session
     from chatzilla.ports import Clock
-    from chatzilla.realtime.engine import Channel, Frame
+    from chatzilla.realtime.channel import Frame
     from chatzilla.realtime.line import Line
+    from chatzilla.realtime.websocket import WebSocket
 
 logger = logging.getLogger(__name__)
 
@@ -73,10 +75,13 @@ class _Hall:
     """One room's listeners, and those who only watch that it moves."""
 
     heads: Pacer
-    head: RoomHead
+    name: str
+    head: int = 0
+    """The number of the room's newest change, as far as it is known here."""
     untold: list[Posted] = field(default_factory=list)
-    """What was stored and waits for the round under way to end."""
-    telling: _Telling | None = None
+    """What was stored and waits for its round."""
+    busy: bool = False
+    """Whether a round is under way, or about to begin."""
     rounds: int = 0
     listeners: dict[ConnectionId, Connection] = field(default_factory=dict)
     watchers: dict[ConnectionId, Connection] = field(default_factory=dict)
@@ -133,12 +138,12 @@ class Delivery:
         if known is None or known.dialect is not Dialect.FULL or len(known.halls) >= HALLS_AT_MOST:
             return
         hall = self._hall(head.room)
-        if head.head >= hall.head.head:
-            hall.head = head
+        if head.head >= hall.head:
+            hall.head, hall.name = head.head, head.name
         if connection not in hall.listeners:
             hall.watchers[connection] = known
             known.halls.add(head.room)
-            self.write(known, packets.event(CHAT, "room", wire.encode_room(hall.head)))
+            self.write(known, _room_event(head.room, hall))
 
     def unsubscribe(self, connection: ConnectionId, room: RoomId, *, watching: bool) -> None:
         hall = self._halls.get(room)
@@ -170,12 +175,12 @@ class Delivery:
             hall = self._halls.get(room)
             if hall is not None:
                 hall.untold.append(posted)
-                hall.head = RoomHead(room, hall.head.name, posted.message.changed)
+                hall.head = posted.message.changed
                 touched[room] = hall
         for room, hall in touched.items():
             if hall.watchers:
                 hall.heads.touch()
-            if hall.telling is None:
+            if not hall.busy:
                 self._begin_round(room, hall)
 
     def tell_presence(self, room: RoomId, change: PresenceChange) -> None:
@@ -207,8 +212,7 @@ class Delivery:
 
     def dismiss(self, connection: Connection, code: str, message: str) -> None:
         """Close a connection of our own accord: it is told why, and may come back. Harmless twice."""
-        goodbye = packets.event(CHAT, "goodbye", wire.encode_goodbye(code, message, reconnect=True))
-        connection.channel.close(f"dismissed: {code}", goodbye)
+        _dismiss(connection.channel, code, message)
 
     def close(self, message: str) -> None:
         """Dismiss everybody."""
@@ -218,52 +222,53 @@ class Delivery:
     def write(self, connection: Connection, frame: Frame) -> None:
         """Give one connection one frame, or let it go when it cannot take more."""
         if connection.channel.open and not connection.channel.write(frame):
-            self._let_go(connection)
+            self._let_go(connection.channel)
 
     def _begin_round(self, room: RoomId, hall: _Hall) -> None:
         """Tell what waits in a hall, or as much of it as a socket takes at once, to everybody who hears it now."""
         size = count = 0
-        while count < len(hall.untold) and size < ROUND_BYTES:
-            size += ROW_OVERHEAD + len(hall.untold[count].message.content)
+        for posted in hall.untold:
+            size += ROW_OVERHEAD + len(posted.message.content)
             count += 1
-        hall.telling = _Telling(hall.untold[:count], tuple(hall.listeners.items()), hall.rounds)
-        del hall.untold[:count]
+            if size >= ROUND_BYTES:
+                break
+        posts, hall.untold = hall.untold[:count], hall.untold[count:]
+        hall.busy = True
         hall.rounds += SLICE
-        self._go_on(room, hall)
+        self._go_on(room, hall, _Telling(posts, tuple(hall.listeners.items()), hall.rounds))
 
-    def _go_on(self, room: RoomId, hall: _Hall) -> None:
+    def _go_on(self, room: RoomId, hall: _Hall, telling: _Telling) -> None:
         """Tell a slice of the listeners, and leave the rest for the next turn: other rooms wait no longer than that."""
-        telling = hall.telling
-        if telling is None or self._halls.get(room) is not hall:
-            return
-        for connection in telling.tell_slice(hall.listeners):
-            self._let_go(connection)
+        if self._halls.get(room) is not hall:
+            return  # nobody hears it any more
+        for channel in telling.tell_slice(hall.listeners):
+            self._let_go(channel)
         if telling.left:
-            asyncio.get_running_loop().call_soon(self._go_on, room, hall)
-            return
-        hall.telling = None
-        if hall.untold:
+            asyncio.get_running_loop().call_soon(self._go_on, room, hall, telling)
+        elif hall.untold:
             asyncio.get_running_loop().call_soon(self._begin_round, room, hall)
+        else:
+            hall.busy = False
 
     def _write_all(self, connections: Iterable[Connection], frame: Frame) -> None:
         for connection in tuple(connections):
             self.write(connection, frame)
 
-    def _let_go(self, connection: Connection) -> None:
-        logger.info("connection %s reads too slowly and is closed", connection.session.connection)
-        self.dismiss(connection, "too-fast", "You fell behind. You will be reconnected.")
+    def _let_go(self, channel: Channel) -> None:
+        logger.info("session %s reads too slowly and is closed", channel.sid)
+        _dismiss(channel, "too-fast", "You fell behind. You will be reconnected.")
 
     def _hall(self, room: RoomId) -> _Hall:
         hall = self._halls.get(room)
         if hall is None:
             pacer = Pacer(self._clock, lambda: HEADS_EVERY_SECONDS, lambda: self._tell_head(room))
-            hall = self._halls[room] = _Hall(pacer, RoomHead(room, room, 0))
+            hall = self._halls[room] = _Hall(pacer, room)
         return hall
 
     def _tell_head(self, room: RoomId) -> None:
         hall = self._halls.get(room)
         if hall is not None:
-            self._write_all(hall.watchers.values(), packets.event(CHAT, "room", wire.encode_room(hall.head)))
+            self._write_all(hall.watchers.values(), _room_event(room, hall))
 
     def _sweep(self, room: RoomId) -> None:
         """Drop the hall of a room that nobody hears or watches."""
@@ -279,6 +284,15 @@ class Delivery:
             if not connections:
                 del self._people[connection.person]
             connection.person = None
+
+
+def _dismiss(channel: Channel, code: str, message: str) -> None:
+    goodbye = packets.event(CHAT, "goodbye", wire.encode_goodbye(code, message, reconnect=True))
+    channel.close(f"dismissed: {code}", goodbye)
+
+
+def _room_event(room: RoomId, hall: _Hall) -> Frame:
+    return packets.event(CHAT, "room", wire.encode_room(RoomHead(room, hall.name, hall.head)))
 
 
 class _Telling:
@@ -303,36 +317,50 @@ class _Telling:
     def left(self) -> bool:
         return self._position < len(self._listeners)
 
-    def tell_slice(self, listeners: Container[ConnectionId]) -> list[Connection]:
+    def tell_slice(self, listeners: Container[ConnectionId]) -> list[Channel]:
         """Tell the next slice, as far as they still hear the room; returns those that cannot take more."""
         begin = self._position
         self._position += SLICE
-        origins, full = self._origins, Dialect.FULL
-        slow = []
+        slow: list[Channel] = []
+        full: list[WebSocket] = []
+        tutorial: list[WebSocket] = []
         for ident, connection in self._listeners[begin : self._position]:
             channel = connection.channel
-            if ident not in listeners or not channel.open:
+            if not channel.open or (begin and ident not in listeners):
                 continue
-            words = (
-                (self._full or self._in_full()) if connection.dialect is full else (self._tutorial or self._simply())
-            )
-            if ident in origins or channel.socket is None:
-                takes = True
-                for posted, frame in words.each(self._posts):
-                    if posted.origin != ident:
-                        takes = channel.write(frame) and takes
+            if channel.socket is None or ident in self._origins:
+                self._tell_apart(ident, connection, slow)
             else:
-                takes = channel.socket.write(words.together) <= channel.queue_limit
-            if not takes:
-                slow.append(connection)
+                (full if connection.dialect is Dialect.FULL else tutorial).append(channel.socket)
+        if full:
+            slow += self._tell_alike(full, self._words(Dialect.FULL))
+        if tutorial:
+            slow += self._tell_alike(tutorial, self._words(Dialect.TUTORIAL))
         return slow
 
-    def _in_full(self) -> _Words:
-        self._full = _Words([wire.encode_message(posted.message) for posted in self._posts])
-        return self._full
+    def _tell_alike(self, sockets: list[WebSocket], words: _Words) -> list[Channel]:
+        """Write everything at once to connections that are all told the same."""
+        queue_limit = self._listeners[0][1].channel.queue_limit  # the same for all
+        slow = websocket.write_all(sockets, words.together, queue_limit)
+        return [socket.owner for socket in slow if isinstance(socket.owner, Channel)]
 
-    def _simply(self) -> _Words:
-        self._tutorial = _Words([wire.encode_tutorial_message(posted.message) for posted in self._posts])
+    def _tell_apart(self, ident: ConnectionId, connection: Connection, slow: list[Channel]) -> None:
+        """Tell one connection what it did not say itself, message by message."""
+        if all(posted.origin == ident for posted in self._posts):
+            return
+        takes = True
+        for posted, frame in self._words(connection.dialect).each(self._posts):
+            if posted.origin != ident:
+                takes = connection.channel.write(frame) and takes
+        if not takes:
+            slow.append(connection.channel)
+
+    def _words(self, dialect: Dialect) -> _Words:
+        if dialect is Dialect.FULL:
+            self._full = self._full or _Words([wire.encode_message(posted.message) for posted in self._posts])
+            return self._full
+        if self._tutorial is None:
+            self._tutorial = _Words([wire.encode_tutorial_message(posted.message) for posted in self._posts])
         return self._tutorial
 
 
@@ -343,7 +371,7 @@ class _Words:
 
     def __init__(self, payloads: Sequence[wire.Json]) -> None:
         self._frames = [packets.event(CHAT, "message", payload) for payload in payloads]
-        self.together = b"".join(frame.framed for frame in self._frames)
+        self.together = b"".join([frame.framed for frame in self._frames])
 
     def each(self, posts: Sequence[Posted]) -> Iterable[tuple[Posted, Frame]]:
         return zip(posts, self._frames, strict=True)

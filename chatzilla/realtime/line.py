@@ -9,28 +9,32 @@ right after a batch is told after its acks.
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-Outcome = Any
-"""What an event came to; or, while it is under way, the future of that."""
 
 
-class _Event:
-    """One event in the line."""
+class Event:
+    """One event in a line; what it does, its subclasses say."""
 
-    __slots__ = ("alone", "answer", "begin", "done", "outcome")
+    __slots__ = ("_line", "alone", "done")
 
-    def __init__(self, begin: Callable[[], Outcome], answer: Callable[[Outcome], None], *, alone: bool) -> None:
-        self.begin = begin
-        self.answer = answer
+    def __init__(self, line: Line, *, alone: bool) -> None:
+        self._line = line
         self.alone = alone
-        self.outcome: Outcome = None
+        """It begins after every earlier event is answered, and nothing begins before it is done."""
         self.done = False
+
+    def begin(self) -> None:
+        """Start it. It calls `finish`, now or later, and must not raise."""
+        raise NotImplementedError
+
+    def answer(self) -> None:
+        """Tell whoever asked what it came to, once every earlier event is answered."""
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        """It is done; called once."""
+        self.done = True
+        self._line.finished(self)
 
 
 class Line:
@@ -39,7 +43,7 @@ class Line:
     __slots__ = ("_begun", "_events", "_held", "_stepping")
 
     def __init__(self) -> None:
-        self._events: deque[_Event] | None = None
+        self._events: deque[Event] | None = None
         self._begun = 0
         self._held = False
         self._stepping = False
@@ -49,55 +53,42 @@ class Line:
         """Events that have come and are not answered yet."""
         return 0 if self._events is None else len(self._events)
 
-    def take(self, begin: Callable[[], Outcome], answer: Callable[[Outcome], None], *, alone: bool = False) -> None:
-        """Let an event stand in line.
-
-        Args:
-            begin: starts it; returns what it came to, or a future while it is under way. It must not raise.
-            answer: gets what `begin` returned, its future done, once every earlier event is answered.
-            alone: it begins after every earlier event is answered, and nothing begins before it is done.
-        """
+    def take(self, event: Event) -> None:
+        """Let an event stand in line."""
         if self._events is None:
             self._events = deque()
-        self._events.append(_Event(begin, answer, alone=alone))
-        self._step()
+        self._events.append(event)
+        if not self._stepping:
+            self._step()
+
+    def finished(self, event: Event) -> None:
+        """One of its events is done."""
+        if event.alone:
+            self._held = False
+        if not self._stepping:
+            self._step()
 
     def _step(self) -> None:
         """Begin and answer whatever can be, in order."""
         events = self._events
-        if self._stepping or events is None:
+        if events is None:
             return
         self._stepping = True
         try:
             while True:
                 while events and events[0].done:
-                    event = events.popleft()
                     self._begun -= 1
-                    event.answer(event.outcome)
-                if not self._may_begin(events):
+                    events.popleft().answer()
+                if self._held or self._begun == len(events):
                     break
-                self._begin(events[self._begun])
+                event = events[self._begun]
+                if event.alone:
+                    if self._begun:
+                        break
+                    self._held = True
+                self._begun += 1
+                event.begin()
         finally:
             self._stepping = False
         if not events:
             self._events = None
-
-    def _may_begin(self, events: deque[_Event]) -> bool:
-        if self._held or self._begun == len(events):
-            return False
-        return self._begun == 0 or not events[self._begun].alone
-
-    def _begin(self, event: _Event) -> None:
-        self._begun += 1
-        event.outcome = event.begin()
-        if isinstance(event.outcome, asyncio.Future):
-            self._held = event.alone
-            event.outcome.add_done_callback(lambda _: self._finish(event))
-        else:
-            event.done = True
-
-    def _finish(self, event: _Event) -> None:
-        event.done = True
-        if event.alone:
-            self._held = False
-        self._step()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Never
 
 import orjson
 
-from chatzilla.realtime.engine import Frame
+from chatzilla.realtime.channel import Frame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,11 +52,11 @@ def parse(text: str) -> Packet:
     digit, count, namespace, ident = head.groups()
     rest = text[head.end() :]
     packet = Packet(
-        kind=int(digit),
-        namespace="/" if namespace is None else namespace.partition("?")[0],
-        id=None if ident is None else int(ident),
-        data=_load(rest) if rest else None,
-        attachments=0 if count is None else int(count),
+        int(digit),
+        "/" if namespace is None else namespace if "?" not in namespace else namespace.partition("?")[0],
+        None if ident is None else int(ident),
+        _load(rest) if rest else None,
+        0 if count is None else int(count),
     )
     if len(packet.namespace) > LONGEST_NAMESPACE or not _is_whole(packet):
         raise ValueError("not a valid Socket.IO packet")
@@ -75,9 +75,8 @@ def answer(namespace: str, ident: int, values: Sequence[object]) -> Frame:
 
 def _is_whole(packet: Packet) -> bool:
     """Whether a packet carries what its type asks for, and nothing else."""
-    kind, data = packet.kind, packet.data
-    binary = kind in (BINARY_EVENT, BINARY_ACK)
-    if binary != (packet.attachments > 0) or packet.attachments > ATTACHMENTS_AT_MOST:
+    kind, _, _, data, attachments = packet
+    if (kind in (BINARY_EVENT, BINARY_ACK)) != (attachments > 0) or attachments > ATTACHMENTS_AT_MOST:
         return False
     if kind in (EVENT, BINARY_EVENT):
         return isinstance(data, list) and len(data) > 0
@@ -94,12 +93,25 @@ def _load(text: str) -> Any:
     The quick reader makes an infinity of 1e999 and refuses a lone surrogate, which is JSON, if nothing else; what may
     be either is left to the patient one.
     """
-    if _HUGE.search(text) is None:
-        try:
-            return orjson.loads(text)
-        except orjson.JSONDecodeError:
-            pass
-    return _JSON.decode(text)
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return _JSON.decode(text)
+    if not _is_finite(value):
+        raise ValueError("a number beyond all bounds")
+    return value
+
+
+def _is_finite(value: object) -> bool:
+    """Whether there is no infinity in it, however deep."""
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list):
+        return not isinstance(value, float) or math.isfinite(value)
+    for part in value:  # noqa: SIM110  # a generator for each list would cost more than the rest
+        if not (isinstance(part, str) or _is_finite(part)):
+            return False
+    return True
 
 
 def _finite(digits: str) -> float:
@@ -113,5 +125,4 @@ def _refuse_constant(name: str) -> Never:
     raise ValueError(f"{name} is not JSON")
 
 
-_HUGE: Final = re.compile(r"[eE]\+?[0-9]{3}", re.ASCII)
 _JSON: Final = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)

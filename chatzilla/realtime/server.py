@@ -16,7 +16,8 @@ import socketio.exceptions
 import socketio.packet
 
 from chatzilla.realtime import packets
-from chatzilla.realtime.engine import Engine, Frame
+from chatzilla.realtime.channel import Frame
+from chatzilla.realtime.engine import Engine
 
 if TYPE_CHECKING:
     import asyncio
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from chatzilla.realtime.engine import Channel, Limits
+    from chatzilla.realtime.channel import Channel, Receiver
+    from chatzilla.realtime.engine import Limits
     from chatzilla.realtime.packets import Packet
 
 logger = logging.getLogger(__name__)
@@ -44,7 +46,9 @@ class Direct(Protocol):
 
     namespace: str
 
-    def receive(self, sid: str, event: str, arguments: list[object], ack: int | None) -> None: ...
+    def receiver(self, sid: str) -> Receiver:
+        """Who takes the events of a connection, which has just been let in."""
+        ...
 
 
 class _Attachments:
@@ -103,10 +107,14 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
         if isinstance(data, bytes):
             self._take_attachment(channel, data)
             return
-        if channel.sid in self._attachments:
+        if self._attachments and channel.sid in self._attachments:
             raise ValueError("an attachment was to come")
         packet = packets.parse(data)
-        if packet.kind == packets.CONNECT:
+        if packet.kind == packets.EVENT and packet.namespace in channel.receivers:
+            _, namespace, ident, arguments, _ = packet  # what nearly all of them are, at once
+            name = arguments.pop(0)
+            channel.receivers[namespace](name if isinstance(name, str) else "", arguments, ident)
+        elif packet.kind == packets.CONNECT:
             self._connect(channel, packet)
         elif packet.kind == packets.DISCONNECT:
             if self._waiting.get(channel.sid, 0) >= WAITING_AT_MOST:
@@ -134,7 +142,6 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
     def _take(self, channel: Channel, packet: Packet, data: list[object]) -> None:
         """Hand an event or an ack to its namespace."""
         sid = self._sid(channel, packet.namespace)
-        direct = self.directs.get(packet.namespace)
         if self._waiting.get(channel.sid, 0) >= WAITING_AT_MOST:
             raise ValueError("too much at once")
         if sid is None and channel.sid not in self._tails:
@@ -143,9 +150,10 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
             if packet.id not in self.manager.callbacks.get(sid, ()):
                 return  # nobody asked, or no longer waits
             self._run(channel, packet.namespace, self._handle_ack(channel.sid, packet.namespace, packet.id, data))
-        elif direct is not None:
-            if sid is not None:
-                direct.receive(sid, data[0] if isinstance(data[0], str) else "", data[1:], packet.id)
+        elif packet.namespace in self.directs:
+            receive = channel.receivers.get(packet.namespace)
+            if receive is not None:
+                receive(data[0] if isinstance(data[0], str) else "", data[1:], packet.id)
         else:
             self._run(channel, packet.namespace, self._handle(channel, packet, data))
 
@@ -189,6 +197,8 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
             self._send(channel, packets.CONNECT_ERROR, namespace, refusal)
             return
         await self.manager.connect(sid, namespace)
+        if namespace in self.directs:
+            channel.receivers[namespace] = self.directs[namespace].receiver(sid)
         channel.joined()
         self._send(channel, packets.CONNECT, namespace, {"sid": sid})
 
@@ -198,6 +208,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
         if sid is None:
             return
         self.manager.pre_disconnect(sid, namespace)
+        channel.receivers.pop(namespace, None)
         try:
             await self._trigger_event("disconnect", namespace, sid, reason)
         except Exception:

@@ -20,7 +20,7 @@ from aiohttp import web
 from chatzilla.errors import BadRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -38,6 +38,9 @@ TOO_BIG: Final = 1009
 
 CLOSING_SECONDS: Final = 5.0
 """How long the other side may take to close, or to read the last of what was written."""
+
+READ_BUFFER: Final = 64 * 1024
+"""Bytes that are read at once."""
 
 SEND_BUFFER: Final = 64 * 1024
 """Bytes that the kernel keeps for one connection. Its default grows to megabytes, which nobody here would see."""
@@ -59,11 +62,14 @@ class Owner(Protocol):
         ...
 
 
+_SHORT_TEXT: Final = tuple(bytes((0x80 | _TEXT, size)) for size in range(126))
+
+
 def frame(payload: bytes, opcode: int = _TEXT) -> bytes:
     """One whole message from a server: final, not masked (RFC 6455, 5.2)."""
     size = len(payload)
     if size < 126:
-        return bytes((0x80 | opcode, size)) + payload
+        return (_SHORT_TEXT[size] if opcode == _TEXT else bytes((0x80 | opcode, size))) + payload
     if size < 65536:
         return bytes((0x80 | opcode, 126)) + size.to_bytes(2, "big") + payload
     return bytes((0x80 | opcode, 127)) + size.to_bytes(8, "big") + payload
@@ -73,12 +79,39 @@ def binary_frame(payload: bytes) -> bytes:
     return frame(payload, _BINARY)
 
 
-async def accept(request: web.Request, make_owner: Callable[[WebSocket], Owner], *, limit: int) -> web.StreamResponse:
+class Hub:
+    """What all connections have in common: the buffer that they read into, and the end of a turn of the event loop.
+
+    asyncio would make a buffer of 256 KiB for each read, which costs more than all that is done with a short message.
+    """
+
+    __slots__ = ("_sockets", "buffer")
+
+    def __init__(self) -> None:
+        self.buffer = memoryview(bytearray(READ_BUFFER))
+        self._sockets: list[WebSocket] = []
+
+    def add(self, socket: WebSocket) -> None:
+        """Have a connection flushed at the end of this turn: one callback for all of them."""
+        if not self._sockets:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._sockets.append(socket)
+
+    def _flush(self) -> None:
+        sockets, self._sockets = self._sockets, []
+        for socket in sockets:
+            socket.flush()
+
+
+async def accept(
+    request: web.Request, make_owner: Callable[[WebSocket], Owner], hub: Hub, *, limit: int
+) -> web.StreamResponse:
     """Answer a handshake, take the transport over from aiohttp, and return what its handler has to return.
 
     Args:
         request: a GET with the headers of RFC 6455, 4.2.1.
         make_owner: gets the open WebSocket and says whose it is.
+        hub: what the WebSocket has in common with all others.
         limit: bytes of the largest message that is accepted.
 
     Raises:
@@ -96,7 +129,7 @@ async def accept(request: web.Request, make_owner: Callable[[WebSocket], Owner],
     transport = http.transport
     if transport is None or transport.is_closing():
         return response
-    socket = WebSocket(transport, limit)
+    socket = WebSocket(transport, hub, limit)
     socket.owner = make_owner(socket)
     transport.set_protocol(socket)
     bypass: Any = _Bypass(socket)
@@ -106,15 +139,14 @@ async def accept(request: web.Request, make_owner: Callable[[WebSocket], Owner],
     return response
 
 
-class WebSocket(asyncio.Protocol):
+class WebSocket(asyncio.BufferedProtocol):
     """One connection, from the server's side."""
 
     __slots__ = (
-        "_behind",
         "_closing",
         "_descriptor",
+        "_hub",
         "_limit",
-        "_loop",
         "_parts",
         "_parts_opcode",
         "_parts_size",
@@ -122,29 +154,30 @@ class WebSocket(asyncio.Protocol):
         "_tail",
         "gone",
         "owner",
+        "straight",
         "transport",
     )
 
-    def __init__(self, transport: asyncio.Transport, limit: int) -> None:
+    def __init__(self, transport: asyncio.Transport, hub: Hub, limit: int) -> None:
         self.transport = transport
         self.owner: Owner | None = None
         self.gone: Callable[[], None] | None = None
         """Called once, when the transport is."""
+        self._hub = hub
         self._limit = limit
-        self._loop = asyncio.get_running_loop()
         self._tail = _NOTHING
         self._parts: list[bytes] | None = None
         self._parts_opcode = 0
         self._parts_size = 0
         self._closing = False
         self._soon: list[bytes] | None = None
-        self._behind = True
-        """Whether something may wait in asyncio's buffer, or must go there: then nothing may be written past it."""
         self._descriptor = -1
+        """Where may be written past asyncio, unless the transport has its own ideas of bytes, as TLS does."""
+        self.straight = -1
+        """The same while nothing waits that was written earlier, so that one may write there at once; else -1."""
         raw = transport.get_extra_info("socket")
         if raw is not None and transport.get_extra_info("sslcontext") is None:
-            self._descriptor = raw.fileno()
-            self._behind = False
+            self._descriptor = self.straight = raw.fileno()
             raw.setsockopt(SOL_SOCKET, SO_SNDBUF, SEND_BUFFER)
 
     def write(self, data: bytes) -> int:
@@ -153,44 +186,48 @@ class WebSocket(asyncio.Protocol):
         Returns:
             How many bytes wait, because the kernel takes no more.
         """
-        if self._soon is not None:
-            self._soon.append(data)
-            return self.flush()
-        if self._behind:
+        if self.straight < 0:
             return self._write_behind(data)
         try:
-            written = os.write(self._descriptor, data)
+            written = os.write(self.straight, data)
         except BlockingIOError:
             written = 0
         except OSError:
             self.transport.abort()
             return 0
-        if written == len(data):
-            return 0
-        self._behind = True
-        self.transport.write(data[written:])
-        return self.transport.get_write_buffer_size()
+        return 0 if written == len(data) else self.leave(data[written:])
 
     def write_soon(self, data: bytes) -> None:
         """Write at the end of this turn of the event loop, together with what else comes until then."""
-        if self._soon is None:
-            self._soon = []
-            self._loop.call_soon(self.flush)
-        self._soon.append(data)
+        if self._soon is not None:
+            self._soon.append(data)
+            return
+        self._soon = [data]
+        self.straight = -1
+        self._hub.add(self)
 
     def flush(self) -> int:
         """Write what was to be written soon; returns as `write`."""
         soon, self._soon = self._soon, None
-        return self.write(b"".join(soon)) if soon else 0
+        return self._write_behind(soon[0] if len(soon) == 1 else b"".join(soon)) if soon else 0
 
     def _write_behind(self, data: bytes) -> int:
-        """Write after what waits already, or directly again if nothing does any more."""
+        """Write after what waits already, or straight again if nothing does any more."""
+        if self._soon is not None:
+            self._soon.append(data)
+            return self.flush()
         if self._closing:
             return 0
         if self._descriptor >= 0 and not self.transport.get_write_buffer_size():
-            self._behind = False
+            self.straight = self._descriptor
             return self.write(data)
         self.transport.write(data)
+        return self.transport.get_write_buffer_size()
+
+    def leave(self, rest: bytes) -> int:
+        """Leave to asyncio what the kernel does not take now; returns as `write`."""
+        self.straight = -1
+        self.transport.write(rest)
         return self.transport.get_write_buffer_size()
 
     def close(self, code: int = NORMAL) -> None:
@@ -198,12 +235,20 @@ class WebSocket(asyncio.Protocol):
         if self._closing:
             return
         self.write(frame(code.to_bytes(2, "big"), _CLOSE))
-        self._closing = self._behind = True
-        self._loop.call_later(CLOSING_SECONDS, self.transport.abort)
+        self._closing = True
+        self.straight = -1
+        asyncio.get_running_loop().call_later(CLOSING_SECONDS, self.transport.abort)
 
     # What asyncio calls.
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        return self._hub.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.feed(bytes(self._hub.buffer[:nbytes]))
+
+    def feed(self, data: bytes) -> None:
+        """Handle what was read."""
         held = self._tail
         if held:  # grown in place: a large frame may come byte by byte
             held += data
@@ -218,8 +263,8 @@ class WebSocket(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._descriptor = -1  # the number may soon be another connection's
-        self._closing = self._behind = True
+        self._descriptor = self.straight = -1  # the number may soon be another connection's
+        self._closing = True
         self._tail = _NOTHING
         if self.gone is not None:
             self.gone()
@@ -231,43 +276,31 @@ class WebSocket(asyncio.Protocol):
 
     def _take_frames(self, data: bytes | bytearray) -> int:
         """Handle every whole frame; returns where the first one that is not whole begins."""
-        position = 0
-        while not self.transport.is_closing():
-            end = self._take_frame(data, position)
-            if end is None:
+        position, end = 0, len(data)
+        while end - position > 1 and not self.transport.is_closing():
+            first, second = data[position], data[position + 1]
+            size = second & 0x7F
+            body = position + 6
+            if size > 125:
+                body += 2 if size == 126 else 8
+                if body > end:
+                    break
+                size = int.from_bytes(data[position + 2 : body - 4], "big")
+            if first & 0x70 or not second & 0x80:
+                self._fail(PROTOCOL_ERROR)  # an extension that nobody agreed on, or a client that does not mask
                 break
-            position = end
+            if size > self._limit:
+                self._fail(TOO_BIG)
+                break
+            if body + size > end:
+                break
+            position = body + size
+            payload = _unmask(data[body - 4 : body], data[body:position])
+            if first == 0x80 | _TEXT and self._parts is None:  # as nearly all of them are
+                self._deliver(_TEXT, payload)
+            else:
+                self._take(first, payload)
         return position
-
-    def _take_frame(self, data: bytes | bytearray, start: int) -> int | None:
-        """Handle the frame that begins at `start`, if it is there; returns where it ends."""
-        available = len(data) - start
-        if available < 2:
-            return None
-        first, second = data[start], data[start + 1]
-        size = second & 0x7F
-        head = 6
-        if size == 126:
-            if available < 4:
-                return None
-            size = int.from_bytes(data[start + 2 : start + 4], "big")
-            head = 8
-        elif size == 127:
-            if available < 10:
-                return None
-            size = int.from_bytes(data[start + 2 : start + 10], "big")
-            head = 14
-        if first & 0x70 or not second & 0x80:
-            self._fail(PROTOCOL_ERROR)  # an extension that nobody agreed on, or a client that does not mask
-            return None
-        if size > self._limit:
-            self._fail(TOO_BIG)
-            return None
-        if available < head + size:
-            return None
-        body = start + head
-        self._take(first, _unmask(data[body - 4 : body], data[body : body + size]))
-        return body + size
 
     def _take(self, first: int, payload: bytes) -> None:
         opcode, final = first & 0x0F, bool(first & 0x80)
@@ -322,6 +355,33 @@ class WebSocket(asyncio.Protocol):
         self.transport.close()
 
 
+def write_all(sockets: Iterable[WebSocket], data: bytes, limit: int) -> list[WebSocket]:
+    """Write the same frames to many: what `WebSocket.write` does, without a call for each.
+
+    Returns:
+        Those for which more than `limit` bytes wait: whoever is there does not read.
+    """
+    write, size = os.write, len(data)
+    slow = []
+    for socket in sockets:
+        if socket.straight < 0:
+            waiting = socket.write(data)
+        else:
+            try:
+                written = write(socket.straight, data)
+            except BlockingIOError:
+                written = 0
+            except OSError:
+                socket.transport.abort()
+                continue
+            if written == size:
+                continue
+            waiting = socket.leave(data[written:])
+        if waiting > limit:
+            slow.append(socket)
+    return slow
+
+
 class _Bypass:
     """Stands in aiohttp for its parser, and passes on to the WebSocket what still arrives there."""
 
@@ -330,7 +390,7 @@ class _Bypass:
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
         if data:
-            self._socket.data_received(data)
+            self._socket.feed(data)
         return False, b""
 
     def feed_eof(self) -> None:

@@ -14,7 +14,7 @@ from chatzilla.core.messages import ClientId, Message, Page
 from chatzilla.core.people import AccountId
 from chatzilla.core.rooms import RoomHead, RoomId
 from chatzilla.errors import Unavailable
-from chatzilla.store.tables import members, messages, rooms
+from chatzilla.store.tables import accounts, members, messages, rooms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,15 +30,22 @@ READERS: Final = 4
 ROOMS_SHOWN: Final = 200
 """Rooms of one person that are told at once, the most recently used first."""
 
-MESSAGE_COLUMNS: Final = ["room", "seq", "changed", "kind", "client_id", "author", "name", "content", "sent_at"]
-"""The columns of a message, in the order in which `Message` has them."""
+message_rows: Final = sa.select(
+    messages.c.seq,
+    messages.c.changed,
+    messages.c.kind,
+    messages.c.client_id,
+    accounts.c.id,
+    messages.c.name,
+    messages.c.content,
+    messages.c.sent_at,
+).join(accounts, accounts.c.no == messages.c.author)
 
-message_rows: Final = sa.select(*(messages.c[column] for column in MESSAGE_COLUMNS))
 
-
-def message_from(row: Row[*tuple[Any, ...]]) -> Message:
-    room, seq, changed, kind, client_id, author, name, content, sent_at = row
-    return Message(RoomId(room), seq, changed, kind, ClientId(client_id), AccountId(author), name, content, sent_at)
+def message_from(room: RoomId, row: Sequence[Any]) -> Message:
+    """A row of `message_rows` as a message of its room."""
+    seq, changed, kind, client_id, author, name, content, sent_at = row
+    return Message(room, seq, changed, kind, ClientId(client_id), AccountId(author), name, content, sent_at)
 
 
 class RoomStore:
@@ -100,49 +107,68 @@ class RoomStore:
 
 
 def _backlog(connection: Connection, room: RoomId, cursor: int | None, *, same_epoch: bool) -> Backlog:
-    found = connection.execute(sa.select(rooms.c.head, rooms.c.name).where(rooms.c.id == room)).one_or_none()
-    head, name = (int(found.head), str(found.name)) if found is not None else (0, str(room))
-    of_room = message_rows.where(messages.c.room == room, messages.c.changed <= head)
+    found = connection.execute(
+        sa.select(rooms.c.no, rooms.c.head, rooms.c.name).where(rooms.c.id == room)
+    ).one_or_none()
+    number, head, name = (0, 0, str(room)) if found is None else (int(found.no), int(found.head), str(found.name))
     match catchup.plan(head, cursor, same_epoch=same_epoch):
         case After(after):
-            later = of_room.where(messages.c.changed > after).order_by(messages.c.changed)
-            rows, more = _cut(connection, later)
+            rows, more = _cut(room, connection.execute(_changed_after(number, after, catchup.PAGE_ROWS + 1)).all())
             reached = rows[-1].changed if more else head
             return Backlog(tuple(rows), cursor=reached, more=more, reset=False, head=head, name=name)
         case Newest(reset):
-            rows, more = _cut(connection, of_room.order_by(messages.c.seq.desc()))
+            newest = _of_room(number).order_by(messages.c.seq.desc()).limit(catchup.PAGE_ROWS + 1)
+            rows, more = _cut(room, connection.execute(newest).all())
             return Backlog(tuple(reversed(rows)), cursor=head, more=more, reset=reset, head=head, name=name)
 
 
+def _of_room(number: int) -> sa.Select[Any]:
+    return message_rows.where(messages.c.room == number)
+
+
+def _changed_after(number: int, cursor: int, limit: int) -> sa.CompoundSelect[Any]:
+    """A room's changes after a cursor, in their order: what was said since then, and what was changed since then."""
+    said, changed = messages.c.seq > cursor, messages.c.changed > cursor
+    as_said, changed_later = messages.c.changed == messages.c.seq, messages.c.changed > messages.c.seq
+    new = _of_room(number).where(said, as_said).order_by(messages.c.seq).limit(limit)
+    old = _of_room(number).where(changed, changed_later).order_by(messages.c.changed).limit(limit)
+    both = sa.union_all(sa.select(new.subquery()), sa.select(old.subquery()))
+    return both.order_by("changed").limit(limit)
+
+
 def _history(connection: Connection, room: RoomId, span: Span) -> Page:
-    of_room = message_rows.where(messages.c.room == room)
-    if span.after is not None:
-        rows, more = _cut(connection, of_room.where(messages.c.seq > span.after).order_by(messages.c.seq), span.limit)
-        return Page(tuple(rows), more)
+    found = connection.execute(sa.select(rooms.c.no).where(rooms.c.id == room)).scalar_one_or_none()
+    return Page((), more=False) if found is None else _page(connection, room, found, span)
+
+
+def _page(connection: Connection, room: RoomId, number: int, span: Span) -> Page:
+    of_room = _of_room(number)
     if span.around is not None:
-        newer = _history(connection, room, Span(limit=(span.limit + 1) // 2, after=span.around - 1))
-        older = _history(connection, room, Span(limit=span.limit // 2, before=span.around))
+        newer = _page(connection, room, number, Span(limit=(span.limit + 1) // 2, after=span.around - 1))
+        older = _page(connection, room, number, Span(limit=span.limit // 2, before=span.around))
         return Page(older.messages + newer.messages, older.more or newer.more)
-    if span.before is not None:
-        of_room = of_room.where(messages.c.seq < span.before)
-    rows, more = _cut(connection, of_room.order_by(messages.c.seq.desc()), span.limit)
-    return Page(tuple(reversed(rows)), more)
+    if span.after is not None:
+        ordered = of_room.where(messages.c.seq > span.after).order_by(messages.c.seq)
+    elif span.before is not None:
+        ordered = of_room.where(messages.c.seq < span.before).order_by(messages.c.seq.desc())
+    else:
+        ordered = of_room.order_by(messages.c.seq.desc())
+    rows, more = _cut(room, connection.execute(ordered.limit(span.limit + 1)).all(), span.limit)
+    return Page(tuple(rows if span.after is not None else reversed(rows)), more)
 
 
-def _cut(connection: Connection, query: sa.Select[Any], limit: int | None = None) -> tuple[list[Message], bool]:
-    """Read one row more than a page holds, to know whether there is more."""
-    if limit is None:
-        limit = catchup.PAGE_ROWS
-    rows = connection.execute(query.limit(limit + 1)).all()
-    page, more = catchup.cut(message_from(row) for row in rows[:limit])
+def _cut(room: RoomId, rows: Sequence[Row[Any]], limit: int = catchup.PAGE_ROWS) -> tuple[list[Message], bool]:
+    """Fill a page from rows, of which there is one more than it holds if there is more."""
+    page, more = catchup.cut(message_from(room, row) for row in rows[:limit])
     return page, more or len(rows) > limit
 
 
 def _memberships(connection: Connection, account: Account) -> list[RoomHead]:
     of_account = (
         sa.select(rooms.c.id, rooms.c.name, rooms.c.head)
-        .join(members, members.c.room == rooms.c.id)
-        .where(members.c.account == account.id)
+        .join(members, members.c.room == rooms.c.no)
+        .join(accounts, members.c.account == accounts.c.no)
+        .where(accounts.c.id == account.id)
         .order_by(rooms.c.head.desc())
         .limit(ROOMS_SHOWN)
     )

@@ -123,6 +123,8 @@ def secure(peers: Peers) -> Callable[[web.Request, web.StreamResponse], Awaitabl
     """Set the headers that every answer carries; a handler that set its own keeps it."""
 
     async def on_prepare(request: web.Request, response: web.StreamResponse) -> None:
+        if response.status == _SWITCHED:
+            return  # nothing of it is ever shown
         response.headers["Server"] = "Chatzilla"
         for name, value in _HEADERS.items():
             response.headers.setdefault(name, value)

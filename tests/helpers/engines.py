@@ -13,7 +13,8 @@ import aiohttp
 from aiohttp import web
 
 from chatzilla.errors import ChatError
-from chatzilla.realtime.engine import Channel, Engine, Frame, Limits
+from chatzilla.realtime.channel import Channel, Frame
+from chatzilla.realtime.engine import Engine, Limits
 from chatzilla.realtime.websocket import WebSocket
 from chatzilla.web import middleware
 from tests.helpers.clients import PATIENCE_SECONDS

@@ -66,9 +66,7 @@ async def writer_held(house: OpenHouse) -> AsyncIterator[None]:
     try:
         stranger.execute("BEGIN IMMEDIATE")
         holding = asyncio.create_task(house.fill(["held"], room="elsewhere"))
-        await until(lambda: bool(log._loop) and not log._waiting and not holding.done())
-        await asyncio.sleep(0)
-        await until(lambda: not log._waiting)
+        await until(lambda: log._under_way > 0 and log._batches.empty())
         try:
             yield
         finally:

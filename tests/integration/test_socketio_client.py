@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from chatzilla.realtime.engine import Channel
+from chatzilla.realtime.channel import Channel
 from tests.helpers.house import open_house
 from tests.helpers.official import official
 from tests.helpers.servers import Process
@@ -61,7 +61,7 @@ async def test_ways_of_waiting_for_an_answer(server: Server) -> None:
 
 
 async def test_an_answer_that_does_not_come_in_time_is_told(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server.house.chat, "receive", lambda *_: None)
+    monkeypatch.setattr(server.house.chat, "_receive", lambda *_: None)
     async with official(server.url, transports=["websocket"]) as bob:
         await bob.tells("connect")
         [error] = await bob.call(100, "message", "nobody takes it", by="patient")

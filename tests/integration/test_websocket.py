@@ -89,8 +89,8 @@ class TestFrames:
             cuts = range(1, len(data)) if size < 200 else (1, 2, 5, 9, 10, 13, 14, 15, 40_000, len(data) - 1)
             [server] = house.engine._transports
             for cut in cuts:
-                server.data_received(data[:cut])
-                server.data_received(data[cut:])
+                server.feed(data[:cut])
+                server.feed(data[cut:])
                 assert await socket.text() == "4" + "x" * size
 
     async def test_one_byte_at_a_time_over_the_network(self, house: EngineHouse, socket: RawSocket) -> None:

@@ -11,7 +11,6 @@ import asyncio
 import json
 import tempfile
 from collections import deque
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -41,7 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from chatzilla.core.messages import Message
-    from chatzilla.realtime.engine import Channel, Frame
+    from chatzilla.ports import Place
+    from chatzilla.realtime.channel import Channel, Frame
     from tests.helpers.timelines import RemoteTimeline
 
 PEOPLE = 3
@@ -168,17 +168,15 @@ class Person:
         if self.connection is None or LOBBY not in self.connection.session.rooms:
             return
         connection = self.connection
-        sending = []
-        for draft in self.unanswered.values():
-            posted = messages.post(self.room.ports, connection.session, draft)
-            posted.add_done_callback(partial(self._answer, connection, draft))
-            sending.append(posted)
-        await asyncio.gather(*sending)
+        ports, session = self.room.ports, connection.session
+        places = [(draft, messages.post(ports, session, draft)) for draft in self.unanswered.values()]
+        await asyncio.gather(*(self._answer(connection, draft, place) for draft, place in places))
         await told()
 
-    def _answer(self, connection: Connection, draft: Draft, posted: asyncio.Future[Message]) -> None:
+    async def _answer(self, connection: Connection, draft: Draft, place: Place) -> None:
+        message = await place
         if connection is self.connection:
-            answer = wire.encode_posted(posted.result())
+            answer = wire.encode_posted(message)
             words = {"client_id": draft.client_id, "content": draft.content}
             self.under_way.append(("acked", [answer, words, self.you]))
 

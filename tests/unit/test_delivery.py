@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,7 @@ from chatzilla.core.messages import TEXT, ClientId, Message, Posted
 from chatzilla.core.people import Account, account_named
 from chatzilla.core.rooms import LOBBY, ConnectionId, RoomHead, RoomId
 from chatzilla.core.session import Session
-from chatzilla.realtime.delivery import Connection, Delivery, Dialect
+from chatzilla.realtime.delivery import SLICE, Connection, Delivery, Dialect
 from chatzilla.realtime.line import Line
 from tests.helpers.clock import ManualClock
 
@@ -28,6 +29,7 @@ class Wire:
     room_for: int = 1_000
     heard: list[list[Any]] = field(default_factory=list)
     open: bool = True
+    sid: str = "session"
     transport: str = "polling"
     socket: Any = None
     closed_with: Any = None
@@ -110,6 +112,18 @@ async def test_one_that_takes_no_more_is_dismissed_once_and_the_others_go_on(sce
     event, goodbye = slow.closed_with
     assert (event, goodbye["code"], goodbye["reconnect"]) == ("goodbye", "too-fast", True)
     assert quick.closed_with[1]["message"] == "The end."
+
+
+async def test_what_is_stored_while_a_round_is_under_way_is_told_after_it_to_everybody(scene: Scene) -> None:
+    """A round to many is told in slices; whatever comes between them, and right after it, waits for the next round."""
+    wires = [scene.joins(f"listener {number}", LOBBY) for number in range(2 * SLICE + 1)]
+    for number in range(1, 21):
+        scene.said(number)
+        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        while any(len(wire.events("message")) < 20 for wire in wires):
+            await asyncio.sleep(0)
+    assert all([message["seq"] for message in wire.events("message")] == list(range(1, 21)) for wire in wires)
 
 
 def test_who_is_forgotten_hears_nothing_and_leaves_nothing_behind(scene: Scene) -> None:

@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from chatzilla.store import database as database_module
 from chatzilla.store import log as log_module
 from chatzilla.store.database import Database
 from chatzilla.store.log import RoomLog
-from chatzilla.store.tables import members, messages, rooms
+from chatzilla.store.tables import accounts, members, messages, rooms
 from tests.helpers.servers import ROOT
 
 ALICE, BOB = account_named("alice"), account_named("bob")
@@ -43,10 +43,16 @@ class Desk:
         self, client_id: str, content: str = "x", room: str = LOBBY, author: Any = ALICE, origin: str | None = None
     ) -> asyncio.Future[Message]:
         draft = Draft(RoomId(room), ClientId(client_id), content)
-        return self.log.append(author, draft, origin=None if origin is None else ConnectionId(origin))
+        place = self.log.append(author, draft, origin=None if origin is None else ConnectionId(origin))
+        return asyncio.ensure_future(place)
 
     def stored(self, room: str = LOBBY) -> list[tuple[int, str]]:
-        ask = sa.select(messages.c.seq, messages.c.content).where(messages.c.room == room).order_by(messages.c.seq)
+        ask = (
+            sa.select(messages.c.seq, messages.c.content)
+            .join(rooms, rooms.c.no == messages.c.room)
+            .where(rooms.c.id == room)
+            .order_by(messages.c.seq)
+        )
         with self.database.reading.begin() as connection:
             return [(seq, content) for seq, content in connection.execute(ask)]
 
@@ -82,8 +88,18 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def commits(desk: Desk) -> list[None]:
     """Grows with every commit of the writer."""
     counted: list[None] = []
-    sa.event.listen(desk.database.writing, "commit", lambda _connection: counted.append(None))
+
+    def traced(statement: str) -> None:
+        if statement == "COMMIT":
+            counted.append(None)
+
+    on_checkout(desk, lambda driver: driver.set_trace_callback(traced))
     return counted
+
+
+def on_checkout(desk: Desk, action: Callable[[sqlite3.Connection], object]) -> None:
+    """Do something with the connection that the writer is about to take."""
+    sa.event.listen(desk.database.writing, "checkout", lambda driver, _record, _proxy: action(driver))
 
 
 async def outcomes(futures: Sequence[asyncio.Future[Message]]) -> list[Message | BaseException]:
@@ -116,14 +132,13 @@ class TestGroupCommit:
 
     async def test_answers_settle_before_anything_is_told(self, desk: Desk) -> None:
         told_when_answered: list[int] = []
-        futures = [desk.append(str(number)) for number in range(50)]
-        for future in futures:
-            future.add_done_callback(lambda _: told_when_answered.append(len(desk.told)))
-        await asyncio.gather(*futures)
+        for number in range(50):
+            place = desk.log.append(ALICE, Draft(LOBBY, ClientId(str(number)), "x"), origin=None)
+            place.then(lambda _: told_when_answered.append(len(desk.told)))
+        await desk.append("last")
         await asyncio.sleep(0)
-        assert told_when_answered == sorted(told_when_answered)
-        assert told_when_answered[0] == 0
-        assert [posted.message.seq for posted in desk.told] == list(range(1, 51))
+        assert told_when_answered == [0] * 50
+        assert [posted.message.seq for posted in desk.told] == list(range(1, 52))
 
     async def test_rooms_are_numbered_apart_and_told_with_their_origin(self, desk: Desk) -> None:
         await asyncio.gather(
@@ -141,7 +156,8 @@ class TestGroupCommit:
         desk.log.enrol(BOB, LOBBY)
         await desk.append("last")
         with desk.database.reading.begin() as connection:
-            assert connection.execute(sa.select(members.c.account, members.c.room)).all() == [(ALICE.id, LOBBY)]
+            belongs = sa.select(accounts.c.id, rooms.c.id).select_from(members.join(accounts).join(rooms))
+            assert connection.execute(belongs).all() == [(ALICE.id, LOBBY)]
 
 
 class TestRetries:
@@ -240,37 +256,29 @@ class TestTrouble:
             stranger.close()
 
     async def test_a_full_disk_refuses_whole_and_recovers(self, desk: Desk) -> None:
+        taken: list[sqlite3.Connection] = []
+        on_checkout(desk, taken.append)
         await desk.append("before")
-
-        def limit(pages: int) -> None:
-            with desk.database.writing.connect() as connection:
-                driver: Any = connection.connection.driver_connection
-                driver.execute(f"PRAGMA max_page_count = {pages}")
-
-        limit(1)
+        taken[-1].execute("PRAGMA max_page_count = 1")
         big = "x" * 10_000
         refused = await outcomes([desk.append(f"big {number}", big) for number in range(50)])
         assert all(isinstance(outcome, Unavailable) for outcome in refused), refused[0]
         assert not desk.log.healthy
         assert desk.stored() == [(1, "x")]
         assert desk.head() == 1
-        limit(1_000_000)
+        taken[-1].execute("PRAGMA max_page_count = 1000000")
         after = await asyncio.gather(*(desk.append(f"big {number}", big) for number in range(50)))
         assert [message.seq for message in after] == list(range(2, 52))
         assert desk.log.healthy
 
     async def test_a_database_that_became_read_only_refuses_and_recovers(self, desk: Desk) -> None:
+        taken: list[sqlite3.Connection] = []
+        on_checkout(desk, taken.append)
         await desk.append("before")
-
-        def read_only(on: str) -> None:
-            with desk.database.writing.connect() as connection:
-                driver: Any = connection.connection.driver_connection
-                driver.execute(f"PRAGMA query_only = {on}")
-
-        read_only("ON")
+        taken[-1].execute("PRAGMA query_only = ON")
         (refused,) = await outcomes([desk.append("one")])
         assert isinstance(refused, Unavailable)
-        read_only("OFF")
+        taken[-1].execute("PRAGMA query_only = OFF")
         assert (await desk.append("one")).seq == 2
 
     def test_a_file_that_may_not_grow_refuses_and_recovers(self, tmp_path: Path) -> None:

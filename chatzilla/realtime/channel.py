@@ -1,0 +1,448 @@
+"""One Engine.IO v4 session: on long-polling, on a WebSocket, or moving from one to the other.
+
+    polling ──probe──▶ upgrading ──"5"──▶ websocket        opened on either side
+       │                   │                  │
+       └───────────────────┴──────────────────┴──▶ closed
+
+Every state has a deadline: a session that does not answer pings, an upgrade that is not completed, a session that joins
+no namespace. What waits for a session is bounded in bytes, and so is what it may send. What cannot be parsed closes the
+session that sent it, and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from chatzilla.errors import BadRequest
+from chatzilla.realtime import websocket
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from chatzilla.realtime.engine import Engine
+    from chatzilla.realtime.websocket import WebSocket
+
+_OPEN: Final = "0"
+_CLOSE: Final = "1"
+_PING: Final = "2"
+_PONG: Final = "3"
+_MESSAGE: Final = "4"
+_UPGRADE: Final = "5"
+_NOOP: Final = "6"
+_SEPARATOR: Final = "\x1e"
+_BASE64: Final = "b"
+_PING_FRAME: Final = websocket.frame(_PING.encode())
+_CLOSE_FRAME: Final = websocket.frame(_CLOSE.encode())
+
+PACKETS_IN_A_BODY: Final = 1_000
+PACKETS_IN_A_POLL: Final = 16
+"""Packets that one poll is answered with: clients on python-engineio take no more, and fall silent."""
+
+
+Receiver = Callable[[str, list[Any], int | None], None]
+"""Takes an event: its name, its arguments, and the number under which an answer is asked for, if one is."""
+
+
+class Frame:
+    """One Engine.IO message, encoded once for every session that is sent it."""
+
+    __slots__ = ("_body", "_framed")
+
+    def __init__(self, body: bytes) -> None:
+        self._body = b"4" + body
+        self._framed: bytes | None = None
+
+    @property
+    def text(self) -> str:
+        """As a poll carries it."""
+        return self._body.decode()
+
+    @property
+    def framed(self) -> bytes:
+        """As a WebSocket carries it."""
+        if self._framed is None:
+            self._framed = websocket.frame(self._body)
+        return self._framed
+
+
+class Channel:
+    """One Engine.IO session: an id, and whatever transport it has now."""
+
+    __slots__ = (
+        "_deadline",
+        "_due",
+        "_engine",
+        "_knocking",
+        "_poll",
+        "_queue",
+        "_queued",
+        "_timer",
+        "_upgrade",
+        "_waits_for_pong",
+        "address",
+        "attempts",
+        "open",
+        "receivers",
+        "sid",
+        "socket",
+        "state",
+    )
+
+    def __init__(self, engine: Engine, address: str) -> None:
+        self._engine = engine
+        self.sid = secrets.token_urlsafe(15)
+        self.address = address
+        self.open = True
+        self.attempts = 0
+        """How often it has asked to enter a namespace."""
+        self.receivers: dict[str, Receiver] = {}
+        """The direct namespaces that it has entered, and who takes its events there."""
+        self.state: dict[str, Any] | None = None
+        """What python-socketio keeps about the session."""
+        self.socket: WebSocket | None = None
+        """The transport, unless it is long-polling."""
+        self._knocking: _Upgrade | None = None
+        """The one WebSocket that may ask to become the transport."""
+        self._upgrade: _Upgrade | None = None
+        """The same, from its probe on."""
+        self._queue: list[str] | None = None
+        self._queued = 0
+        self._poll: asyncio.Future[None] | None = None
+        self._waits_for_pong = False
+        self._due = asyncio.get_running_loop().time() + engine.limits.heartbeat
+        """When the next ping is to be sent, or the answer to the last one is late."""
+        self._timer = asyncio.get_running_loop().call_at(self._due, self._ping)
+        self._deadline: asyncio.TimerHandle | None = engine.later(engine.limits.join_within, self._give_up_waiting)
+
+    @property
+    def transport(self) -> str:
+        """The name of the transport, as the protocol has it."""
+        return "polling" if self.socket is None else "websocket"
+
+    @property
+    def queue_limit(self) -> int:
+        """Bytes that may wait for it; beyond, it reads too slowly."""
+        return self._engine.limits.queue
+
+    def joined(self) -> None:
+        """It has entered a namespace, so it may stay."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    # Out.
+
+    def write(self, frame: Frame) -> bool:
+        """Send a message.
+
+        Returns:
+            False when too much waits already: whoever is there does not read.
+        """
+        if self.socket is not None:
+            return self.socket.write(frame.framed) <= self._engine.limits.queue
+        self._enqueue(frame.text)
+        return self._queued <= self._engine.limits.queue
+
+    def write_soon(self, frame: Frame) -> None:
+        """Send a message at the end of this turn of the event loop, in one write with others that do the same."""
+        if self.socket is not None:
+            self.socket.write_soon(frame.framed)
+        else:
+            self._enqueue(frame.text)
+
+    def write_binary(self, data: bytes) -> None:
+        """Send a binary message, which belongs to a Socket.IO packet that was sent just before."""
+        if self.socket is not None:
+            self.socket.write(websocket.binary_frame(data))
+        else:
+            self._enqueue(_BASE64 + b64encode(data).decode())
+
+    def close(self, reason: str, last_words: Frame | None = None) -> None:
+        """Close from our side, in a way after which clients come back by themselves. Harmless twice.
+
+        Args:
+            reason: for the listener and the log.
+            last_words: the last thing that the client hears, if it listens.
+        """
+        if not self.open:
+            return
+        if last_words is not None:
+            self.write(last_words)
+        if self.socket is not None:
+            self.socket.write(_CLOSE_FRAME)
+            self.socket.close()
+        else:
+            self._enqueue(_CLOSE)
+            self._engine.keep_for_a_poll(self)
+        self._end(reason)
+
+    # In, by whichever transport.
+
+    def _take_own(self, packet: str) -> None:
+        """Handle a packet that is for the session itself.
+
+        Raises:
+            ValueError: it is none.
+        """
+        if packet == _PONG:
+            self._waits_for_pong = False
+        elif packet == _CLOSE:
+            self._answer_poll(_NOOP)
+            if self.socket is not None:
+                self.socket.close()
+            self._end("client disconnect")
+        else:
+            raise ValueError("not an Engine.IO packet")
+
+    def take_body(self, body: bytes) -> None:
+        """Handle the packets of a POST.
+
+        Raises:
+            ValueError: one of them is none; the session is closed.
+        """
+        try:
+            packets = body.decode().split(_SEPARATOR)
+            if len(packets) > PACKETS_IN_A_BODY:
+                raise ValueError("too many packets in a body")
+            for packet in packets:
+                if not self.open:
+                    break
+                if packet.startswith(_MESSAGE):
+                    self._engine.listener.received(self, packet[1:])
+                elif packet.startswith(_BASE64):
+                    self._engine.listener.received(self, b64decode(packet[1:], validate=True))
+                else:
+                    self._take_own(packet)
+        except (ValueError, RecursionError) as error:
+            self._misunderstood(error)
+            raise
+
+    # What its WebSocket calls: this is a `websocket.Owner`.
+
+    def text(self, text: str) -> None:
+        try:
+            if text[:1] == _MESSAGE:
+                self._engine.listener.received(self, text[1:])
+            else:
+                self._take_own(text)
+        except (ValueError, RecursionError) as error:
+            self._misunderstood(error)
+
+    def binary(self, data: bytes) -> None:
+        try:
+            self._engine.listener.received(self, data)
+        except (ValueError, RecursionError) as error:
+            self._misunderstood(error)
+
+    def lost(self, reason: str) -> None:
+        self._end(reason)
+
+    def begin_on(self, socket: WebSocket) -> None:
+        """Begin on a WebSocket, without a poll before."""
+        self.socket = socket
+        socket.write(websocket.frame(self._handshake(upgrades=[]).encode()))
+
+    # Long-polling.
+
+    def begin_polling(self) -> str:
+        """Begin, and return what the first request is answered."""
+        return self._handshake(upgrades=["websocket"])
+
+    async def poll(self, request: web.Request) -> str:
+        """Wait until there is something to tell, and return it.
+
+        Raises:
+            BadRequest: a poll is under way already, or this one was given up. Either way something may have been
+                told to nobody, so the session ends, and its client comes back and asks for what it missed.
+        """
+        if self._poll is not None:
+            self._answer_poll(_CLOSE)
+            self._end("transport error")
+            raise BadRequest("Another poll of this session was under way.")
+        if self._upgrade is not None:
+            return _NOOP
+        if self._waits_for_pong and asyncio.get_running_loop().time() >= self._due:
+            self._timer.cancel()
+            self._expect_pong()  # the timer would find it in a moment, but this poll came first
+            raise BadRequest("This session did not answer in time.")
+        if not self._queue:
+            self._poll = asyncio.get_running_loop().create_future()
+            try:
+                await self._poll
+            except asyncio.CancelledError:
+                self._end("transport error")
+                raise
+            finally:
+                self._poll = None
+        if request.transport is None or request.transport.is_closing():
+            self._end("transport error")
+            raise BadRequest("This poll was given up.")
+        return self.take_queue()
+
+    def take_queue(self) -> str:
+        """What waits, in one body; what does not fit waits for the next poll."""
+        packets = self._queue or [_NOOP]
+        size = taken = 0
+        for packet in packets:
+            size += len(packet) + 1
+            if taken == PACKETS_IN_A_POLL or (taken and size > self._engine.limits.payload):
+                break
+            if taken and packet == _CLOSE:
+                break  # alone in its body: the JavaScript client forgets the messages that stand before a close
+            taken += 1
+        self._queue = packets[taken:]
+        self._queued = sum(map(len, self._queue))
+        if not self.open and not self._queue:
+            self._engine.said_farewell(self)
+        return _SEPARATOR.join(packets[:taken])
+
+    # Moving to a WebSocket.
+
+    def knocked(self, socket: WebSocket) -> websocket.Owner:
+        """A WebSocket asks to become the transport; it belongs to the upgrade until it is."""
+        upgrade = _Upgrade(self._engine, self, socket)
+        if self.socket is not None or self._knocking is not None or not self.open:
+            upgrade.refuse()
+        else:
+            self._knocking = upgrade
+        return upgrade
+
+    def probed(self, upgrade: _Upgrade) -> None:
+        """The probe was answered: end the waiting poll, and hold everything else for the new transport."""
+        self._upgrade = upgrade
+        self._answer_poll(_NOOP)
+
+    def not_upgraded(self, upgrade: _Upgrade) -> None:
+        """It came to nothing; the polls go on."""
+        if self._upgrade is upgrade:
+            self._upgrade = None
+        if self._knocking is upgrade:
+            self._knocking = None
+
+    def upgraded_to(self, socket: WebSocket) -> None:
+        """From here on, the WebSocket is the transport."""
+        self._upgrade = self._knocking = None
+        self.socket = socket
+        socket.owner = self
+        for packet in self._queue or ():
+            if packet.startswith(_BASE64):
+                socket.write(websocket.binary_frame(b64decode(packet[1:])))
+            elif packet != _NOOP:
+                socket.write(websocket.frame(packet.encode()))
+        self._queue = None
+        self._queued = 0
+
+    def _handshake(self, *, upgrades: list[str]) -> str:
+        limits = self._engine.limits
+        return _OPEN + json.dumps(
+            {
+                "sid": self.sid,
+                "upgrades": upgrades,
+                "pingInterval": int(limits.heartbeat * 1000),
+                "pingTimeout": int(limits.pong_within * 1000),
+                "maxPayload": limits.payload,
+            },
+            separators=(",", ":"),
+        )
+
+    def _enqueue(self, packet: str) -> None:
+        if self._queue is None:
+            self._queue = []
+        self._queue.append(packet)
+        self._queued += len(packet)
+        if self._poll is not None and not self._poll.done() and self._upgrade is None:
+            self._poll.set_result(None)
+
+    def _answer_poll(self, packet: str) -> None:
+        """End the waiting poll with a packet of its own."""
+        if self._poll is not None and not self._poll.done():
+            self._queue = [packet, *(self._queue or [])]
+            self._poll.set_result(None)
+
+    def _ping(self) -> None:
+        """Ask for a sign of life."""
+        self._waits_for_pong = True
+        if self.socket is not None:
+            self.socket.write(_PING_FRAME)
+        else:
+            self._enqueue(_PING)
+        self._at(self._due + self._engine.limits.pong_within, self._expect_pong)
+
+    def _expect_pong(self) -> None:
+        """The time for an answer is over: was there one?"""
+        limits = self._engine.limits
+        if not self._waits_for_pong:
+            self._at(self._due + max(0.0, limits.heartbeat - limits.pong_within), self._ping)
+            return
+        if self.socket is not None:
+            self.socket.transport.abort()
+        self._end("ping timeout")
+
+    def _at(self, due: float, action: Callable[[], None]) -> None:
+        self._due = due
+        self._timer = asyncio.get_running_loop().call_at(due, action)
+
+    def _give_up_waiting(self) -> None:
+        """It was let in and never said what for."""
+        self._deadline = None
+        self.close("no namespace was joined")
+
+    def _misunderstood(self, error: Exception) -> None:
+        """The client sent what cannot be understood: it is closed, with one line in the log."""
+        self._engine.complain(f"connection {self.sid} from {self.address} is closed: {error}")
+        if self.socket is not None:
+            self.socket.close(websocket.PROTOCOL_ERROR)
+            self.socket.transport.close()
+        self._end("parse error")
+
+    def _end(self, reason: str) -> None:
+        """The session is over; everybody who has to know is told, once."""
+        if not self.open:
+            return
+        self.open = False
+        self._timer.cancel()
+        self.joined()
+        if self._poll is not None and not self._poll.done():
+            self._poll.set_result(None)
+        if self._knocking is not None:
+            self._knocking.refuse()
+        self._engine.ended(self, reason)
+
+
+class _Upgrade:
+    """A WebSocket that asks to become a session's transport: a `websocket.Owner` until it is, or until it fails."""
+
+    def __init__(self, engine: Engine, channel: Channel, socket: WebSocket) -> None:
+        self._channel = channel
+        self._socket = socket
+        self._deadline = engine.later(engine.limits.upgrade_within, self.refuse)
+        self._probed = False
+
+    def text(self, text: str) -> None:
+        if text == _PING + "probe" and not self._probed and self._channel.open:
+            self._probed = True
+            self._socket.write(websocket.frame((_PONG + "probe").encode()))
+            self._channel.probed(self)
+        elif text == _UPGRADE and self._probed:
+            self._deadline.cancel()
+            self._channel.upgraded_to(self._socket)
+        else:
+            self.refuse()
+
+    def binary(self, _data: bytes) -> None:
+        self.refuse()
+
+    def lost(self, _reason: str) -> None:
+        self._deadline.cancel()
+        self._channel.not_upgraded(self)
+
+    def refuse(self) -> None:
+        """Close the WebSocket; the session stays what it was."""
+        self._deadline.cancel()
+        self._channel.not_upgraded(self)
+        self._socket.close()
