@@ -2,6 +2,7 @@
 # make test   set up what is missing, then run every check and every test
 # make check  the checks and the JavaScript's tests alone, which need no browser
 # make bench  measure Chatzilla beside its peers (ARGS="--rounds 1 --quick" to try it; needs gcc and zlib's headers)
+# make torture  drive a server through faults for 90 minutes (ARGS="--faults 300 --minutes 5" to try it)
 # make lock   pin the newest versions that pyproject.toml and package.json allow
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 COMPILE := $(BIN)/python -m uv pip compile pyproject.toml --upgrade --universal --generate-hashes \
 	--python-version 3.11 --quiet --custom-compile-command "make lock"
 
-.PHONY: run setup test check bench lock clean system again
+.PHONY: run setup test check bench torture lock clean system again
 
 run: setup
 	@$(BIN)/python run_server.py $(ARGS)
@@ -30,6 +31,9 @@ check: .setup/dev
 
 bench: .setup/run
 	$(BIN)/python -m benchmarks $(ARGS)
+
+torture: .setup/dev system
+	@$(BIN)/python -m tests.torture $(ARGS)
 
 lock: .setup/run
 	$(PIP) install uv
