@@ -62,6 +62,7 @@ def _serve(config: Config) -> None:
     logging.basicConfig(
         level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
+    logging._srcfile = None  # noqa: SLF001  # as the logging HOWTO says, who does not ask where a line came from
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # nobody asks for them
     for library in ("alembic", "engineio", "socketio"):
         logging.getLogger(library).setLevel(logging.WARNING)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -16,7 +15,7 @@ from aiohttp import web
 
 from chatzilla.errors import BadRequest, Forbidden, Full, TooFast, TooLong, Unavailable
 from chatzilla.realtime import websocket
-from chatzilla.realtime.channel import Channel, Frame
+from chatzilla.realtime.channel import Channel, Frame, new_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,7 +107,7 @@ class Engine:
             raise BadRequest("Only version 4 of the Engine.IO protocol is spoken here.")
         transport, sid = query.get("transport"), query.get("sid")
         if transport == "websocket" and request.method == "GET":
-            return await self._shake_hands(request, sid)
+            return self._shake_hands(request, sid)
         if transport != "polling":
             raise BadRequest("There is no such transport.")
         if request.method == "GET":
@@ -176,7 +175,7 @@ class Engine:
         app.router.add_route("*", f"/{path.strip('/')}/", self.handle_request)
 
     def generate_id(self) -> str:
-        return secrets.token_urlsafe(15)
+        return new_id()
 
     async def send(self, sid: str, data: str | bytes) -> None:
         channel = self.sockets.get(sid)
@@ -240,7 +239,7 @@ class Engine:
         if limits.connections_per_address and self._addresses[address] >= limits.connections_per_address:
             raise TooFast("There are too many connections from your address.")
 
-    async def _shake_hands(self, request: web.Request, sid: str | None) -> web.StreamResponse:
+    def _shake_hands(self, request: web.Request, sid: str | None) -> web.StreamResponse:
         known = None if sid is None else self._session(sid)
         if known is None:
             self._check_room_for(request)
@@ -254,7 +253,7 @@ class Engine:
             channel.begin_on(socket)
             return channel
 
-        return await websocket.accept(request, owner, self._hub, limit=self.limits.payload)
+        return websocket.accept(request, owner, self._hub, limit=self.limits.payload)
 
     def _begin_polling(self, request: web.Request) -> str:
         self._check_room_for(request)

@@ -63,6 +63,12 @@ def parse(text: str) -> Packet:
     return packet
 
 
+def packet(kind: int, namespace: str, data: object) -> Frame:
+    """A packet that asks for no answer."""
+    place = b"" if namespace == "/" else namespace.encode() + b","
+    return Frame(b"%d%b%b" % (kind, place, orjson.dumps(data)))
+
+
 def event(namespace: str, name: str, payload: object) -> Frame:
     """An event, for everybody who hears it in the same words."""
     return Frame(f"{EVENT}{namespace},".encode() + orjson.dumps([name, payload]))

@@ -16,7 +16,6 @@ import socketio.exceptions
 import socketio.packet
 
 from chatzilla.realtime import packets
-from chatzilla.realtime.channel import Frame
 from chatzilla.realtime.engine import Engine
 
 if TYPE_CHECKING:
@@ -183,8 +182,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
             self._send(channel, packets.CONNECT_ERROR, namespace, {"message": "Already in this namespace"})
             return
         try:
-            environ = self.environ.get(channel.sid, {})
-            accepted = await self._trigger_event("connect", namespace, sid, environ, auth)
+            accepted = await self._ask_to_enter(channel, namespace, sid, auth)
             refusal: object = {"message": "Connection rejected by server"}
         except socketio.exceptions.ConnectionRefusedError as error:
             accepted, refusal = False, error.error_args
@@ -201,6 +199,14 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
             channel.receivers[namespace] = self.directs[namespace].receiver(sid)
         channel.joined()
         self._send(channel, packets.CONNECT, namespace, {"sid": sid})
+
+    async def _ask_to_enter(self, channel: Channel, namespace: str, sid: str, auth: object) -> object:
+        """Ask a namespace whether a connection may enter; False says no, and so does ConnectionRefusedError."""
+        environ = self.environ.get(channel.sid, {})
+        direct = self.namespace_handlers.get(namespace) if namespace in self.directs else None
+        if direct is not None:  # without the looks at its handlers that the library takes
+            return await direct.trigger_event("connect", sid, environ, auth)
+        return await self._trigger_event("connect", namespace, sid, environ, auth)
 
     async def _leave(self, channel: Channel, namespace: str, reason: str) -> None:
         """Take a connection out of a namespace, whatever its handler does."""
@@ -253,7 +259,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
                 del self._waiting[sid], self._tails[sid]
 
     def _send(self, channel: Channel, kind: int, namespace: str, data: object) -> None:
-        channel.write(Frame(socketio.packet.Packet(kind, data, namespace).encode().encode()))
+        channel.write(packets.packet(kind, namespace, data))
 
     def _sid(self, channel: Channel, namespace: str) -> str | None:
         sid: str | None = self.manager.sid_from_eio_sid(channel.sid, namespace)

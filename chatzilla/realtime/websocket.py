@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
+_SWITCHING: Final = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
+)
+
 _CONTINUATION: Final = 0x0
 _TEXT: Final = 0x1
 _BINARY: Final = 0x2
@@ -103,7 +107,7 @@ class Hub:
             socket.flush()
 
 
-async def accept(
+def accept(
     request: web.Request, make_owner: Callable[[WebSocket], Owner], hub: Hub, *, limit: int
 ) -> web.StreamResponse:
     """Answer a handshake, take the transport over from aiohttp, and return what its handler has to return.
@@ -117,19 +121,17 @@ async def accept(
     Raises:
         BadRequest: the handshake is none.
     """
-    response = web.StreamResponse(
-        status=101,
-        headers={"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Accept": _accept_value(request)},
-    )
+    head = _SWITCHING + _accept_value(request) + b"\r\n\r\n"
+    response = _Switched(status=101)
     response.force_close()
-    await response.prepare(request)
-    # From here to the end there is no await: nobody else may touch the transport in between. None of this is promised
-    # by aiohttp, so its minor version is pinned and each step has a test.
+    # Here is no await: nobody else may touch the transport in between. None of this is promised by aiohttp, so its
+    # minor version is pinned and each step has a test.
     http = request.protocol
     transport = http.transport
     if transport is None or transport.is_closing():
         return response
     socket = WebSocket(transport, hub, limit)
+    socket.write_soon(head)  # in one write with the first words of its owner
     socket.owner = make_owner(socket)
     transport.set_protocol(socket)
     bypass: Any = _Bypass(socket)
@@ -137,6 +139,16 @@ async def accept(
     http.transport = None
     http.connection_lost(None)
     return response
+
+
+class _Switched(web.StreamResponse):
+    """Stands for the answer that the WebSocket has written itself."""
+
+    async def prepare(self, _request: web.BaseRequest) -> None:
+        return None
+
+    async def write_eof(self, _data: bytes = b"") -> None:
+        return None
 
 
 class WebSocket(asyncio.BufferedProtocol):
@@ -402,7 +414,7 @@ def is_handshake(request: web.Request) -> bool:
     return request.headers.get("Upgrade", "").lower() == "websocket"
 
 
-def _accept_value(request: web.Request) -> str:
+def _accept_value(request: web.Request) -> bytes:
     """Check the handshake and compute its answer (RFC 6455, 4.2.2)."""
     headers = request.headers
     connection = {word.strip().lower() for word in headers.get("Connection", "").split(",")}
@@ -418,7 +430,7 @@ def _accept_value(request: web.Request) -> str:
     if len(nonce) != 16:
         raise BadRequest("This WebSocket handshake has no valid key.")
     digest = hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()
-    return base64.b64encode(digest).decode()
+    return base64.b64encode(digest)
 
 
 def _unmask(mask: bytes | bytearray, payload: bytes | bytearray) -> bytes:
