@@ -23,6 +23,7 @@ from chatzilla.store.queries import RoomStore
 from chatzilla.web import middleware
 from chatzilla.web.assets import Assets, shipped
 from chatzilla.web.pages import Pages
+from chatzilla.web.patience import Patience
 from chatzilla.web.peers import Peers
 
 if TYPE_CHECKING:
@@ -51,12 +52,14 @@ class House:
         self.ports = Ports(self.log, self.store, self.delivery, clock)
         self.presence = Presence(self.delivery, clock)
         self.peers = Peers(config.proxies, config.origins)
+        self.patience = Patience(config.header_seconds)
         self.chat = ChatNamespace(
             self.ports,
             self.presence,
             self.delivery,
             Tokens(config.secret or self.database.key, clock),
             posting=Rate(config.message_rate, config.message_burst),
+            posting_from_address=Rate(config.address_rate, config.address_burst),
             asking=Rate(config.call_rate, config.call_burst),
         )
         self.server = Server(
@@ -114,7 +117,7 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
     assets = Assets(shipped("static"))
     pages = Pages(shipped("templates"), assets)
     house = House(config, clock or SystemClock())
-    app = web.Application(middlewares=[middleware.trace(house.peers), middleware.errors(pages)])
+    app = web.Application(middlewares=[middleware.trace(house.peers, house.patience), middleware.errors(pages)])
     app[HOUSE] = house
     app.on_response_prepare.append(middleware.secure(house.peers))
     app.add_routes(

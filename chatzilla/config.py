@@ -134,9 +134,18 @@ class Config:
         },
     )
     message_rate: float = _setting(
-        5.0, _number(0, 1_000_000), "What one connection may say for long; 0 is no limit.", unit="messages/s"
+        5.0,
+        _number(0, 1_000_000),
+        "What one connection may say for long, and one verified person on all of theirs; 0 is no limit for anybody.",
+        unit="messages/s",
     )
-    message_burst: int = _setting(200, _whole(1, 1_000_000), "What one connection may say at once.", unit="messages")
+    message_burst: int = _setting(200, _whole(1, 1_000_000), "What one of them may say at once.", unit="messages")
+    address_rate: float = _setting(
+        50.0, _number(0, 1_000_000), "What all behind one address may say for long; 0 is no limit.", unit="messages/s"
+    )
+    address_burst: int = _setting(
+        2_000, _whole(1, 1_000_000), "What all behind one address may say at once.", unit="messages"
+    )
     call_rate: float = _setting(
         20.0,
         _number(0, 1_000_000),
@@ -160,6 +169,9 @@ class Config:
     )
     upgrade_seconds: float = _setting(
         10.0, _number(0.1, 3600), "How long an upgrade from long-polling to WebSocket may take.", unit="s"
+    )
+    header_seconds: float = _setting(
+        10.0, _number(0.1, 3600), "How long a client that has connected may take to ask for something.", unit="s"
     )
     body_seconds: float = _setting(
         10.0, _number(0.1, 3600), "How long the body of a long-polling request may take to come.", unit="s"

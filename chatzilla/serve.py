@@ -35,6 +35,9 @@ async def serve(config: Config) -> None:
     gc.set_threshold(20_000, 20, 20)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSING_SECONDS)
     await runner.setup()
+    if runner.server is None:
+        raise RuntimeError("a runner that is set up has a server")
+    watching = loop.create_task(app[HOUSE].patience.watch(runner.server))
     try:
         site = web.TCPSite(runner, config.host, config.port)
         try:
@@ -50,6 +53,7 @@ async def serve(config: Config) -> None:
         await app[HOUSE].farewell()
         await site.stop()
     finally:
+        watching.cancel()
         await runner.cleanup()
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from chatzilla.errors import TooFast
 
 if TYPE_CHECKING:
     from chatzilla.ports import Clock
+
+
+KEYS_AT_MOST: Final = 20_000
+"""Addresses or accounts whose allowances are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,23 +27,31 @@ class Rate:
 class Allowance:
     """A token bucket, filled by the clock."""
 
-    __slots__ = ("_clock", "_filled_at", "_rate", "_tokens")
+    __slots__ = ("_clock", "_filled_at", "_rate", "_shared", "_tokens")
 
-    def __init__(self, rate: Rate, clock: Clock) -> None:
-        self._rate = rate
+    def __init__(self, rate: Rate, clock: Clock, *shared: Allowance) -> None:
+        """Make a full one.
+
+        Args:
+            rate: how it fills; a rate of 0 never asks `shared` either.
+            clock: what it is filled by.
+            shared: others that each token is taken from as well, such as that of an address.
+        """
         self._clock = clock
+        self._rate = rate
+        self._shared = shared
         self._tokens = float(rate.burst)
         self._filled_at = clock.monotonic()
 
     def take(self) -> bool:
-        """Take one token, if there is one."""
+        """Take one token, if there is one here and in all that are shared."""
         if self._rate.per_second == 0:
             return True
         now = self._clock.monotonic()
         gained = (now - self._filled_at) * self._rate.per_second
         self._tokens = min(float(self._rate.burst), self._tokens + gained)
         self._filled_at = now
-        if self._tokens < 1:
+        if self._tokens < 1 or not all(other.take() for other in self._shared):
             return False
         self._tokens -= 1
         return True
@@ -51,3 +64,20 @@ class Allowance:
         """
         if not self.take():
             raise TooFast("That was too fast. Wait a moment, then say it again.")
+
+
+class Shared:
+    """Allowances by key, such as an address: whoever comes back finds the one that they left."""
+
+    def __init__(self, rate: Rate, clock: Clock) -> None:
+        self._rate = rate
+        self._clock = clock
+        self._by_key: OrderedDict[str, Allowance] = OrderedDict()
+
+    def of(self, key: str) -> Allowance:
+        """The allowance of a key; the one that was asked for longest ago is forgotten when there are too many."""
+        allowance = self._by_key.pop(key, None) or Allowance(self._rate, self._clock)
+        self._by_key[key] = allowance
+        if len(self._by_key) > KEYS_AT_MOST:
+            self._by_key.popitem(last=False)
+        return allowance

@@ -146,6 +146,11 @@ class Channel:
             self._deadline.cancel()
             self._deadline = None
 
+    def left(self) -> None:
+        """It is in no namespace any more: it may join one again, in time."""
+        if self.open and self._deadline is None:
+            self._deadline = self._engine.later(self._engine.limits.join_within, self._give_up_waiting)
+
     # Out.
 
     def write(self, frame: Frame) -> bool:
@@ -393,7 +398,7 @@ class Channel:
         self._timer = asyncio.get_running_loop().call_at(due, action)
 
     def _give_up_waiting(self) -> None:
-        """It was let in and never said what for."""
+        """It was let in, and does not say what for."""
         self._deadline = None
         self.close("no namespace was joined")
 

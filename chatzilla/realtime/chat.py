@@ -20,7 +20,7 @@ import socketio.exceptions
 
 from chatzilla import wire
 from chatzilla.core import messages, people, rooms
-from chatzilla.core.limits import Allowance, Rate
+from chatzilla.core.limits import Allowance, Rate, Shared
 from chatzilla.core.messages import Message
 from chatzilla.core.rooms import LOBBY, ConnectionId
 from chatzilla.core.session import Session
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
 
     from chatzilla.core.catchup import Span
+    from chatzilla.core.people import Account
     from chatzilla.core.presence import Presence
     from chatzilla.core.rooms import RoomId
     from chatzilla.core.tokens import Tokens
@@ -129,6 +130,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         tokens: Tokens,
         *,
         posting: Rate,
+        posting_from_address: Rate,
         asking: Rate,
     ) -> None:
         super().__init__(CHAT)
@@ -137,6 +139,8 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         self._delivery = delivery
         self._tokens = tokens
         self._posting = posting
+        self._posting_by_account = Shared(posting, ports.clock)
+        self._posting_by_address = Shared(posting_from_address, ports.clock)
         self._asking = asking
         self._calls = {
             "join": Call(wire.decode_join, self.on_join, alone=True),
@@ -231,31 +235,44 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
             ConnectionRefusedError: it brought a token that is not valid.
         """
         wanted: Mapping[str, Any] = auth if isinstance(auth, dict) else {}
-        clock = self._ports.clock
+        clock, channel = self._ports.clock, self.server.channel_of(sid, CHAT)
+        account = self._bearer(wanted.get("token"))
+        shared = [self._posting_by_address.of(channel.address)]
+        if account is not None and account.verified:
+            shared.append(self._posting_by_account.of(account.id))
         session = Session(
             sid,
-            posting=Allowance(self._posting, clock),
+            posting=Allowance(self._posting, clock, *shared),
             asking=Allowance(self._asking, clock),
             typing=Allowance(TYPING, clock),
+            account=account,
+            by_token=account is not None,
         )
-        if wanted.get("token") is not None:
-            try:
-                session.account = self._tokens.bearer(wanted["token"])
-            except SignInNeeded as refusal:
-                data = wire.encode_refusal(refusal)
-                raise socketio.exceptions.ConnectionRefusedError(refusal.sentence, data) from refusal
-            session.by_token = True
         connection = Connection(
             session=session,
             dialect=Dialect.FULL if wanted.get("dialect") == "full" else Dialect.TUTORIAL,
             line=Line(),
-            channel=self.server.channel_of(sid, CHAT),
+            channel=channel,
         )
         await self.save_session(sid, connection)
         self._delivery.admit(connection)
         if connection.dialect is Dialect.TUTORIAL:
             self._ports.audience.subscribe(sid, LOBBY)
         logger.info("connection %s opened from %s", sid, connection.channel.address)
+
+    def _bearer(self, token: object) -> Account | None:
+        """Who a connection's token names, if it brought one.
+
+        Raises:
+            ConnectionRefusedError: it is not valid.
+        """
+        if token is None:
+            return None
+        try:
+            return self._tokens.bearer(token)
+        except SignInNeeded as refusal:
+            data = wire.encode_refusal(refusal)
+            raise socketio.exceptions.ConnectionRefusedError(refusal.sentence, data) from refusal
 
     def _disconnect(self, sid: ConnectionId, reason: str) -> None:
         connection = self._delivery.connection(sid)

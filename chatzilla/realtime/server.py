@@ -223,6 +223,8 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
             if channel.state is not None:
                 channel.state.pop(namespace, None)
             await self.manager.disconnect(sid, namespace, ignore_queue=True)
+            if channel.open and not any(self._sid(channel, other) for other in self.manager.get_namespaces()):
+                channel.left()
 
     async def _handle(self, channel: Channel, packet: Packet, data: list[object]) -> None:
         """Run one event of a namespace of python-socketio's own kind, and answer it."""

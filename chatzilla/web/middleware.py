@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
 
     from chatzilla.web.pages import Pages
+    from chatzilla.web.patience import Patience
     from chatzilla.web.peers import Peers
 
 logger = logging.getLogger(__name__)
@@ -58,11 +59,12 @@ _HEADERS: Final = {
 _POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
 
 
-def trace(peers: Peers) -> Middleware:
+def trace(peers: Peers, patience: Patience) -> Middleware:
     """Give each request an id, and the log one line about it."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        patience.has_asked(request)
         request[REQUEST_ID] = secrets.token_hex(4)
         status = 500
         try:

@@ -6,15 +6,16 @@ import asyncio
 import gc
 import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from chatzilla.core import rooms
 from chatzilla.errors import Unavailable
-from tests.helpers.clients import Client
+from tests.helpers.clients import PATIENCE_SECONDS, Client
+from tests.helpers.clock import ManualClock
 from tests.helpers.raw import raw_connection
-from tests.helpers.servers import serving
+from tests.helpers.servers import Process, serving
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,6 +47,56 @@ async def test_a_rate_of_zero_is_no_limit(tmp_path: Path) -> None:
             await client.joins(name="alice")
             await client.says("lobby", str(number))
         await client.close()
+
+
+async def test_all_behind_one_address_share_a_rate_and_others_have_their_own(tmp_path: Path) -> None:
+    clock = ManualClock()
+    settings: dict[str, Any] = {"message_burst": 10, "address_burst": 15, "proxies": 1}
+    async with serving(tmp_path / "data", clock=clock, **settings) as server:
+
+        async def said(address: str, name: str) -> list[bool]:
+            client = await Client(server.url).connect(headers={"X-Forwarded-For": address})
+            await client.call("join", name)
+            answers = [await client.call("message", str(number)) for number in range(12)]
+            await client.close()
+            return [accepted for accepted, _ in answers]
+
+        assert await said("192.0.2.1", "alice") == [True] * 10 + [False] * 2
+        assert await said("192.0.2.1", "bob") == [True] * 5 + [False] * 7, "ten of fifteen were alice's"
+        assert await said("192.0.2.2", "carol") == [True] * 10 + [False] * 2
+
+
+async def test_a_burst_of_200_from_one_person_passes(connect: Connect) -> None:
+    """As the settings come."""
+    alice = await connect()
+    await alice.call("join", "alice")
+    answers = [await alice.call("message", str(number)) for number in range(200)]
+    assert all(accepted for accepted, _ in answers)
+
+
+async def test_whoever_leaves_every_namespace_has_to_join_one_again(tmp_path: Path) -> None:
+    async with serving(tmp_path / "data", join_seconds=0.2) as server, raw_connection(server.url, {}) as client:
+        assert server.house.server.eio.sockets
+        await client.send("41/chat,")
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while server.house.server.eio.sockets:
+                await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("head", [b"", b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "], ids=["silent", "half a head"])
+async def test_whoever_connects_and_asks_for_nothing_is_let_go(tmp_path: Path, head: bytes) -> None:
+    """And whoever asked stays: the pages are served meanwhile, and a connection is kept."""
+    process = await Process(tmp_path / "data", environ={"CHATZILLA_HEADER_SECONDS": "0.4"}).start()
+    try:
+        client = await Client(process.url).connect()
+        reader, writer = await asyncio.open_connection("127.0.0.1", process.port)
+        writer.write(head)
+        assert await asyncio.wait_for(reader.read(), PATIENCE_SECONDS) == b""
+        writer.close()
+        assert (await client.call("join", "alice"))[0] is True
+        await client.close()
+    finally:
+        await process.stop()
 
 
 async def test_what_waits_for_its_turn_is_kept_small(server: Server) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from chatzilla.core.limits import Allowance, Rate
+from chatzilla.core import limits
+from chatzilla.core.limits import Allowance, Rate, Shared
 from chatzilla.errors import TooFast
 from tests.helpers.clock import ManualClock
 
@@ -61,3 +62,30 @@ def test_a_refused_attempt_costs_nothing() -> None:
         assert not allowance.take()
     clock.advance(1)
     assert allowance.take()
+
+
+def test_what_is_shared_is_taken_from_as_well() -> None:
+    clock = ManualClock()
+    by_address = Shared(Rate(per_second=1, burst=3), clock)
+    first, second = (Allowance(Rate(per_second=1, burst=2), clock, by_address.of("192.0.2.1")) for _ in range(2))
+    elsewhere = Allowance(Rate(per_second=1, burst=2), clock, by_address.of("192.0.2.2"))
+    assert [first.take(), first.take(), first.take()] == [True, True, False]
+    assert [second.take(), second.take()] == [True, False]
+    assert elsewhere.take()
+    clock.advance(1)
+    assert [second.take(), first.take()] == [True, False]
+
+
+def test_whoever_comes_back_finds_what_they_left() -> None:
+    by_address = Shared(Rate(per_second=1, burst=1), ManualClock())
+    assert by_address.of("192.0.2.1").take()
+    assert not by_address.of("192.0.2.1").take()
+
+
+def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "KEYS_AT_MOST", 2)
+    shared = Shared(Rate(per_second=1, burst=1), ManualClock())
+    for key in ("a", "b", "a", "c"):
+        shared.of(key).take()
+    assert not shared.of("a").take()
+    assert shared.of("b").take(), "asked for longest ago, so it was forgotten"
