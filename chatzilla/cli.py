@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from chatzilla import __version__
 from chatzilla.config import read_config, settings
 from chatzilla.errors import StartError
+from chatzilla.loop import make_loop
 from chatzilla.serve import serve
 from chatzilla.store.database import Database
 
@@ -68,7 +69,8 @@ def _serve(config: Config) -> None:
         logging.getLogger(library).setLevel(logging.WARNING)
     # Whoever sends what is no HTTP is answered 400; a traceback for each would only fill the disk.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
-    asyncio.run(serve(config))
+    with asyncio.Runner(loop_factory=make_loop) as runner:
+        runner.run(serve(config))
 
 
 def _config(config: Config) -> None:

@@ -30,9 +30,10 @@ async def serve(config: Config) -> None:
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
     app = create_app(config)
-    # What is there now stays, and a server makes little cyclic garbage; looking for it seldom makes joins cheaper.
+    # What is there now stays, and a server makes little cyclic garbage. It is looked for in small portions, since
+    # everybody waits meanwhile, and hardly ever in everything that lives.
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+    gc.set_threshold(1_000, 10, 1_000)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSING_SECONDS)
     await runner.setup()
     if runner.server is None:

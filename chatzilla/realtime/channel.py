@@ -69,6 +69,11 @@ class Frame:
         self._framed: bytes | None = None
 
     @property
+    def size(self) -> int:
+        """Bytes of it, without a transport's own."""
+        return len(self._body)
+
+    @property
     def text(self) -> str:
         """As a poll carries it."""
         return self._body.decode()

@@ -7,7 +7,6 @@ back by its cursor, and nobody else notices.
 
 from __future__ import annotations
 
-import asyncio
 import enum
 import logging
 from dataclasses import dataclass, field
@@ -19,9 +18,10 @@ from chatzilla.core.pace import Pacer
 from chatzilla.core.rooms import ROOMS_PER_CONNECTION, RoomHead
 from chatzilla.realtime import packets, websocket
 from chatzilla.realtime.channel import Channel
+from chatzilla.realtime.turns import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
     from chatzilla.core.messages import Posted
     from chatzilla.core.people import Account, AccountId
@@ -46,8 +46,11 @@ ROUND_BYTES: Final = 32 * 1024
 HALLS_AT_MOST: Final = 2 * ROOMS_PER_CONNECTION
 """Rooms that one connection hears or watches."""
 
-SLICE: Final = 500
-"""Listeners of one room that are told within one turn of the event loop."""
+PIECE: Final = 64
+"""Listeners of one room that are told before other work gets its turn, at most; see `turns`."""
+
+PIECE_BYTES: Final = 256 * 1024
+"""About as much as is written before other work gets its turn: the kernel copies every byte for every listener."""
 
 
 class Dialect(enum.Enum):
@@ -86,6 +89,17 @@ class _Hall:
     listeners: dict[ConnectionId, Connection] = field(default_factory=dict)
     watchers: dict[ConnectionId, Connection] = field(default_factory=dict)
 
+    def next_round(self) -> tuple[list[Posted], int]:
+        """Take what is told next, as much as a socket takes at once; and about how many bytes that is."""
+        size = count = 0
+        for posted in self.untold:
+            size += ROW_OVERHEAD + len(posted.message.content)
+            count += 1
+            if size >= ROUND_BYTES:
+                break
+        posts, self.untold = self.untold[:count], self.untold[count:]
+        return posts, size
+
 
 class Delivery:
     """Implements `ports.Audience` over the connections of this process."""
@@ -95,6 +109,7 @@ class Delivery:
         self._connections: dict[ConnectionId, Connection] = {}
         self._people: dict[AccountId, set[ConnectionId]] = {}
         self._halls: dict[RoomId, _Hall] = {}
+        self._turns = Turns()
 
     def admit(self, connection: Connection) -> None:
         """A connection has come."""
@@ -181,7 +196,8 @@ class Delivery:
             if hall.watchers:
                 hall.heads.touch()
             if not hall.busy:
-                self._begin_round(room, hall)
+                hall.busy = True
+                self._turns.add(self._tell_rounds(room, hall))
 
     def tell_presence(self, room: RoomId, change: PresenceChange) -> None:
         hall = self._halls.get(room)
@@ -189,26 +205,26 @@ class Delivery:
             return
         full = packets.event(CHAT, "presence", wire.encode_presence(room, change))
         stats = packets.event(CHAT, "stats", wire.encode_stats(change.here))
-        for connection in tuple(hall.listeners.values()):
+
+        def words(connection: Connection) -> Frame | None:
             if connection.dialect is Dialect.TUTORIAL:
-                self.write(connection, stats)
-            elif change.somebody_moved:
-                self.write(connection, full)
+                return stats
+            return full if change.somebody_moved else None
+
+        self._turns.add(self._write_all(hall.listeners, words))
 
     def tell_typing(self, room: RoomId, account: Account) -> None:
         hall = self._halls.get(room)
         if hall is None:
             return
         frame = packets.event(CHAT, "typing", wire.encode_typing(room, account))
-        own = self._people.get(account.id, ())
-        self._write_all(
-            (
-                listener
-                for ident, listener in hall.listeners.items()
-                if ident not in own and listener.dialect is Dialect.FULL
-            ),
-            frame,
-        )
+        own = frozenset(self._people.get(account.id, ()))
+
+        def words(connection: Connection) -> Frame | None:
+            others = connection.session.connection not in own and connection.dialect is Dialect.FULL
+            return frame if others else None
+
+        self._turns.add(self._write_all(hall.listeners, words))
 
     def dismiss(self, connection: Connection, code: str, message: str) -> None:
         """Close a connection of our own accord: it is told why, and may come back. Harmless twice."""
@@ -224,35 +240,38 @@ class Delivery:
         if connection.channel.open and not connection.channel.write(frame):
             self._let_go(connection.channel)
 
-    def _begin_round(self, room: RoomId, hall: _Hall) -> None:
-        """Tell what waits in a hall, or as much of it as a socket takes at once, to everybody who hears it now."""
-        size = count = 0
-        for posted in hall.untold:
-            size += ROW_OVERHEAD + len(posted.message.content)
-            count += 1
-            if size >= ROUND_BYTES:
-                break
-        posts, hall.untold = hall.untold[:count], hall.untold[count:]
-        hall.busy = True
-        hall.rounds += SLICE
-        self._go_on(room, hall, _Telling(posts, tuple(hall.listeners.items()), hall.rounds))
-
-    def _go_on(self, room: RoomId, hall: _Hall, telling: _Telling) -> None:
-        """Tell a slice of the listeners, and leave the rest for the next turn: other rooms wait no longer than that."""
-        if self._halls.get(room) is not hall:
-            return  # nobody hears it any more
-        for channel in telling.tell_slice(hall.listeners):
-            self._let_go(channel)
-        if telling.left:
-            asyncio.get_running_loop().call_soon(self._go_on, room, hall, telling)
-        elif hall.untold:
-            asyncio.get_running_loop().call_soon(self._begin_round, room, hall)
-        else:
+    def _tell_rounds(self, room: RoomId, hall: _Hall) -> Iterator[bool]:
+        """Tell what waits in a hall, as much of it at once as a socket takes, to everybody who hears it now."""
+        try:
+            while hall.untold and self._halls.get(room) is hall:
+                posts, size = hall.next_round()
+                piece = _piece(size)
+                hall.rounds += piece
+                telling = _Telling(posts, tuple(hall.listeners.items()), hall.rounds)
+                while telling.left and self._halls.get(room) is hall:
+                    for channel in telling.tell_piece(hall.listeners, piece):
+                        self._let_go(channel)
+                    if telling.left:
+                        yield True
+                if hall.untold:
+                    yield False  # one round in a turn, so that whoever reads can keep up
+        finally:
             hall.busy = False
 
-    def _write_all(self, connections: Iterable[Connection], frame: Frame) -> None:
-        for connection in tuple(connections):
+    def _write_all(
+        self, connections: dict[ConnectionId, Connection], words: Callable[[Connection], Frame | None]
+    ) -> Iterator[bool]:
+        """Tell each of these something of its own, unless it is gone when its turn comes."""
+        size = 0
+        for ident, connection in tuple(connections.items()):
+            frame = words(connection) if ident in connections else None
+            if frame is None:
+                continue
             self.write(connection, frame)
+            size += ROW_OVERHEAD + frame.size
+            if size >= PIECE * 2 * ROW_OVERHEAD:
+                size = 0
+                yield True
 
     def _let_go(self, channel: Channel) -> None:
         logger.info("session %s reads too slowly and is closed", channel.sid)
@@ -268,7 +287,8 @@ class Delivery:
     def _tell_head(self, room: RoomId) -> None:
         hall = self._halls.get(room)
         if hall is not None:
-            self._write_all(hall.watchers.values(), _room_event(room, hall))
+            frame = _room_event(room, hall)
+            self._turns.add(self._write_all(hall.watchers, lambda _: frame))
 
     def _sweep(self, room: RoomId) -> None:
         """Drop the hall of a room that nobody hears or watches."""
@@ -284,6 +304,11 @@ class Delivery:
             if not connections:
                 del self._people[connection.person]
             connection.person = None
+
+
+def _piece(size: int) -> int:
+    """How many listeners are told so many bytes in one piece."""
+    return max(4, min(PIECE, PIECE_BYTES // size))
 
 
 def _dismiss(channel: Channel, code: str, message: str) -> None:
@@ -308,7 +333,7 @@ class _Telling:
         self._posts = posts
         self._origins = {posted.origin for posted in posts}
         first = start % len(listeners) if listeners else 0  # so that not always the same ones are last
-        self._listeners = (*listeners[first:], *listeners[:first]) if len(listeners) > SLICE else listeners
+        self._listeners = (*listeners[first:], *listeners[:first]) if len(listeners) > PIECE else listeners
         self._position = 0
         self._full: _Words | None = None
         self._tutorial: _Words | None = None
@@ -317,10 +342,10 @@ class _Telling:
     def left(self) -> bool:
         return self._position < len(self._listeners)
 
-    def tell_slice(self, listeners: Container[ConnectionId]) -> list[Channel]:
-        """Tell the next slice, as far as they still hear the room; returns those that cannot take more."""
+    def tell_piece(self, listeners: Container[ConnectionId], count: int) -> list[Channel]:
+        """Tell so many more, as far as they still hear the room; returns those that cannot take more."""
         begin = self._position
-        self._position += SLICE
+        self._position += count
         slow: list[Channel] = []
         full: list[WebSocket] = []
         tutorial: list[WebSocket] = []

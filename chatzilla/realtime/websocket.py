@@ -43,8 +43,8 @@ TOO_BIG: Final = 1009
 CLOSING_SECONDS: Final = 5.0
 """How long the other side may take to close, or to read the last of what was written."""
 
-READ_BUFFER: Final = 64 * 1024
-"""Bytes that are read at once."""
+READ_BUFFER: Final = 16 * 1024
+"""Bytes that are read from one connection in a turn: what they hold is handled at once."""
 
 SEND_BUFFER: Final = 64 * 1024
 """Bytes that the kernel keeps for one connection. Its default grows to megabytes, which nobody here would see."""

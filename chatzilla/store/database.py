@@ -71,7 +71,7 @@ class Database:
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             raise StartError(f"This Python brings SQLite {sqlite3.sqlite_version}; Chatzilla needs 3.35 or newer.")
         try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _make_folder(self.folder)
             self._locks.append(_lock(self.folder / "lock", f"The data folder {self.folder}"))
             if self.path.parent != self.folder:
                 self._locks.append(_lock(self.path.with_name(f"{self.path.name}.lock"), f"The database {self.path}"))
@@ -208,7 +208,21 @@ def _write_through(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
+    _sync_folder(path.parent)
+
+
+def _make_folder(path: Path) -> None:
+    """See that a folder exists, and that its name lasts: it does once the folder that names it is synced."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for folder in missing:
+        with suppress(PermissionError):  # one may be made in a folder that cannot be listed
+            _sync_folder(folder.parent)
+
+
+def _sync_folder(path: Path) -> None:
+    """Make the names in a folder last."""
+    folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 READERS: Final = 4
+
+AT_ONCE: Final = 8
+"""Questions that are with the readers at once: no more answers than that come back in one turn of the event loop."""
+
 ROOMS_SHOWN: Final = 200
 """Rooms of one person that are told at once, the most recently used first."""
 
@@ -54,6 +58,7 @@ class RoomStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
+        self._gate = asyncio.Semaphore(AT_ONCE)
 
     @property
     def epoch(self) -> str:
@@ -95,7 +100,8 @@ class RoomStore:
         self._readers.shutdown()
 
     async def _read(self, ask: Callable[[Connection], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._ask, ask)
+        async with self._gate:
+            return await asyncio.get_running_loop().run_in_executor(self._readers, self._ask, ask)
 
     def _ask(self, ask: Callable[[Connection], T]) -> T:
         """Run a question in one transaction, so that all of its answer is of one moment."""

@@ -47,8 +47,11 @@ class Pages:
             undefined=jinja2.StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
+            auto_reload=False,
         )
         self._environment.globals.update(static=assets.url, version=__version__)
+        for name in self._environment.list_templates(extensions=["html"]):
+            self._environment.get_template(name)  # compiled now: the first visitor would hold everybody up
 
     async def landing(self, request: web.Request) -> web.Response:
         """GET /: type your email, join, chat."""

@@ -14,7 +14,7 @@ from chatzilla.core.messages import TEXT, ClientId, Message, Posted
 from chatzilla.core.people import Account, account_named
 from chatzilla.core.rooms import LOBBY, ConnectionId, RoomHead, RoomId
 from chatzilla.core.session import Session
-from chatzilla.realtime.delivery import SLICE, Connection, Delivery, Dialect
+from chatzilla.realtime.delivery import PIECE, Connection, Delivery, Dialect
 from chatzilla.realtime.line import Line
 from tests.helpers.clock import ManualClock
 
@@ -115,8 +115,8 @@ async def test_one_that_takes_no_more_is_dismissed_once_and_the_others_go_on(sce
 
 
 async def test_what_is_stored_while_a_round_is_under_way_is_told_after_it_to_everybody(scene: Scene) -> None:
-    """A round to many is told in slices; whatever comes between them, and right after it, waits for the next round."""
-    wires = [scene.joins(f"listener {number}", LOBBY) for number in range(2 * SLICE + 1)]
+    """A round to many is told in pieces; whatever comes between them, and right after it, waits for the next round."""
+    wires = [scene.joins(f"listener {number}", LOBBY) for number in range(20 * PIECE + 1)]
     for number in range(1, 21):
         scene.said(number)
         await asyncio.sleep(0)
