@@ -37,7 +37,6 @@ _NOOP: Final = "6"
 _SEPARATOR: Final = "\x1e"
 _BASE64: Final = "b"
 _PING_FRAME: Final = websocket.frame(_PING.encode())
-_CLOSE_FRAME: Final = websocket.frame(_CLOSE.encode())
 
 PACKETS_IN_A_BODY: Final = 1_000
 PACKETS_IN_A_POLL: Final = 16
@@ -186,6 +185,9 @@ class Channel:
     def close(self, reason: str, last_words: Frame | None = None) -> None:
         """Close from our side, in a way after which clients come back by themselves. Harmless twice.
 
+        Without a packet CLOSE: clients on python-engineio take it for the end, and stay away. A WebSocket that is
+        closed, and a poll of a session that is not there any more, bring every client back.
+
         Args:
             reason: for the listener and the log.
             last_words: the last thing that the client hears, if it listens.
@@ -195,10 +197,10 @@ class Channel:
         if last_words is not None:
             self.write(last_words)
         if self.socket is not None:
-            self.socket.write(_CLOSE_FRAME)
             self.socket.close()
         else:
-            self._enqueue(_CLOSE)
+            if not self._queue:
+                self._enqueue(_NOOP)
             self._engine.keep_for_a_poll(self)
         self._end(reason)
 
