@@ -201,9 +201,11 @@ async def test_a_client_between_two_polls_hears_the_goodbye_too(process: Process
 async def test_clients_of_both_libraries_come_back_by_themselves(process: Process, transports: list[str]) -> None:
     """After a stop and a start: also the Python client, which would take a packet CLOSE for the end."""
     came: asyncio.Queue[str] = asyncio.Queue()
-    client = socketio.AsyncClient(reconnection_delay=0.1, reconnection_delay_max=0.3, handle_sigint=False)
-    client.on("connect", lambda: came.put_nowait("python"), namespace=CHAT)
-    async with official(process.url, transports=transports) as script:
+    async with aiohttp.ClientSession() as http, official(process.url, transports=transports) as script:
+        client = socketio.AsyncClient(
+            reconnection_delay=0.1, reconnection_delay_max=0.3, handle_sigint=False, http_session=http
+        )
+        client.on("connect", lambda: came.put_nowait("python"), namespace=CHAT)
         await client.connect(process.url, namespaces=[CHAT], transports=transports)
         try:
             await asyncio.wait_for(came.get(), PATIENCE_SECONDS)
