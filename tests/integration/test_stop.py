@@ -6,12 +6,12 @@ import asyncio
 import json
 import signal
 import sqlite3
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-import socketio
 
 from tests.helpers.clients import CHAT, PATIENCE_SECONDS
 from tests.helpers.house import visiting
@@ -197,24 +197,35 @@ async def test_a_client_between_two_polls_hears_the_goodbye_too(process: Process
         assert await stopping == 0
 
 
+PYTHON_CLIENT = """
+import asyncio, sys, socketio
+
+async def main(url, *transports):
+    client = socketio.AsyncClient(reconnection_delay=0.1, reconnection_delay_max=0.3)
+    client.on("connect", lambda: print("connect", flush=True), namespace="/chat")
+    await client.connect(url, namespaces=["/chat"], transports=transports)
+    await asyncio.Event().wait()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
 @pytest.mark.parametrize("transports", [["websocket"], ["polling"], ["polling", "websocket"]], ids="+".join)
 async def test_clients_of_both_libraries_come_back_by_themselves(process: Process, transports: list[str]) -> None:
     """After a stop and a start: also the Python client, which would take a packet CLOSE for the end."""
-    came: asyncio.Queue[str] = asyncio.Queue()
-    async with aiohttp.ClientSession() as http, official(process.url, transports=transports) as script:
-        client = socketio.AsyncClient(
-            reconnection_delay=0.1, reconnection_delay_max=0.3, handle_sigint=False, http_session=http
-        )
-        client.on("connect", lambda: came.put_nowait("python"), namespace=CHAT)
-        await client.connect(process.url, namespaces=[CHAT], transports=transports)
-        try:
-            await asyncio.wait_for(came.get(), PATIENCE_SECONDS)
+    command = sys.executable, "-c", PYTHON_CLIENT, process.url, *transports
+    python = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    assert python.stdout is not None
+    try:
+        async with official(process.url, transports=transports) as script:
+            assert await asyncio.wait_for(python.stdout.readline(), PATIENCE_SECONDS) == b"connect\n"
             await script.tells("connect")
             if len(transports) > 1:
                 await script.tells("upgrade")
             assert await process.stop() == 0
             await process.start()
-            await asyncio.wait_for(came.get(), PATIENCE_SECONDS)
+            assert await asyncio.wait_for(python.stdout.readline(), PATIENCE_SECONDS) == b"connect\n"
             await script.tells("connect")
-        finally:
-            await client.shutdown()
+    finally:
+        python.kill()
+        await python.wait()
