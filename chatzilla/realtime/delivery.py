@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import enum
 import logging
+from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from chatzilla import wire
 from chatzilla.core.catchup import ROW_OVERHEAD
@@ -53,6 +54,10 @@ PIECE_BYTES: Final = 256 * 1024
 """About as much as is written before other work gets its turn: the kernel copies every byte for every listener."""
 
 
+NOTICES_AT_MOST: Final = 50
+"""Notices of one room that may wait before those that somebody types are dropped."""
+
+
 class Dialect(enum.Enum):
     """How a connection speaks; see `docs/protocol.md` 1."""
 
@@ -73,6 +78,13 @@ class Connection:
     """The rooms that it hears or watches."""
 
 
+class _Notice(NamedTuple):
+    """What connections are told that is not stored: of who is here, who types, where a room stands."""
+
+    connections: dict[ConnectionId, Connection]
+    words: Callable[[Connection], Frame | None]
+
+
 @dataclass(slots=True)
 class _Hall:
     """One room's listeners, and those who only watch that it moves."""
@@ -83,8 +95,10 @@ class _Hall:
     """The number of the room's newest change, as far as it is known here."""
     untold: list[Posted] = field(default_factory=list)
     """What was stored and waits for its round."""
+    notices: deque[_Notice] = field(default_factory=deque)
+    """What else is to be told, in order."""
     busy: bool = False
-    """Whether a round is under way, or about to begin."""
+    """Whether it is being told something, or about to be."""
     rounds: int = 0
     listeners: dict[ConnectionId, Connection] = field(default_factory=dict)
     watchers: dict[ConnectionId, Connection] = field(default_factory=dict)
@@ -195,9 +209,7 @@ class Delivery:
         for room, hall in touched.items():
             if hall.watchers:
                 hall.heads.touch()
-            if not hall.busy:
-                hall.busy = True
-                self._turns.add(self._tell_rounds(room, hall))
+            self._attend(room, hall)
 
     def tell_presence(self, room: RoomId, change: PresenceChange) -> None:
         hall = self._halls.get(room)
@@ -211,11 +223,12 @@ class Delivery:
                 return stats
             return full if change.somebody_moved else None
 
-        self._turns.add(self._write_all(hall.listeners, words))
+        hall.notices.append(_Notice(hall.listeners, words))
+        self._attend(room, hall)
 
     def tell_typing(self, room: RoomId, account: Account) -> None:
         hall = self._halls.get(room)
-        if hall is None:
+        if hall is None or len(hall.notices) >= NOTICES_AT_MOST:
             return
         frame = packets.event(CHAT, "typing", wire.encode_typing(room, account))
         own = frozenset(self._people.get(account.id, ()))
@@ -224,7 +237,8 @@ class Delivery:
             others = connection.session.connection not in own and connection.dialect is Dialect.FULL
             return frame if others else None
 
-        self._turns.add(self._write_all(hall.listeners, words))
+        hall.notices.append(_Notice(hall.listeners, words))
+        self._attend(room, hall)
 
     def dismiss(self, connection: Connection, code: str, message: str) -> None:
         """Close a connection of our own accord: it is told why, and may come back. Harmless twice."""
@@ -240,31 +254,44 @@ class Delivery:
         if connection.channel.open and not connection.channel.write(frame):
             self._let_go(connection.channel)
 
-    def _tell_rounds(self, room: RoomId, hall: _Hall) -> Iterator[bool]:
-        """Tell what waits in a hall, as much of it at once as a socket takes, to everybody who hears it now."""
+    def _attend(self, room: RoomId, hall: _Hall) -> None:
+        """See that a hall is told what waits, piece by piece."""
+        if not hall.busy:
+            hall.busy = True
+            self._turns.add(self._tell_all(room, hall))
+
+    def _tell_all(self, room: RoomId, hall: _Hall) -> Iterator[bool]:
+        """Tell a hall everything that waits, one thing after the other, so that none overtakes another."""
         try:
-            while hall.untold and self._halls.get(room) is hall:
-                posts, size = hall.next_round()
-                piece = _piece(size)
-                hall.rounds += piece
-                telling = _Telling(posts, tuple(hall.listeners.items()), hall.rounds)
-                while telling.left and self._halls.get(room) is hall:
-                    for channel in telling.tell_piece(hall.listeners, piece):
-                        self._let_go(channel)
-                    if telling.left:
-                        yield True
-                if hall.untold:
-                    yield False  # one round in a turn, so that whoever reads can keep up
+            while self._halls.get(room) is hall:
+                if hall.notices:
+                    yield from self._give(hall.notices.popleft())
+                elif hall.untold:
+                    yield from self._tell_round(room, hall)
+                else:
+                    break
         finally:
             hall.busy = False
 
-    def _write_all(
-        self, connections: dict[ConnectionId, Connection], words: Callable[[Connection], Frame | None]
-    ) -> Iterator[bool]:
-        """Tell each of these something of its own, unless it is gone when its turn comes."""
+    def _tell_round(self, room: RoomId, hall: _Hall) -> Iterator[bool]:
+        """Tell what was stored, as much of it at once as a socket takes, to everybody who hears it now."""
+        posts, size = hall.next_round()
+        piece = _piece(size)
+        hall.rounds += piece
+        telling = _Telling(posts, tuple(hall.listeners.items()), hall.rounds)
+        while telling.left and self._halls.get(room) is hall:
+            for channel in telling.tell_piece(hall.listeners, piece):
+                self._let_go(channel)
+            if telling.left:
+                yield True
+        if hall.untold:
+            yield False  # one round in a turn, so that whoever reads can keep up
+
+    def _give(self, notice: _Notice) -> Iterator[bool]:
+        """Tell each of some connections something of its own, unless it is gone when its turn comes."""
         size = 0
-        for ident, connection in tuple(connections.items()):
-            frame = words(connection) if ident in connections else None
+        for ident, connection in tuple(notice.connections.items()):
+            frame = notice.words(connection) if ident in notice.connections else None
             if frame is None:
                 continue
             self.write(connection, frame)
@@ -288,7 +315,8 @@ class Delivery:
         hall = self._halls.get(room)
         if hall is not None:
             frame = _room_event(room, hall)
-            self._turns.add(self._write_all(hall.watchers, lambda _: frame))
+            hall.notices.append(_Notice(hall.watchers, lambda _: frame))
+            self._attend(room, hall)
 
     def _sweep(self, room: RoomId) -> None:
         """Drop the hall of a room that nobody hears or watches."""

@@ -12,6 +12,7 @@ import pytest
 from chatzilla.core.limits import Allowance, Rate
 from chatzilla.core.messages import TEXT, ClientId, Message, Posted
 from chatzilla.core.people import Account, account_named
+from chatzilla.core.presence import Here, PresenceChange
 from chatzilla.core.rooms import LOBBY, ConnectionId, RoomHead, RoomId
 from chatzilla.core.session import Session
 from chatzilla.realtime.delivery import PIECE, Connection, Delivery, Dialect
@@ -124,6 +125,20 @@ async def test_what_is_stored_while_a_round_is_under_way_is_told_after_it_to_eve
         while any(len(wire.events("message")) < 20 for wire in wires):
             await asyncio.sleep(0)
     assert all([message["seq"] for message in wire.events("message")] == list(range(1, 21)) for wire in wires)
+
+
+async def test_what_a_room_is_told_keeps_its_order_whatever_its_size(scene: Scene) -> None:
+    """A small notice does not overtake a large one on its way through many listeners, nor a message either."""
+    wires = [scene.joins(f"listener {number}", LOBBY) for number in range(10 * PIECE)]
+    crowd = tuple(account_named(f"somebody with a long name, number {number}") for number in range(100))
+    scene.delivery.tell_presence(LOBBY, PresenceChange(crowd, (), Here(100, crowd), counts_alone=False))
+    scene.said(1)
+    scene.delivery.tell_presence(LOBBY, PresenceChange((), crowd, Here(0, ()), counts_alone=False))
+    async with asyncio.timeout(5):
+        while any(len(wire.heard) < 3 for wire in wires):
+            await asyncio.sleep(0)
+    told = [[(event, payload.get("count")) for event, payload in wire.heard if event != "message"] for wire in wires]
+    assert told == [[("presence", 100), ("presence", 0)]] * len(wires)
 
 
 def test_who_is_forgotten_hears_nothing_and_leaves_nothing_behind(scene: Scene) -> None:
