@@ -74,7 +74,7 @@ export class Outbox {
 
   /** Read what an earlier page left behind, and begin to send. */
   async open() {
-    const { journal, store, person, changed } = this.#world;
+    const { journal, store, person, tell, changed } = this.#world;
     const noted = journal.of(person);
     // Asked for before anything can be written here, so that these get the places before it.
     for (const letter of noted) void this.#keep(letter, store.put(letter));
@@ -85,6 +85,8 @@ export class Outbox {
     this.#letters = [...line.values()];
     this.#order();
     changed();
+    // Whoever wrote them may have gone before telling, and the tab that sends would send later ones first.
+    for (const letter of stored) tell({ is: "kept", letter });
     this.#sending = false;
     this.#watch();
   }

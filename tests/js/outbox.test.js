@@ -352,6 +352,20 @@ test("one tab sends for all, and all see it settled", async () => {
   assert.deepEqual([first.outbox.letters, second.outbox.letters], [[], []]);
 });
 
+test("a letter of a tab that was gone before it could tell is sent before what is written after it", async () => {
+  const browser = new Browser();
+  const sender = await browser.tab();
+  await sender.outbox.write("lobby", "zero");
+  await browser.clock.advance(1_000);
+  const store = await openStore(browser.disk);
+  const gone = { person: "alice", room: "lobby", content: "one", written_at: browser.clock.now, refusal: null };
+  await store.add({ client_id: uuid(), ...gone });
+  const next = await browser.tab();
+  await next.outbox.write("lobby", "two");
+  await browser.clock.advance(10_000);
+  assert.deepEqual(browser.server.texts, ["zero", "one", "two"]);
+});
+
 test("a tab that dies is followed by another when its lease has run out", async () => {
   const browser = new Browser();
   const dead = { person: "alice", owner: "a tab that crashed", until: browser.clock.now + 5_000 };
