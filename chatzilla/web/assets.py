@@ -34,7 +34,7 @@ _TYPES: Final = {
 _OWN_SCRIPTS: Final = "js/"
 """What is below it is ours, and has its comments in lines of their own."""
 
-_COMMENTS: Final = re.compile(r"^[ \t]*(?://[^\n]*|/\*\*.*?\*/[ \t]*)$", re.MULTILINE | re.DOTALL)
+_COMMENTS: Final = re.compile(r"^[ \t]*(?://[^\n]*|/\*\*(?:(?!\*/).)*\*/[ \t]*)$", re.MULTILINE | re.DOTALL)
 _LEFT_OUT: Final = {".ts", ".map"}
 _COMPRESSED: Final = ("text/", "image/svg", "application/manifest")
 _FOREVER: Final = "public, max-age=31536000, immutable"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tests.browser.test_page import HIDE, PHONE, assert_accessible
+from tests.browser.test_page import DESK, HIDE, PHONE, assert_accessible
 from tests.helpers.clients import Client
 
 if TYPE_CHECKING:
@@ -221,8 +221,9 @@ async def test_a_message_that_is_deleted_while_it_is_edited(tab: OpenTab) -> Non
 
 async def test_axe_finds_nothing(tab: OpenTab) -> None:
     for scheme in ("light", "dark"):
-        for options in ({}, {"viewport": PHONE}):
-            alice = await tab(f"/r/{scheme}-{len(options)}", color_scheme=scheme, bypass_csp=True, **options)
+        for viewport in (DESK, PHONE):
+            path = f"/r/{scheme}-{viewport['width']}"
+            alice = await tab(path, color_scheme=scheme, bypass_csp=True, viewport=viewport)
             await alice.joins("alice@example.com")
             for text in ("kept", "edited", "gone"):
                 await alice.says(text)
