@@ -11,6 +11,7 @@ from chatzilla import __version__
 from chatzilla.clock import SystemClock
 from chatzilla.core.limits import Rate
 from chatzilla.core.presence import Presence
+from chatzilla.core.reading import Reading
 from chatzilla.core.tokens import Tokens
 from chatzilla.ports import Ports
 from chatzilla.realtime.chat import ChatNamespace
@@ -51,11 +52,13 @@ class House:
         self.store = RoomStore(self.database)
         self.ports = Ports(self.log, self.store, self.delivery, clock)
         self.presence = Presence(self.delivery, clock)
+        self.reading = Reading(self.log, self.delivery, clock)
         self.peers = Peers(config.proxies, config.origins)
         self.patience = Patience(config.header_seconds)
         self.chat = ChatNamespace(
             self.ports,
             self.presence,
+            self.reading,
             self.delivery,
             Tokens(config.secret or self.database.key, clock),
             posting=Rate(config.message_rate, config.message_burst),
@@ -86,6 +89,7 @@ class House:
         self._said_farewell = True
         await self.chat.finish(FINISH_SECONDS)
         self.presence.stop()
+        self.reading.stop()
         self.delivery.close("The server is restarting. You will be reconnected.")
         await self.server.eio.drain(CLOSING_SECONDS)
 

@@ -8,7 +8,7 @@
     ├── NotJoined      not-joined      join first, then speak
     ├── Forbidden      forbidden
     ├── NotFound       not-found
-    ├── Conflict       conflict        the same client_id with another room or text
+    ├── Conflict       conflict        the same client_id with another room or text; a deleted message edited
     ├── TooFast        too-fast        over a rate; later it will pass
     ├── Full           full            a bound is reached
     └── Unavailable    unavailable     the store cannot write now; a retry is harmless

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from chatzilla.core.catchup import Backlog, Span
-    from chatzilla.core.messages import Draft, Message, Page, Posted
+    from chatzilla.core.messages import Change, Draft, Message, Page, Posted
     from chatzilla.core.people import Account
     from chatzilla.core.presence import PresenceChange
     from chatzilla.core.rooms import ConnectionId, RoomHead, RoomId
@@ -65,8 +65,20 @@ class Log(Protocol):
         """
         ...
 
+    def change(self, author: Account, change: Change, *, origin: ConnectionId | None) -> Place:
+        """Take a place in the log for an edit or a deletion, at once.
+
+        Raises:
+            Unavailable: the log is closing, or its backlog is full.
+        """
+        ...
+
     def enrol(self, account: Account, room: RoomId) -> None:
         """Note for good that a known account belongs to a known room; best effort, harmless twice."""
+        ...
+
+    def mark(self, account: Account, room: RoomId, seq: int) -> None:
+        """Note for good how far a member has read; best effort. It never goes back, nor beyond the room's head."""
         ...
 
 
@@ -78,7 +90,7 @@ class Store(Protocol):
         """The name of the numbering; see `docs/protocol.md` 1.4."""
         ...
 
-    async def backlog(self, room: RoomId, *, cursor: int | None, epoch: str | None) -> Backlog: ...
+    async def backlog(self, room: RoomId, account: Account, *, cursor: int | None, epoch: str | None) -> Backlog: ...
 
     async def history(self, room: RoomId, span: Span) -> Page: ...
 
@@ -111,6 +123,10 @@ class Audience(Protocol):
         ...
 
     def tell_presence(self, room: RoomId, change: PresenceChange) -> None: ...
+
+    def tell_read(self, room: RoomId, account: Account, seq: int, *, origin: ConnectionId | None) -> None:
+        """Tell the other connections of a person how far that person has read."""
+        ...
 
     def tell_typing(self, room: RoomId, account: Account) -> None: ...
 

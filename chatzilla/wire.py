@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from chatzilla.core.catchup import PAGE_ROWS, Span
-from chatzilla.core.messages import Draft, mint_client_id, parse_client_id, parse_content
+from chatzilla.core.messages import Change, Draft, mint_client_id, parse_client_id, parse_content, parse_target
 from chatzilla.core.people import account_named
 from chatzilla.core.rooms import LOBBY, RoomId, parse_room
 from chatzilla.errors import BadRequest
@@ -105,6 +105,41 @@ def decode_message(payload: object) -> MessageRequest:
     return MessageRequest(draft, simple=False)
 
 
+def decode_edit(payload: object) -> Change:
+    """Read `{id, content}`.
+
+    Raises:
+        BadRequest, TooLong: either is missing or none.
+        NotFound: no message has such an id.
+    """
+    fields = decode_object(payload)
+    content = parse_content(fields.get("content"))
+    return Change(parse_target(fields.get("id")), content)
+
+
+def decode_delete(payload: object) -> Change:
+    """Read `{id}`.
+
+    Raises:
+        BadRequest: there is no id.
+        NotFound: no message has such an id.
+    """
+    return Change(parse_target(decode_object(payload).get("id")), None)
+
+
+def decode_read(payload: object) -> tuple[RoomId, int]:
+    """Read `{room, seq}`.
+
+    Raises:
+        BadRequest: either is missing or none.
+    """
+    fields = decode_object(payload)
+    seq = _number(fields, "seq")
+    if seq is None:
+        raise BadRequest("Say how far you have read: seq is a whole number from 0.")
+    return parse_room(fields.get("room")), seq
+
+
 def decode_history(payload: object) -> tuple[RoomId, Span]:
     """Read `{room, before? / after? / around?, limit?}`; none of the three asks for the newest.
 
@@ -133,7 +168,7 @@ def _number(fields: Mapping[str, Any], key: str) -> int | None:
 
 def encode_message(message: Message) -> Json:
     """The event `message` of the full dialect, and a row of every page: one shape."""
-    return {
+    encoded = {
         "id": message.id,
         "room": message.room,
         "seq": message.seq,
@@ -145,6 +180,12 @@ def encode_message(message: Message) -> Json:
         "content": message.content,
         "sent_at": message.sent_at,
     }
+    if message.changed != message.seq:
+        if message.edited_at is not None:
+            encoded["edited_at"] = message.edited_at
+        if message.deleted:
+            encoded["deleted"] = True
+    return encoded
 
 
 def encode_tutorial_message(message: Message) -> Json:
@@ -185,8 +226,11 @@ def encode_page(page: Page) -> Json:
 
 
 def encode_room(head: RoomHead) -> Json:
-    """The event `room`, and the room in the answer of `join`: one shape."""
-    return {"room": head.room, "name": head.name, "head": head.head}
+    """The event `room`, and the room in the answer of `join`: one shape. `read` is there when it is told."""
+    encoded: Json = {"room": head.room, "name": head.name, "head": head.head, "last": head.last}
+    if head.read is not None:
+        encoded["read"] = head.read
+    return encoded
 
 
 def encode_person(account: Account) -> Json:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from chatzilla.core.messages import Message
+    from chatzilla.core.rooms import RoomHead
 
 PAGE_ROWS: Final = 100
 PAGE_BYTES: Final = 128 * 1024
@@ -51,8 +52,7 @@ class Backlog:
     cursor: int
     more: bool
     reset: bool
-    head: int
-    name: str
+    room: RoomHead
 
 
 @dataclass(frozen=True, slots=True)

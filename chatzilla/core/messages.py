@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import re
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, NewType
 
+from chatzilla.core.rooms import RoomId
 from chatzilla.core.text import parse_text
-from chatzilla.errors import BadRequest, NotJoined
+from chatzilla.errors import BadRequest, NotFound, NotJoined
 
 if TYPE_CHECKING:
     from chatzilla.core.catchup import Span
     from chatzilla.core.people import Account, AccountId
-    from chatzilla.core.rooms import ConnectionId, RoomId
+    from chatzilla.core.rooms import ConnectionId
     from chatzilla.core.session import Session
     from chatzilla.ports import Place, Ports
 
@@ -24,6 +26,11 @@ TEXT_LIMIT: Final = 10_000
 """Characters (code points) in a message."""
 
 CLIENT_ID_LIMIT: Final = 64
+
+NO_SUCH_MESSAGE: Final = "There is no such message."
+
+_ID: Final = re.compile(r"(?P<room>[a-z0-9_-]{1,64}):(?P<seq>[1-9][0-9]{0,15})", re.ASCII)
+"""See `Message.id`."""
 
 _RUN: Final = secrets.token_hex(10)
 _count: Final = itertools.count()
@@ -40,6 +47,20 @@ class Draft(NamedTuple):
     content: str
 
 
+class Target(NamedTuple):
+    """Which message is meant: its room and its place there."""
+
+    room: RoomId
+    seq: int
+
+
+class Change(NamedTuple):
+    """What an author does to a message of their own: another text for it, or, with None, no text any more."""
+
+    target: Target
+    content: str | None
+
+
 class Message(NamedTuple):
     """The newest state of one message. `seq` is its place for ever, `changed` the number of its last change."""
 
@@ -53,6 +74,10 @@ class Message(NamedTuple):
     content: str
     sent_at: int
     """Milliseconds since 1970, by the server's clock."""
+    edited_at: int | None = None
+    """When its text was last replaced; likewise."""
+    deleted: bool = False
+    """Its author took it back: the row stays, and its text is gone."""
 
     @property
     def id(self) -> MessageId:
@@ -61,7 +86,7 @@ class Message(NamedTuple):
 
 
 class Posted(NamedTuple):
-    """A message that was stored just now, and the connection that needs no telling."""
+    """A message that was stored or changed just now, and the connection that needs no telling."""
 
     message: Message
     origin: ConnectionId | None
@@ -95,6 +120,21 @@ def parse_client_id(raw: object) -> ClientId:
     raise BadRequest(f"A client_id is 1 to {CLIENT_ID_LIMIT} printable characters, such as a UUID.")
 
 
+def parse_target(raw: object) -> Target:
+    """Read the id of a message.
+
+    Raises:
+        BadRequest: it is not a string.
+        NotFound: no message has such an id.
+    """
+    if not isinstance(raw, str):
+        raise BadRequest("Say which message: its id is a string.")
+    form = _ID.fullmatch(raw)
+    if form is None:
+        raise NotFound(NO_SUCH_MESSAGE)
+    return Target(RoomId(form["room"]), int(form["seq"]))
+
+
 def mint_client_id() -> ClientId:
     """Make an id for a client that makes none. They ascend, so that the store keeps them side by side."""
     return ClientId(f"{_RUN}{next(_count):012x}")
@@ -115,6 +155,24 @@ def post(ports: Ports, session: Session, draft: Draft) -> Place:
     author = speaker(session, draft.room)
     session.posting.spend()
     return ports.log.append(author, draft, origin=session.connection)
+
+
+def change(ports: Ports, session: Session, wanted: Change) -> Place:
+    """Edit or delete a message of one's own; repeating it changes nothing and is answered as it stands.
+
+    It has its place in the log when this returns, and is settled as in `post`, with the message's newest state.
+
+    Raises:
+        NotFound: this connection has not joined the room. Whoever is not in it learns nothing of it.
+        TooFast: over the connection's rate.
+        Unavailable: the log takes nothing more now. The place may come to it too, to `NotFound`, to `Forbidden` for
+            somebody else's message, and to `Conflict` for the text of a deleted one.
+    """
+    author = session.account
+    if author is None or wanted.target.room not in session.rooms:
+        raise NotFound(NO_SUCH_MESSAGE)
+    session.posting.spend()
+    return ports.log.change(author, wanted, origin=session.connection)
 
 
 async def history(ports: Ports, session: Session, room: RoomId, span: Span) -> Page:

@@ -38,6 +38,10 @@ class RoomHead:
     room: RoomId
     name: str
     head: int
+    last: int
+    """The place of its newest message; 0 where there is none."""
+    read: int | None = None
+    """The place up to which a person has read, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +99,7 @@ async def enter(
     joined_before, account_before = room in session.rooms, session.account
     join(ports, presence, session, account, room)
     try:
-        backlog = await ports.store.backlog(room, cursor=cursor, epoch=epoch)
+        backlog = await ports.store.backlog(room, account, cursor=cursor, epoch=epoch)
         member_of = await _show_rooms(ports, session, account)
     except BaseException:
         if not joined_before:
@@ -104,7 +108,8 @@ async def enter(
             session.account = None
             ports.audience.identify(session.connection, None)
         raise
-    head = RoomHead(room, backlog.name, backlog.head)
+    head = backlog.room
+    ports.audience.watch(session.connection, head)
     if room not in member_of and len(member_of) < ROOMS_REMEMBERED:
         member_of.add(room)
         ports.log.enrol(account, room)

@@ -33,8 +33,10 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
 
     from chatzilla.core.catchup import Span
+    from chatzilla.core.messages import Change
     from chatzilla.core.people import Account
     from chatzilla.core.presence import Presence
+    from chatzilla.core.reading import Reading
     from chatzilla.core.rooms import RoomId
     from chatzilla.core.tokens import Tokens
     from chatzilla.ports import Ports
@@ -126,6 +128,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         self,
         ports: Ports,
         presence: Presence,
+        reading: Reading,
         delivery: Delivery,
         tokens: Tokens,
         *,
@@ -136,6 +139,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         super().__init__(CHAT)
         self._ports = ports
         self._presence = presence
+        self._reading = reading
         self._delivery = delivery
         self._tokens = tokens
         self._posting = posting
@@ -146,6 +150,9 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
             "join": Call(wire.decode_join, self.on_join, alone=True),
             "leave": Call(wire.decode_room, self.on_leave),
             "message": Call(wire.decode_message, self.on_message),
+            "edit": Call(wire.decode_edit, self.on_change),
+            "delete": Call(wire.decode_delete, self.on_change),
+            "read": Call(wire.decode_read, self.on_read),
             "history": Call(wire.decode_history, self.on_history, alone=True),
             "typing": Call(wire.decode_room, self.on_typing),
         }
@@ -218,6 +225,19 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         if connection.dialect is Dialect.TUTORIAL and not request.simple:
             raise BadRequest("A message has to be text.")
         messages.post(self._ports, connection.session, request.draft).then(settle)
+
+    def on_change(self, connection: Connection, change: Change, settle: Settle) -> None:
+        """Edit or delete a message. Like saying something, it keeps nobody waiting."""
+
+        def changed(outcome: Outcome) -> None:
+            settle((True, wire.encode_message(outcome)) if isinstance(outcome, Message) else outcome)
+
+        messages.change(self._ports, connection.session, change).then(changed)
+
+    def on_read(self, connection: Connection, request: tuple[RoomId, int], settle: Settle) -> None:
+        """Take in how far a person has read."""
+        self._reading.read(connection.session, *request)
+        settle((True, {}))
 
     def on_history(self, connection: Connection, request: tuple[RoomId, Span], settle: Settle) -> None:
         """Read what was said earlier."""

@@ -24,7 +24,7 @@ from chatzilla.realtime.turns import Turns
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
-    from chatzilla.core.messages import Posted
+    from chatzilla.core.messages import Message, Posted
     from chatzilla.core.people import Account, AccountId
     from chatzilla.core.presence import PresenceChange
     from chatzilla.core.rooms import ConnectionId, RoomId
@@ -93,6 +93,8 @@ class _Hall:
     name: str
     head: int = 0
     """The number of the room's newest change, as far as it is known here."""
+    last: int = 0
+    """The place of its newest message, likewise."""
     untold: list[Posted] = field(default_factory=list)
     """What was stored and waits for its round."""
     notices: deque[_Notice] = field(default_factory=deque)
@@ -168,11 +170,11 @@ class Delivery:
             return
         hall = self._hall(head.room)
         if head.head >= hall.head:
-            hall.head, hall.name = head.head, head.name
+            hall.head, hall.name, hall.last = head.head, head.name, head.last
         if connection not in hall.listeners:
             hall.watchers[connection] = known
             known.halls.add(head.room)
-            self.write(known, _room_event(head.room, hall))
+            self.write(known, _room_event(head.room, hall, head.read))
 
     def unsubscribe(self, connection: ConnectionId, room: RoomId, *, watching: bool) -> None:
         hall = self._halls.get(room)
@@ -207,6 +209,7 @@ class Delivery:
                 hall.head = posted.message.changed
                 touched[room] = hall
         for room, hall in touched.items():
+            hall.last = _last_place(hall)
             if hall.watchers:
                 hall.heads.touch()
             self._attend(room, hall)
@@ -225,6 +228,16 @@ class Delivery:
 
         hall.notices.append(_Notice(hall.listeners, words))
         self._attend(room, hall)
+
+    def tell_read(self, room: RoomId, account: Account, seq: int, *, origin: ConnectionId | None) -> None:
+        hall = self._halls.get(room)
+        if hall is None or seq > hall.head:
+            return
+        frame = _room_event(room, hall, seq)
+        for ident in tuple(self._people.get(account.id, ())):
+            connection = self._connections[ident]
+            if ident != origin and connection.dialect is Dialect.FULL:
+                self.write(connection, frame)
 
     def tell_typing(self, room: RoomId, account: Account) -> None:
         hall = self._halls.get(room)
@@ -344,8 +357,14 @@ def _dismiss(channel: Channel, code: str, message: str) -> None:
     channel.close(f"dismissed: {code}", goodbye)
 
 
-def _room_event(room: RoomId, hall: _Hall) -> Frame:
-    return packets.event(CHAT, "room", wire.encode_room(RoomHead(room, hall.name, hall.head)))
+def _room_event(room: RoomId, hall: _Hall, read: int | None = None) -> Frame:
+    return packets.event(CHAT, "room", wire.encode_room(RoomHead(room, hall.name, hall.head, hall.last, read)))
+
+
+def _last_place(hall: _Hall) -> int:
+    """The place of the newest message in a hall that was just told something: an edit is of one that was there."""
+    told = (posted.message for posted in reversed(hall.untold))
+    return next((message.seq for message in told if message.seq == message.changed), hall.last)
 
 
 class _Telling:
@@ -387,7 +406,7 @@ class _Telling:
                 (full if connection.dialect is Dialect.FULL else tutorial).append(channel.socket)
         if full:
             slow += self._tell_alike(full, self._words(Dialect.FULL))
-        if tutorial:
+        if tutorial and self._words(Dialect.TUTORIAL).together:
             slow += self._tell_alike(tutorial, self._words(Dialect.TUTORIAL))
         return slow
 
@@ -402,7 +421,7 @@ class _Telling:
         if all(posted.origin == ident for posted in self._posts):
             return
         takes = True
-        for posted, frame in self._words(connection.dialect).each(self._posts):
+        for posted, frame in self._words(connection.dialect).each():
             if posted.origin != ident:
                 takes = connection.channel.write(frame) and takes
         if not takes:
@@ -410,21 +429,24 @@ class _Telling:
 
     def _words(self, dialect: Dialect) -> _Words:
         if dialect is Dialect.FULL:
-            self._full = self._full or _Words([wire.encode_message(posted.message) for posted in self._posts])
+            self._full = self._full or _Words(self._posts, wire.encode_message)
             return self._full
         if self._tutorial is None:
-            self._tutorial = _Words([wire.encode_tutorial_message(posted.message) for posted in self._posts])
+            # Its messages have no id: that one was changed cannot be said.
+            said = [posted for posted in self._posts if posted.message.changed == posted.message.seq]
+            self._tutorial = _Words(said, wire.encode_tutorial_message)
         return self._tutorial
 
 
 class _Words:
     """The messages of a round in one dialect: one by one, and all together as a WebSocket carries them."""
 
-    __slots__ = ("_frames", "together")
+    __slots__ = ("_frames", "_posts", "together")
 
-    def __init__(self, payloads: Sequence[wire.Json]) -> None:
-        self._frames = [packets.event(CHAT, "message", payload) for payload in payloads]
+    def __init__(self, posts: Sequence[Posted], encode: Callable[[Message], wire.Json]) -> None:
+        self._posts = posts
+        self._frames = [packets.event(CHAT, "message", encode(posted.message)) for posted in posts]
         self.together = b"".join([frame.framed for frame in self._frames])
 
-    def each(self, posts: Sequence[Posted]) -> Iterable[tuple[Posted, Frame]]:
-        return zip(posts, self._frames, strict=True)
+    def each(self) -> Iterable[tuple[Posted, Frame]]:
+        return zip(self._posts, self._frames, strict=True)

@@ -142,6 +142,7 @@ def _engine(url: sa.URL, synchronous: str, begin: str, *pragmas: str) -> Engine:
             f"PRAGMA synchronous = {synchronous}",
             "PRAGMA foreign_keys = ON",
             "PRAGMA temp_store = MEMORY",  # no file is made and removed for a batch
+            "PRAGMA secure_delete = ON",  # a text that was deleted or replaced is overwritten
             f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}",
             *pragmas,
         ):

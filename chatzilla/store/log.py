@@ -9,8 +9,9 @@ The whole batch goes back to the event loop in one callback: first every place i
 the audience is told. `loop.call_soon` is first in, first out, so an ack is written before the events of its batch.
 
 A retry, known by `(author, client_id)` from the store or from earlier in the same batch, is answered as the first
-time; it takes no number and is not told again. A batch that a single row spoils is stored one by one. When the
-database itself cannot write (locked, full, read-only), the whole batch is refused as `unavailable`, and the
+time; it takes no number and is not told again. Edits and deletions stand in the same line and take the same numbers;
+one that would change nothing is answered with what is there. A batch that a single row spoils is stored one by one.
+When the database itself cannot write (locked, full, read-only), the whole batch is refused as `unavailable`, and the
 next batch tries again.
 
 What the thread remembers (numbers of accounts and rooms, heads, members) saves it a look into the database for each
@@ -21,28 +22,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import queue
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
-from chatzilla.core.messages import TEXT, Message, Posted
-from chatzilla.errors import Conflict, Unavailable
+from chatzilla.core.messages import NO_SUCH_MESSAGE, TEXT, Message, Posted
+from chatzilla.errors import Conflict, Forbidden, NotFound, Unavailable
 from chatzilla.store.queries import message_from, message_rows
 from chatzilla.store.tables import accounts, members, messages, rooms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
     from sqlalchemy import Engine
     from sqlalchemy.engine.interfaces import DBAPICursor
     from sqlalchemy.pool import PoolProxiedConnection
 
-    from chatzilla.core.messages import Draft
+    from chatzilla.core.messages import Change, Draft
     from chatzilla.core.people import Account, AccountId
     from chatzilla.core.rooms import ConnectionId, RoomId
     from chatzilla.ports import Clock
@@ -55,24 +57,25 @@ WAITING_AT_MOST: Final = 10_000
 BATCH_AT_MOST: Final = 500
 """Entries in one transaction; their answers are given within one turn of the event loop."""
 
+PURGE_AFTER_SECONDS: Final = 1.0
+"""How long nothing may come before replaced texts are cleared from the write-ahead log."""
+
+PURGE_WITHIN_MS: Final = 50
+"""How long that may wait for somebody who reads; else it is tried again later."""
+
 REMEMBERED_AT_MOST: Final = 20_000
 """Accounts, rooms and memberships, of each as many, that the writer keeps in memory."""
 
 Outcome = Message | Exception
 
 
-class _Place:
+class _Awaited:
     """Implements `ports.Place`: an entry in the log, and who waits for it."""
 
-    __slots__ = ("_settle", "author", "draft", "origin", "outcome", "sent_at")
+    __slots__ = ("_settle", "outcome")
 
-    def __init__(self, author: Account, draft: Draft, origin: ConnectionId | None, sent_at: int) -> None:
-        self.author = author
-        self.draft = draft
-        self.origin = origin
-        self.sent_at = sent_at
-        self.outcome: Outcome | None = None
-        self._settle: Callable[[Outcome], None] | None = None
+    outcome: Outcome | None
+    _settle: Callable[[Outcome], None] | None
 
     def then(self, settle: Callable[[Outcome], None]) -> None:
         if self.outcome is None:
@@ -100,6 +103,34 @@ class _Place:
         return future.__await__()
 
 
+class _Place(_Awaited):
+    """Somebody says something."""
+
+    __slots__ = ("author", "draft", "origin", "sent_at")
+
+    def __init__(self, author: Account, draft: Draft, origin: ConnectionId | None, sent_at: int) -> None:
+        self.author = author
+        self.draft = draft
+        self.origin = origin
+        self.sent_at = sent_at
+        self.outcome = None
+        self._settle = None
+
+
+class _Revision(_Awaited):
+    """Somebody changes what they said."""
+
+    __slots__ = ("at", "author", "change", "origin")
+
+    def __init__(self, author: Account, change: Change, origin: ConnectionId | None, at: int) -> None:
+        self.author = author
+        self.change = change
+        self.origin = origin
+        self.at = at
+        self.outcome = None
+        self._settle = None
+
+
 @dataclass(frozen=True, slots=True)
 class _Enrolment:
     account: Account
@@ -107,11 +138,19 @@ class _Enrolment:
 
 
 @dataclass(frozen=True, slots=True)
+class _Mark:
+    account: Account
+    room: RoomId
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Probe:
     """Asks whether the database can be written again."""
 
 
-_Entry = _Place | _Enrolment | _Probe
+_Note = _Enrolment | _Mark
+_Entry = _Place | _Revision | _Note | _Probe
 
 
 class RoomLog:
@@ -143,11 +182,20 @@ class RoomLog:
         self._put(place)
         return place
 
+    def change(self, author: Account, change: Change, *, origin: ConnectionId | None) -> _Revision:
+        revision = _Revision(author, change, origin, self._clock.wall_ms())
+        self._put(revision)
+        return revision
+
     def enrol(self, account: Account, room: RoomId) -> None:
         try:
             self._put(_Enrolment(account, room))
         except Unavailable:
             logger.warning("membership of room %s was not noted: the log is full", room)
+
+    def mark(self, account: Account, room: RoomId, seq: int) -> None:
+        with contextlib.suppress(Unavailable):
+            self._put(_Mark(account, room, seq))
 
     def probe(self) -> None:
         """While the last batch could not be stored, write something that changes nothing, to see whether one can."""
@@ -185,18 +233,22 @@ class RoomLog:
         while more or waiting:
             while more and len(waiting) < BATCH_AT_MOST:
                 try:
-                    handed = self._batches.get(block=not waiting)
+                    idle = PURGE_AFTER_SECONDS if self._writer.purging and not self._closing else None
+                    handed = self._batches.get(block=not waiting, timeout=idle)
                 except queue.Empty:
+                    if not waiting:
+                        self._writer.purge()
+                        continue
                     break
                 more = handed is not None
                 waiting += handed or ()
             batch, waiting = waiting[:BATCH_AT_MOST], waiting[BATCH_AT_MOST:]
-            places = [entry for entry in batch if isinstance(entry, _Place)]
-            enrolments = [entry for entry in batch if isinstance(entry, _Enrolment)]
+            places = [entry for entry in batch if isinstance(entry, _Awaited)]
+            notes = [entry for entry in batch if isinstance(entry, _Note)] if len(places) < len(batch) else ()
             if self._closing and not self.healthy:  # it would be tried for as long as the database stays locked
                 stored = self._writer.refuse(places), list[Posted]()
             else:
-                stored = self._writer.store(places, enrolments)
+                stored = self._writer.store(places, notes)
             try:
                 self._loop.call_soon_threadsafe(self._hand_back, len(batch), places, *stored)
             except RuntimeError:
@@ -204,7 +256,7 @@ class RoomLog:
         self._writer.close()
 
     def _hand_back(
-        self, entries: int, places: Sequence[_Place], outcomes: Sequence[Outcome], fresh: Sequence[Posted]
+        self, entries: int, places: Sequence[_Awaited], outcomes: Sequence[Outcome], fresh: Sequence[Posted]
     ) -> None:
         """On the event loop: settle every place in order, then tell the audience."""
         self._under_way -= entries
@@ -226,6 +278,8 @@ class _Writer:
 
     def __init__(self, engine: Engine) -> None:
         self.healthy = True
+        self.purging = False
+        """Whether a text was replaced that may still stand in the write-ahead log."""
         self._engine = engine
         self._failure: type[Exception] = engine.dialect.loaded_dbapi.OperationalError
         self._statements = _Statements(engine.dialect)
@@ -238,25 +292,40 @@ class _Writer:
         if self._connection is not None:
             self._connection.close()
 
-    def refuse(self, places: Sequence[_Place]) -> list[Outcome]:
+    def purge(self) -> None:
+        """Empty the write-ahead log, where texts that were replaced would stand until it is written over."""
+        if self._connection is None:
+            return
+        cursor = self._connection.cursor()
+        try:
+            patience = _answer(cursor, "PRAGMA busy_timeout")
+            _answer(cursor, f"PRAGMA busy_timeout = {PURGE_WITHIN_MS}")
+            self.purging = bool(_answer(cursor, "PRAGMA wal_checkpoint(TRUNCATE)"))  # it says whether somebody reads
+            _answer(cursor, f"PRAGMA busy_timeout = {patience}")
+        except Exception:
+            logger.exception("replaced texts could not be cleared from the write-ahead log")
+            self._give_up()
+            self.purging = False
+
+    def refuse(self, places: Sequence[_Awaited]) -> list[Outcome]:
         refusal = Unavailable("The server cannot store messages right now. Yours is kept and will be sent again.")
         return [refusal for _ in places]
 
     def store(
-        self, places: Sequence[_Place], enrolments: Sequence[_Enrolment], *, look: bool = False
+        self, places: Sequence[_Awaited], notes: Sequence[_Note], *, look: bool = False
     ) -> tuple[list[Outcome], list[Posted]]:
         """Store a batch whole; if it repeats something, look what; if a row spoils it, one by one.
 
         Args:
-            places: messages to store.
-            enrolments: memberships to note.
+            places: messages to store, and changes.
+            notes: memberships, and how far they have read.
             look: whether to ask first what is stored already. Retries are rare, so the unique index finds them.
 
         Returns:
             What each place came to, and what was not stored before.
         """
         try:
-            stored = self._commit(places, enrolments, look=look)
+            stored = self._commit(places, notes, look=look)
         except self._failure as error:
             if self.healthy:
                 logger.error("the database cannot be written: %s", error)  # noqa: TRY400  # it is no surprise
@@ -264,7 +333,7 @@ class _Writer:
             return self.refuse(places), []
         except Exception as error:
             if not look:
-                return self.store(places, enrolments, look=True)
+                return self.store(places, notes, look=True)
             if len(places) <= 1:
                 logger.exception("one entry could not be stored")
                 return [error for _ in places], []
@@ -279,7 +348,7 @@ class _Writer:
         return stored
 
     def _commit(
-        self, places: Sequence[_Place], enrolments: Sequence[_Enrolment], *, look: bool
+        self, places: Sequence[_Awaited], notes: Sequence[_Note], *, look: bool
     ) -> tuple[list[Outcome], list[Posted]]:
         """Run one transaction, whole or not at all."""
         try:
@@ -289,9 +358,9 @@ class _Writer:
             cursor.execute("BEGIN IMMEDIATE")
             if not self.healthy:
                 cursor.execute("UPDATE facts SET value = value")  # a transaction that writes nothing proves nothing
-            stored = self._write(cursor, places, look=look)
-            for enrolment in enrolments:
-                self._statements.enrol.run(cursor, (enrolment.account.id, enrolment.room))
+            stored = self._write_all(cursor, places, look=look)
+            for note in notes:
+                self._note(cursor, note)
             cursor.execute("COMMIT")
         except BaseException:
             self._give_up()
@@ -318,6 +387,23 @@ class _Writer:
         self._heads.clear()
         self._members.clear()
 
+    def _write_all(
+        self, cursor: DBAPICursor, places: Sequence[_Awaited], *, look: bool
+    ) -> tuple[list[Outcome], list[Posted]]:
+        """Write messages and changes in the order in which they came; those without a change between them, together."""
+        if _Revision not in set(map(type, places)):
+            return self._write(cursor, cast("Sequence[_Place]", places), look=look)
+        outcomes: list[Outcome] = []
+        fresh: list[Posted] = []
+        for kind, run in itertools.groupby(places, type):
+            if kind is _Revision:
+                its_outcomes, its_fresh = self._revise(cursor, cast("Iterable[_Revision]", run))
+            else:
+                its_outcomes, its_fresh = self._write(cursor, cast("Sequence[_Place]", list(run)), look=look)
+            outcomes += its_outcomes
+            fresh += its_fresh
+        return outcomes, fresh
+
     def _write(
         self, cursor: DBAPICursor, places: Sequence[_Place], *, look: bool
     ) -> tuple[list[Outcome], list[Posted]]:
@@ -327,7 +413,7 @@ class _Writer:
         rows: list[Sequence[object]] = []
         said: dict[tuple[int, str], Message] = {}
         heads: dict[RoomId, _Head] = {}
-        joined: set[tuple[int, int]] = set()
+        joined: dict[tuple[int, int], int] = {}
         for place in places:
             author, draft = place.author, place.draft
             by = self._accounts.get(author.id) or self._account(cursor, place)
@@ -350,14 +436,42 @@ class _Writer:
             fresh.append(Posted(message, place.origin))
             rows.append((room, seq, seq, TEXT, by, draft.client_id, author.name, draft.content, place.sent_at))
             if (by, room) not in self._members:
-                joined.add((by, room))
+                joined[by, room] = seq  # whoever says something has read so far
         if rows:
             self._advance(cursor, heads)
             self._statements.message.run_many(cursor, rows)
         if joined:
-            self._statements.member.run_many(cursor, sorted(joined))
-            self._members |= joined
+            self._statements.member.run_many(cursor, sorted((*who, read) for who, read in joined.items()))
+            self._members.update(joined)
         return outcomes, fresh
+
+    def _revise(self, cursor: DBAPICursor, revisions: Iterable[_Revision]) -> tuple[list[Outcome], list[Posted]]:
+        """Change messages one by one. One that stands as it is wanted already takes no number."""
+        outcomes: list[Outcome] = []
+        fresh: list[Posted] = []
+        for revision in revisions:
+            target = revision.change.target
+            row = self._statements.find_target.run(cursor, target)
+            before = message_from(target.room, row[3:]) if row else None
+            outcomes.append(outcome := _revised(revision, before))
+            if not isinstance(outcome, Message) or outcome == before:
+                continue
+            number, room, head = row[:3]
+            self._heads[target.room] = _Head(room, head)
+            self._advance(cursor, {target.room: _Head(room, head + 1)})
+            message = outcomes[-1] = outcome._replace(changed=head + 1)
+            deleted_at = revision.at if message.deleted else None
+            values = message.changed, message.content, message.edited_at, deleted_at, number
+            self._statements.revise.run_many(cursor, [values])
+            fresh.append(Posted(message, revision.origin))
+            self.purging = True
+        return outcomes, fresh
+
+    def _note(self, cursor: DBAPICursor, note: _Note) -> None:
+        if isinstance(note, _Mark):
+            self._statements.mark.run_many(cursor, [(note.seq, note.account.id, note.room, note.seq, note.seq)])
+        else:
+            self._statements.enrol.run_many(cursor, [(note.account.id, note.room)])
 
     def _advance(self, cursor: DBAPICursor, heads: dict[RoomId, _Head]) -> None:
         """Raise the heads of rooms, in the order of their numbers, so that two writers cannot wait for each other."""
@@ -390,11 +504,35 @@ class _Writer:
         return message_from(row[0], row[1:]) if row else None
 
 
+def _answer(cursor: DBAPICursor, pragma: str) -> int:
+    """The number that a pragma begins its answer with."""
+    cursor.execute(pragma)
+    row: Sequence[int] = cursor.fetchall()[0]
+    return row[0]
+
+
 def _repeated(draft: Draft, message: Message) -> Outcome:
-    """The first answer again, or a refusal where the id was used for something else."""
+    """The first answer again, whatever became of the message; or a refusal where the id was used for something else."""
     changed_since = message.changed != message.seq
     same = message.room == draft.room and (changed_since or message.content == draft.content)
-    return message if same else Conflict("This client_id was used for another message already.")
+    if not same:
+        return Conflict("This client_id was used for another message already.")
+    first = message._replace(changed=message.seq, content=draft.content, edited_at=None, deleted=False)
+    return first if changed_since else message
+
+
+def _revised(revision: _Revision, message: Message | None) -> Outcome:
+    """What becomes of a message, but for its number; or why nothing does."""
+    content = revision.change.content
+    if message is None:
+        return NotFound(NO_SUCH_MESSAGE)
+    if message.sender != revision.author.id or message.kind != TEXT:
+        return Forbidden("Only its author can change a message.")
+    if content is None:
+        return message if message.deleted else message._replace(content="", edited_at=None, deleted=True)
+    if message.deleted:
+        return Conflict("This message was deleted.")
+    return message if content == message.content else message._replace(content=content, edited_at=revision.at)
 
 
 class _Statement:
@@ -432,8 +570,17 @@ class _Statements:
             return sa.bindparam(name, type_=column.type)
 
         wanted = parameter("wanted", rooms.c.id)
-        both = sa.select(accounts.c.no, rooms.c.no).where(
+        both = sa.select(accounts.c.no, rooms.c.no, rooms.c.head).where(
             accounts.c.id == parameter("account", accounts.c.id), rooms.c.id == wanted
+        )
+        reader, place = parameter("reader", accounts.c.id), parameter("place", messages.c.seq)
+        mark = (
+            sa.update(members)
+            .values(read=parameter("seq", members.c.read))
+            .where(members.c.account == sa.select(accounts.c.no).where(accounts.c.id == reader).scalar_subquery())
+            .where(members.c.room == sa.select(rooms.c.no).where(rooms.c.id == wanted).scalar_subquery())
+            .where(members.c.read < parameter("before", members.c.read))
+            .where(sa.exists().where(rooms.c.no == members.c.room, rooms.c.head >= parameter("within", rooms.c.head)))
         )
         advance = (
             sa.update(rooms)
@@ -445,8 +592,10 @@ class _Statements:
         self.room = _Statement(once(rooms), dialect, "id", "name", "head", "created_at")
         self.find_room = _Statement(sa.select(rooms.c.no, rooms.c.head).where(rooms.c.id == wanted), dialect, "wanted")
         self.advance = _Statement(advance, dialect, "after", "number", "before")
-        self.member = _Statement(once(members), dialect, "account", "room")
-        self.enrol = _Statement(once(members).from_select(["account", "room"], both), dialect, "account", "wanted")
+        self.member = _Statement(once(members), dialect, "account", "room", "read")
+        enrol = once(members).from_select(["account", "room", "read"], both)
+        self.enrol = _Statement(enrol, dialect, "account", "wanted")
+        self.mark = _Statement(mark, dialect, "seq", "reader", "wanted", "before", "within")
         columns = "room", "seq", "changed", "kind", "author", "client_id", "name", "content", "sent_at"
         self.message = _Statement(sa.insert(messages), dialect, *columns)
         found = (
@@ -456,3 +605,13 @@ class _Statements:
             .with_only_columns(rooms.c.id, *message_rows.selected_columns)
         )
         self.find_message = _Statement(found, dialect, "client_id", "author")
+        target = (
+            message_rows.join(rooms, rooms.c.no == messages.c.room)
+            .where(rooms.c.id == wanted, messages.c.seq == place)
+            .with_only_columns(messages.c.no, rooms.c.no, rooms.c.head, *message_rows.selected_columns)
+        )
+        self.find_target = _Statement(target, dialect, "wanted", "place")
+        changed = "changed", "content", "edited_at", "deleted_at"
+        revise = sa.update(messages).where(messages.c.no == parameter("number", messages.c.no))
+        revise = revise.values({name: parameter(f"new_{name}", messages.c[name]) for name in changed})
+        self.revise = _Statement(revise, dialect, *(f"new_{name}" for name in changed), "number")

@@ -43,13 +43,27 @@ message_rows: Final = sa.select(
     messages.c.name,
     messages.c.content,
     messages.c.sent_at,
+    messages.c.edited_at,
+    messages.c.deleted_at,
 ).join(accounts, accounts.c.no == messages.c.author)
 
 
 def message_from(room: RoomId, row: Sequence[Any]) -> Message:
     """A row of `message_rows` as a message of its room."""
-    seq, changed, kind, client_id, author, name, content, sent_at = row
-    return Message(room, seq, changed, kind, ClientId(client_id), AccountId(author), name, content, sent_at)
+    seq, changed, kind, client_id, author, name, content, sent_at, edited_at, deleted_at = row
+    return Message(
+        room,
+        seq,
+        changed,
+        kind,
+        ClientId(client_id),
+        AccountId(author),
+        name,
+        content,
+        sent_at,
+        edited_at,
+        deleted_at is not None,
+    )
 
 
 class RoomStore:
@@ -64,14 +78,14 @@ class RoomStore:
     def epoch(self) -> str:
         return self._database.epoch
 
-    async def backlog(self, room: RoomId, *, cursor: int | None, epoch: str | None) -> Backlog:
+    async def backlog(self, room: RoomId, account: Account, *, cursor: int | None, epoch: str | None) -> Backlog:
         """What a client with this cursor is given; see `core.catchup`.
 
         Raises:
             Unavailable: the database cannot be read now.
         """
         same_epoch = epoch is None or epoch == self.epoch
-        return await self._read(lambda connection: _backlog(connection, room, cursor, same_epoch=same_epoch))
+        return await self._read(lambda connection: _backlog(connection, room, account, cursor, same_epoch=same_epoch))
 
     async def history(self, room: RoomId, span: Span) -> Page:
         """A part of a room by place.
@@ -112,20 +126,45 @@ class RoomStore:
             raise Unavailable("The server cannot read the room right now. It will be tried again.") from error
 
 
-def _backlog(connection: Connection, room: RoomId, cursor: int | None, *, same_epoch: bool) -> Backlog:
-    found = connection.execute(
-        sa.select(rooms.c.no, rooms.c.head, rooms.c.name).where(rooms.c.id == room)
-    ).one_or_none()
-    number, head, name = (0, 0, str(room)) if found is None else (int(found.no), int(found.head), str(found.name))
-    match catchup.plan(head, cursor, same_epoch=same_epoch):
+def _backlog(
+    connection: Connection, room: RoomId, account: Account, cursor: int | None, *, same_epoch: bool
+) -> Backlog:
+    number, head = _head(connection, room, account)
+    match catchup.plan(head.head, cursor, same_epoch=same_epoch):
         case After(after):
             rows, more = _cut(room, connection.execute(_changed_after(number, after, catchup.PAGE_ROWS + 1)).all())
-            reached = rows[-1].changed if more else head
-            return Backlog(tuple(rows), cursor=reached, more=more, reset=False, head=head, name=name)
+            reached = rows[-1].changed if more else head.head
+            return Backlog(tuple(rows), cursor=reached, more=more, reset=False, room=head)
         case Newest(reset):
             newest = _of_room(number).order_by(messages.c.seq.desc()).limit(catchup.PAGE_ROWS + 1)
             rows, more = _cut(room, connection.execute(newest).all())
-            return Backlog(tuple(reversed(rows)), cursor=head, more=more, reset=reset, head=head, name=name)
+            return Backlog(tuple(reversed(rows)), cursor=head.head, more=more, reset=reset, room=head)
+
+
+def _head(connection: Connection, room: RoomId, account: Account) -> tuple[int, RoomHead]:
+    """A room's number and its head, as this person sees it; a room that is not stored has neither."""
+    of_person = (
+        sa.select(members.c.read)
+        .join(accounts, accounts.c.no == members.c.account)
+        .where(accounts.c.id == account.id, members.c.room == rooms.c.no)
+        .scalar_subquery()
+    )
+    wanted = sa.select(rooms.c.no, rooms.c.name, rooms.c.head, _LAST, of_person).where(rooms.c.id == room)
+    found = connection.execute(wanted).one_or_none()
+    if found is None:
+        return 0, RoomHead(room, str(room), 0, 0)
+    number, name, head, last, read = found
+    return number, RoomHead(room, name, head, last or 0, read)
+
+
+_LAST: Final = (
+    sa.select(messages.c.seq)
+    .where(messages.c.room == rooms.c.no)
+    .order_by(messages.c.seq.desc())
+    .limit(1)
+    .scalar_subquery()
+)
+"""The place of a room's newest message."""
 
 
 def _of_room(number: int) -> sa.Select[Any]:
@@ -171,11 +210,12 @@ def _cut(room: RoomId, rows: Sequence[Row[Any]], limit: int = catchup.PAGE_ROWS)
 
 def _memberships(connection: Connection, account: Account) -> list[RoomHead]:
     of_account = (
-        sa.select(rooms.c.id, rooms.c.name, rooms.c.head)
+        sa.select(rooms.c.id, rooms.c.name, rooms.c.head, _LAST, members.c.read)
         .join(members, members.c.room == rooms.c.no)
         .join(accounts, members.c.account == accounts.c.no)
         .where(accounts.c.id == account.id)
         .order_by(rooms.c.head.desc())
         .limit(ROOMS_SHOWN)
     )
-    return [RoomHead(RoomId(room), name, head) for room, name, head in connection.execute(of_account)]
+    found = connection.execute(of_account)
+    return [RoomHead(RoomId(room), name, head, last or 0, read) for room, name, head, last, read in found]

@@ -1,4 +1,4 @@
-"""The tables. Rows are shaped so that edits, deletions and reactions will fit: see `changed`.
+"""The tables. An edit or a deletion changes the row that it is about: see `changed`.
 
 An account's id is derived from its key, a room's id is its lower-case name in the address, a message is named by
 its place. Inside, accounts and rooms have numbers, and messages lie in the order of their arrival: a commit writes
@@ -72,6 +72,7 @@ members: Final = Table(
     metadata,
     Column("account", ForeignKey("accounts.no"), nullable=False),
     Column("room", ForeignKey("rooms.no"), nullable=False),
+    Column("read", BigInteger, nullable=False, comment="The place up to which this person has read."),
     PrimaryKeyConstraint("account", "room"),
     sqlite_with_rowid=False,
 )
@@ -89,6 +90,8 @@ messages: Final = Table(
     Column("name", Text, nullable=False, comment="The author's name as it stood when this was said."),
     Column("content", Text, nullable=False),
     Column("sent_at", BigInteger, nullable=False),
+    Column("edited_at", BigInteger, comment="When the text was last replaced."),
+    Column("deleted_at", BigInteger, comment="When the author took it back; there is no text any more."),
     UniqueConstraint("room", "seq"),
     UniqueConstraint("client_id", "author"),
 )

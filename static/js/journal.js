@@ -54,9 +54,11 @@ export class Journal {
  */
 function letterIn(note, client_id) {
   try {
-    const { person, room, content, written_at } = JSON.parse(note ?? "null");
-    const sound = [person, room, content].every((text) => typeof text === "string") && Number.isFinite(written_at);
-    return sound ? { client_id, person, room, content, written_at, refusal: null } : null;
+    const { person, room, content, written_at, target, deletes } = JSON.parse(note ?? "null");
+    const texts = [person, room, content, target ?? ""];
+    const sound = texts.every((text) => typeof text === "string") && Number.isFinite(written_at);
+    const change = target === undefined ? {} : { target, deletes: deletes === true };
+    return sound ? { client_id, person, room, content, written_at, ...change, refusal: null } : null;
   } catch {
     return null;
   }

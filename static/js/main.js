@@ -5,6 +5,7 @@
 
 import { Connection } from "./connection.js";
 import { Journal } from "./journal.js";
+import { Marks } from "./marks.js";
 import { openStore } from "./outbox-store.js";
 import { Outbox, personOf, uuid } from "./outbox.js";
 import { LOBBY, roomIdOf } from "./protocol.js";
@@ -26,6 +27,9 @@ const TOUCH = matchMedia("(hover: none)");
 
 const OFFLINE = "You are offline. What you write is kept and sent when the connection is back.";
 const STARTED_OVER = "The conversation was loaded anew: its numbering changed, or you were away for very long.";
+const STILL_UNDER_WAY = "Your last message is still on its way. It can be edited once it is sent.";
+const GONE_MEANWHILE = "The message that you were editing was deleted.";
+const EDITING = "Editing your last message. Enter saves it, Escape leaves it as it is.";
 const STATUS_WORDS = { connecting: "Connecting…", online: "Online", offline: "Offline" };
 const NOT_DURABLE = "This browser keeps nothing for later: what is not sent yet is lost when you close this tab.";
 
@@ -78,6 +82,7 @@ class Visit {
   #person;
   #rooms;
   #session;
+  #marks;
   /** @type {Outbox | null} */
   #outbox = null;
   #channel = new BroadcastChannel("chatzilla.outbox");
@@ -105,10 +110,7 @@ class Visit {
         heard: (message) => this.#heard(message),
         people: () => this.#showPeople(),
         typing: () => this.#showTyping(),
-        room: (room) => {
-          this.#rooms.heard(room);
-          this.#showRooms();
-        },
+        room: (room) => this.#roomMoved(room),
         refused: (refusal) => this.#refused(refusal),
         ended: ({ message }) => leave(this.#name, message),
       },
@@ -116,11 +118,17 @@ class Visit {
       now: Date.now,
       random: Math.random,
     });
+    this.#marks = new Marks({
+      tell: (room, seq) => this.#session.tellRead(room, seq),
+      later: setTimeout.bind(window),
+    });
     list.wishes = {
       older: () => void this.#session.loadOlder(),
       scrolled: () => this.#markRead(),
       retry: (id) => void this.#outbox?.retry(id),
       discard: (id) => void this.#outbox?.discard(id),
+      edit: (id) => this.#edit(id),
+      remove: (id) => this.#remove(id),
       escape: () => composer.focus(),
     };
     roomList.wishes = { open: (room) => this.open(room) };
@@ -146,7 +154,14 @@ class Visit {
       random: Math.random,
     });
     this.#channel.onmessage = ({ data }) => this.#outbox?.told(data);
-    composer.wishes = { send: (text) => this.#send(text), typing: () => this.#session.tellTyping() };
+    composer.wishes = {
+      send: (text) => this.#send(text),
+      typing: () => this.#session.tellTyping(),
+      editLast: () => this.#editLast(),
+      save: (id, text) => void this.#outbox?.change(this.#session.room, id, text),
+      emptied: (id) => list.confirmDeletion(id),
+      stopped: () => this.#showRows(),
+    };
     this.#showStatus();
     this.#session.open();
     await this.#outbox.open();
@@ -180,8 +195,8 @@ class Visit {
     const room = roomInAddress();
     const left = this.#session.room;
     if (room === left) return;
-    const { cursor } = this.#session.timeline;
-    if (cursor !== null) this.#rooms.heard({ room: left, head: cursor });
+    const { cursor, rows } = this.#session.timeline;
+    if (cursor !== null) this.#rooms.heard({ room: left, last: rows.at(-1)?.seq ?? 0 });
     this.#session.enter(room);
     tell("");
     this.#showRoom();
@@ -225,13 +240,20 @@ class Visit {
    */
   #joined({ room, messages, epoch }, reset) {
     this.#identity.keep(this.#name, this.#session.token);
-    if (this.#rooms.numberedBy(epoch)) this.#missed.after = this.#rooms.readUpTo(room.room);
+    if (this.#rooms.numberedBy(epoch)) {
+      this.#marks.forget();
+      this.#missed.after = this.#rooms.readUpTo(room.room);
+    }
     if (reset) {
       this.#rooms.startedOver(room);
       this.#missed = { after: room.head, upTo: room.head };
       tell(STARTED_OVER);
     }
-    this.#rooms.heard(room);
+    this.#roomMoved(room);
+    // Where reading ended may have been on another device.
+    if (this.#missed.upTo === Infinity) {
+      this.#missed.after = Math.max(this.#missed.after, this.#rooms.readUpTo(room.room));
+    }
     this.show();
     this.#isBack();
     for (const message of messages) this.#ownIsKnown(message);
@@ -240,6 +262,16 @@ class Visit {
     this.#showRows();
     this.#showPeople();
     this.#showStatus();
+  }
+
+  /** @param {{room: string, name?: string, last: number, read?: number, own?: boolean}} news */
+  #roomMoved(news) {
+    const before = this.#rooms.readUpTo(news.room);
+    const read = this.#rooms.heard(news);
+    // What the server does not know yet: it got lost, or an own message moved it.
+    if (read > (news.read ?? (news.own ? before : read))) this.#marks.read(news.room, read);
+    if (news.room === this.#session.room) attention.read(read);
+    this.#showRooms();
   }
 
   /** What comes from now on comes before the person's eyes. */
@@ -252,7 +284,7 @@ class Visit {
   /** @param {Message} message */
   #heard(message) {
     this.#ownIsKnown(message);
-    if (message.sender === this.#session.you?.id) return;
+    if (message.sender === this.#session.you?.id || message.changed > message.seq) return;
     attention.message({ ...message, room: this.#rooms.nameOf(message.room) });
   }
 
@@ -277,9 +309,44 @@ class Visit {
     void this.#outbox?.write(this.#session.room, text);
   }
 
+  /** @param {string} id */
+  #edit(id) {
+    const message = this.#session.timeline.rows.find((row) => row.id === id);
+    if (!message || message.deleted) return;
+    const change = this.#lettersHere().findLast(({ target, deletes }) => target === id && !deletes);
+    composer.edit(id, change?.content ?? message.content);
+    this.#showRows();
+  }
+
+  /** What was written last; whether there is anything to edit. */
+  #editLast() {
+    const letters = this.#lettersHere();
+    if (letters.some(({ target }) => target === undefined)) {
+      tell(STILL_UNDER_WAY);
+      attention.say(STILL_UNDER_WAY);
+      return true;
+    }
+    const { timeline, you } = this.#session;
+    const goes = new Set(letters.filter(({ deletes }) => deletes).map(({ target }) => target));
+    const last = timeline.rows.findLast(
+      ({ id, sender, kind, deleted }) => sender === you?.id && kind === "text" && !deleted && !goes.has(id),
+    );
+    if (!last) return false;
+    this.#edit(last.id);
+    attention.say(EDITING);
+    return true;
+  }
+
+  /** @param {string} id */
+  #remove(id) {
+    if (composer.editing === id) composer.stopEditing();
+    void this.#outbox?.change(this.#session.room, id, null);
+  }
+
   #markRead() {
     const { timeline, room } = this.#session;
     if (document.hidden || !list.atBottom || timeline.cursor === null) return;
+    this.#marks.read(room, timeline.cursor);
     if (this.#rooms.read(room, timeline.cursor)) this.#showRooms();
   }
 
@@ -287,6 +354,7 @@ class Visit {
     const { status } = this.#session;
     document.documentElement.dataset.connection = status;
     this.#outbox?.setReady(status === "online");
+    this.#marks.setReady(status === "online");
     if (!this.#inside) {
       landing.say(status === "offline" ? "The server cannot be reached. Trying again…" : "");
       return;
@@ -321,6 +389,11 @@ class Visit {
     const { timeline, room, you } = this.#session;
     // Whoever reads at the bottom needs no thousands of rows above; they come back as history.
     if (timeline.rows.length > ROWS_LIMIT && list.atBottom) timeline.trim(ROWS_AFTER_TRIM);
+    if (timeline.rows.some(({ id, deleted }) => deleted && id === composer.editing)) {
+      composer.stopEditing();
+      tell(GONE_MEANWHILE);
+      attention.say(GONE_MEANWHILE);
+    }
     list.show({
       room,
       messages: timeline.rows,
@@ -328,6 +401,7 @@ class Visit {
       you,
       loaded: timeline.cursor !== null,
       hasOlder: timeline.hasOlder,
+      editing: composer.editing,
       missed: this.#missed,
     });
   }
@@ -342,7 +416,7 @@ class Visit {
     const rooms = this.#rooms.all.map((room) => ({ ...room, unread: unreadIn(room) }));
     const current = this.#session.room;
     if (!rooms.some(({ room }) => room === current)) {
-      rooms.push({ room: current, name: current, head: 0, read: null, unread: 0 });
+      rooms.push({ room: current, name: current, last: 0, read: null, unread: 0 });
     }
     roomList.show(rooms, current);
     const elsewhere = rooms.some(({ room, unread }) => room !== current && unread > 0);

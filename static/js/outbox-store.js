@@ -4,7 +4,7 @@
 /** @import { Refusal } from "./protocol.js" */
 
 /**
- * A message on its way, as kept on disk.
+ * A message on its way, or a change of one, as kept on disk.
  *
  * @typedef {object} Letter
  * @property {number} [place]      Its place in the line; given by the store.
@@ -12,6 +12,8 @@
  * @property {string} person       Whose it is: the account name, normalised.
  * @property {string} room
  * @property {string} content
+ * @property {string} [target]     The id of the message that this changes; without one, it is a message itself.
+ * @property {boolean} [deletes]   The change is a deletion.
  * @property {number} written_at   Milliseconds since 1970, by this device's clock.
  * @property {Refusal | null} refusal  Why it was refused for good; null while it waits to be sent.
  */

@@ -1,6 +1,6 @@
-// What a person wrote and the server has not confirmed. A letter is noted in the journal when it is written, is stored
-// before it is sent, keeps its `client_id` through every retry (so that a retry is harmless), and leaves only when the
-// server has it or the person discards it.
+// What a person wrote and the server has not confirmed: messages, and changes of messages. A letter is noted in the
+// journal when it is written, is stored before it is sent, keeps its `client_id` through every retry (so that a retry is
+// harmless), and leaves only when the server has it or the person discards it.
 // No DOM, no socket: what it needs from the world is handed in.
 //
 // All tabs of one person share the line of letters, and one of them sends: the one that holds the lease. It sends the
@@ -15,7 +15,9 @@
 
 /** @import { Journal } from "./journal.js" */
 /** @import { Letter, Store } from "./outbox-store.js" */
-/** @import { PostAnswer, Refusal, Result } from "./protocol.js" */
+/** @import { Message, PostAnswer, Refusal, Result } from "./protocol.js" */
+
+/** What the server says to a message, or to a change of one. @typedef {PostAnswer | Message} Answer */
 
 const LEASE_MS = 5_000;
 const WATCH_EVERY_MS = 2_000;
@@ -29,7 +31,7 @@ const FOR_GOOD = new Set(["bad-request", "unknown-event", "too-long", "conflict"
 /** These say nothing about the message: it is sent again for as long as it takes. */
 const RETRIED = new Set(["timeout", "offline", "unavailable", "too-fast", "full", "not-joined", "sign-in"]);
 
-/** What tabs tell each other. @typedef {{is: "kept" | "gone", letter: Letter, answer?: PostAnswer}} News */
+/** What tabs tell each other. @typedef {{is: "kept" | "gone", letter: Letter, answer?: Answer}} News */
 
 /**
  * @typedef {object} World
@@ -37,11 +39,11 @@ const RETRIED = new Set(["timeout", "offline", "unavailable", "too-fast", "full"
  * @property {string} owner             Names this tab.
  * @property {Journal} journal
  * @property {Store} store
- * @property {(letter: Letter) => Promise<Result<PostAnswer>>} send
+ * @property {(letter: Letter) => Promise<Result<Answer>>} send
  * @property {(room: string) => Promise<boolean>} enter  Join a room that the server says was not joined.
  * @property {(news: News) => void} tell                 To the other tabs.
  * @property {() => void} changed                        The letters are not what they were.
- * @property {(letter: Letter, answer: PostAnswer) => void} settled
+ * @property {(letter: Letter, answer: Answer) => void} settled
  * @property {() => number} now
  * @property {(run: () => void, ms: number) => unknown} later
  * @property {() => number} random
@@ -97,15 +99,22 @@ export class Outbox {
    * @param {string} room
    * @param {string} content
    */
-  async write(room, content) {
-    const { journal, store, person, now } = this.#world;
-    // The journal knows the order by this alone, so no two letters are of one moment, whatever the clock says.
-    const written_at = Math.max(now(), (this.#letters.at(-1)?.written_at ?? 0) + 1);
-    /** @type {Letter} */
-    const letter = { client_id: uuid(), person, room, content, written_at, refusal: null };
-    journal.add(letter);
-    this.#letters.push(letter);
-    await this.#keep(letter, store.add(letter));
+  write(room, content) {
+    return this.#add({ room, content });
+  }
+
+  /**
+   * Put a change of a stored message in the line. An earlier one that was refused is forgotten for it.
+   *
+   * @param {string} room
+   * @param {string} target  The id of the message.
+   * @param {string | null} content  Its new text, or null to delete it.
+   */
+  async change(room, target, content) {
+    for (const letter of this.#letters) {
+      if (letter.target === target && letter.refusal) void this.#drop(letter);
+    }
+    await this.#add({ room, target, content: content ?? "", deletes: content === null });
   }
 
   /**
@@ -175,6 +184,18 @@ export class Outbox {
     this.setReady(false);
   }
 
+  /** @param {Pick<Letter, "room" | "content" | "target" | "deletes">} what */
+  async #add(what) {
+    const { journal, store, person, now } = this.#world;
+    // The journal knows the order by this alone, so no two letters are of one moment, whatever the clock says.
+    const written_at = Math.max(now(), (this.#letters.at(-1)?.written_at ?? 0) + 1);
+    /** @type {Letter} */
+    const letter = { client_id: uuid(), person, ...what, written_at, refusal: null };
+    journal.add(letter);
+    this.#letters.push(letter);
+    await this.#keep(letter, store.add(letter));
+  }
+
   /**
    * @param {Letter} letter
    * @param {Promise<void>} storing
@@ -192,7 +213,7 @@ export class Outbox {
 
   /**
    * @param {Letter} letter
-   * @param {PostAnswer} [answer]
+   * @param {Answer} [answer]
    */
   async #drop(letter, answer) {
     const { tell, changed, settled } = this.#world;
@@ -236,13 +257,15 @@ export class Outbox {
    * @param {number} tries
    */
   async #refused(letter, refusal, tries) {
+    // Whoever is not in a room is told that there is no such message.
+    const outside = refusal.code === "not-joined" || (refusal.code === "not-found" && letter.target !== undefined);
+    if (outside && tries === 1 && (await this.#world.enter(letter.room))) return;
     const unforeseen = !RETRIED.has(refusal.code) && tries >= TRIES_AFTER_INTERNAL_ERROR;
     if (FOR_GOOD.has(refusal.code) || unforeseen) {
       letter.refusal = refusal;
       await this.#keep(letter, this.#world.store.put(letter));
       return;
     }
-    if (refusal.code === "not-joined" && tries === 1 && (await this.#world.enter(letter.room))) return;
     if (!this.#ready) return;
     const backOff = Math.min(BACK_OFF_FIRST_MS * 2 ** (tries - 1), BACK_OFF_LONGEST_MS);
     await this.#pause(backOff * (0.75 + 0.5 * this.#world.random()));

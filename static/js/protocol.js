@@ -12,11 +12,14 @@
  * @property {string} name       The author's name.
  * @property {string} content
  * @property {number} sent_at    Milliseconds since 1970, by the server's clock.
+ * @property {number} [edited_at]  When its text was last replaced, likewise.
+ * @property {true} [deleted]    Its author took it back; there is no text any more.
  */
 
 /** @typedef {{id: string, name: string}} Person */
 /** @typedef {{count: number, people: Person[]}} Here */
-/** @typedef {{room: string, name: string, head: number}} Room */
+/** `last` is the place of its newest message; `read` is how far this person has read, where that is told. */
+/** @typedef {{room: string, name: string, head: number, last: number, read?: number}} Room */
 /** @typedef {Person & {verified: boolean, token?: string | null}} You */
 
 /** @typedef {{room: string, cursor?: number, epoch?: string}} JoinRequest */

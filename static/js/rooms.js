@@ -9,9 +9,10 @@
 import { LOBBY } from "./protocol.js";
 
 /**
- * `read` is the number of the last change that was on screen; null before any number is known.
+ * `last` is the place of its newest message, and `read` the number up to which everything was on screen, here or
+ * wherever else this person reads; null before any number is known.
  *
- * @typedef {Room & {read: number | null}} KnownRoom
+ * @typedef {{room: string, name: string, last: number, read: number | null}} KnownRoom
  */
 
 /** @typedef {{epoch: string | null, rooms: KnownRoom[]}} Stored */
@@ -73,18 +74,21 @@ export class Rooms {
   }
 
   /**
-   * Take in how far a room has come, and what it is called if that is known. The past of a room without numbers is no
-   * news, and neither is what this person wrote there, if everything before it was read.
+   * Take in how far a room has come, what it is called and how far it was read if that is known. The past of a room
+   * without numbers is no news, and neither is what this person wrote there, if everything before it was read.
    *
-   * @param {{room: string, name?: string, head: number, own?: boolean}} news
+   * @param {{room: string, name?: string, last: number, read?: number, own?: boolean}} news
+   * @returns {number} How far it is read now.
    */
-  heard({ room, name, head, own = false }) {
+  heard({ room, name, last, read, own = false }) {
     const known = this.#rooms.get(room) ?? unnumbered(room, room);
     this.#rooms.set(room, known);
     if (name) known.name = name;
-    if (known.read === null || (own && known.read === head - 1)) known.read = head;
-    known.head = Math.max(known.head, head);
+    if (read !== undefined) known.read = Math.max(known.read ?? 0, read);
+    if (known.read === null || (own && known.read === last - 1)) known.read = last;
+    known.last = Math.max(known.last, last);
     this.#save();
+    return known.read;
   }
 
   /**
@@ -96,7 +100,6 @@ export class Rooms {
     const known = this.#rooms.get(room);
     if (!known || (known.read !== null && upTo <= known.read)) return false;
     known.read = upTo;
-    known.head = Math.max(known.head, upTo);
     this.#save();
     return true;
   }
@@ -106,8 +109,8 @@ export class Rooms {
    *
    * @param {Room} room
    */
-  startedOver({ room, name, head }) {
-    this.#rooms.set(room, { room, name: name || room, head, read: head });
+  startedOver({ room, name, head, last }) {
+    this.#rooms.set(room, { room, name: name || room, last, read: head });
     this.#store();
   }
 
@@ -121,11 +124,11 @@ export class Rooms {
 
   /** @param {Stored} stored */
   #merge({ epoch, rooms }) {
-    for (const { room, name, head, read } of rooms) {
+    for (const { room, name, last, read } of rooms) {
       const known = this.#rooms.get(room) ?? unnumbered(room, name);
       this.#rooms.set(room, known);
       if (epoch !== this.#epoch || read === null) continue;
-      known.head = Math.max(known.head, head);
+      known.last = Math.max(known.last, last);
       known.read = Math.max(known.read ?? 0, read);
     }
   }
@@ -152,18 +155,18 @@ export class Rooms {
  * @param {string} name
  * @returns {KnownRoom}
  */
-const unnumbered = (room, name) => ({ room, name, head: 0, read: null });
+const unnumbered = (room, name) => ({ room, name, last: 0, read: null });
 
 /** @param {any} entry  Whatever is in the storage. */
-const isKnownRoom = ({ room, name, head, read }) =>
-  typeof room === "string" && typeof name === "string" && isNumber(head) && (read === null || isNumber(read));
+const isKnownRoom = ({ room, name, last, read }) =>
+  typeof room === "string" && typeof name === "string" && isNumber(last) && (read === null || isNumber(read));
 
 /** @param {unknown} value */
 const isNumber = (value) => Number.isSafeInteger(value) && Number(value) >= 0;
 
 /**
- * How many changes of a room this person has not seen.
+ * How many messages of a room this person has not seen. Edits that fell in between count too; alone, they do not.
  *
  * @param {KnownRoom} room
  */
-export const unreadIn = ({ head, read }) => (read === null ? 0 : Math.max(0, head - read));
+export const unreadIn = ({ last, read }) => (read === null ? 0 : Math.max(0, last - read));

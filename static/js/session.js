@@ -3,7 +3,8 @@
 
 /** @import { Connection, Ear } from "./connection.js" */
 /** @import { Letter } from "./outbox-store.js" */
-/** @import { HistoryPage, JoinAnswer, Message, PostAnswer, Refusal, Result, You } from "./protocol.js" */
+/** @import { Answer } from "./outbox.js" */
+/** @import { HistoryPage, JoinAnswer, Message, PostAnswer, Refusal, Result, Room, You } from "./protocol.js" */
 
 import { Roster } from "./roster.js";
 import { Timeline } from "./timeline.js";
@@ -28,11 +29,11 @@ const FOR_GOOD = new Set(["bad-request", "unknown-event", "sign-in", "forbidden"
  * @property {() => void} status
  * @property {(answer: JoinAnswer, news: {reset: boolean}) => void} joined
  * @property {() => void} rows
- * @property {(message: Message) => void} heard    A live message, in the room that is open.
+ * @property {(message: Message) => void} heard    A live message or change of one, in the room that is open.
  * @property {() => void} people
  * @property {() => void} typing
- * @property {(news: {room: string, name?: string, head: number, own?: boolean}) => void} room
- *   How far another room has come, and whether by this person's own message.
+ * @property {(news: {room: string, name?: string, last: number, read?: number, own?: boolean}) => void} room
+ *   How far a room has come, and whether by this person's own message; how far this person has read there.
  * @property {(refusal: Refusal) => void} refused  This person cannot be in this room.
  * @property {(refusal: Refusal) => void} ended    This person cannot be on this server.
  */
@@ -68,6 +69,8 @@ export class Session {
 
   /** @type {Status} */
   #status = "connecting";
+  /** @type {Room[]} What was told of rooms before the answer of a join says which numbering that is of. */
+  #early = [];
   #joined = false;
   #joining = false;
   #closed = false;
@@ -164,15 +167,17 @@ export class Session {
   }
 
   /**
-   * Post one message, for the outbox.
+   * Post one message, or change one, for the outbox.
    *
    * @param {Letter} letter
-   * @returns {Promise<Result<PostAnswer>>}
+   * @returns {Promise<Result<Answer>>}
    */
-  async post({ room, client_id, content }) {
+  async post({ room, client_id, content, target, deletes }) {
     this.#toldTypingAt = -Infinity; // a message takes its author off the list of who is typing
-    /** @type {Result<PostAnswer>} */
-    const result = await this.#connection.ask("message", { room, client_id, content });
+    /** @type {Result<Answer>} */
+    const result = await (target === undefined
+      ? this.#connection.ask("message", { room, client_id, content })
+      : this.#connection.ask(deletes ? "delete" : "edit", deletes ? { id: target } : { id: target, content }));
     if (result.ok && room !== this.#room && this.#visited.delete(room)) void this.#connection.ask("leave", { room });
     return result;
   }
@@ -197,13 +202,26 @@ export class Session {
    * Take in that a letter was stored, whichever tab sent it.
    *
    * @param {Letter} letter
-   * @param {PostAnswer} answer
+   * @param {Answer} answer
    */
   settled(letter, answer) {
     if (!this.#you) return;
-    this.#timelines.get(letter.room)?.acked(answer, letter, this.#you);
-    if (letter.room !== this.#room) this.#world.listener.room({ room: letter.room, head: answer.changed, own: true });
-    else this.#changed();
+    const timeline = this.#timelines.get(letter.room);
+    if ("content" in answer) timeline?.answered(answer);
+    else timeline?.acked(answer, letter, this.#you);
+    if (letter.room === this.#room) this.#changed();
+    else if (!("content" in answer)) this.#world.listener.room({ room: letter.room, last: answer.seq, own: true });
+  }
+
+  /**
+   * Tell the server how far this person has read.
+   *
+   * @param {string} room
+   * @param {number} seq
+   * @returns {Promise<Result<object>>}
+   */
+  tellRead(room, seq) {
+    return this.#connection.ask("read", { room, seq });
   }
 
   /** Say that this person is typing, now and then. */
@@ -241,7 +259,10 @@ export class Session {
         listener.people();
         if (this.#roster.doubtful) this.#recount();
       },
-      room: (room) => listener.room(room),
+      room: (room) => {
+        if (this.#joined) listener.room(room);
+        else this.#early.push(room);
+      },
       typing: ({ room, name }) => {
         if (room !== this.#room) return;
         this.#typists.set(name, this.#world.now() + TYPING_SHOWN_MS);
@@ -255,11 +276,12 @@ export class Session {
   #heard(message) {
     const { listener } = this.#world;
     if (message.room !== this.#room) {
-      listener.room({ room: message.room, head: message.changed, own: message.sender === this.#you?.id });
+      if (message.changed > message.seq) return;
+      listener.room({ room: message.room, last: message.seq, own: message.sender === this.#you?.id });
       return;
     }
     if (this.timeline.heard(message) === "known") return;
-    if (this.#typists.delete(message.name)) listener.typing();
+    if (message.changed === message.seq && this.#typists.delete(message.name)) listener.typing();
     listener.heard(message);
     this.#changed();
   }
@@ -324,6 +346,7 @@ export class Session {
     this.#joined = true;
     this.#setStatus("online");
     this.#world.listener.joined(answer, { reset });
+    for (const room of this.#early.splice(0)) this.#world.listener.room(room);
   }
 
   /**
@@ -337,6 +360,7 @@ export class Session {
 
   #lost() {
     this.#joined = false;
+    this.#early = [];
     this.#turn += 1;
     const turn = this.#turn;
     if (this.#status === "offline") return;

@@ -135,6 +135,16 @@ export class Timeline {
       content: draft.content,
       sent_at: answer.sent_at,
     };
+    return this.answered(message);
+  }
+
+  /**
+   * Take in the newest state of an own message, which is the server's answer to a change of it.
+   *
+   * @param {Message} message
+   * @returns {"applied" | "known" | "held"}
+   */
+  answered(message) {
     const outcome = this.heard(message);
     if (outcome === "held") this.#show(message);
     return outcome;

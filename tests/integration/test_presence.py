@@ -180,7 +180,7 @@ class TestRoomList:
         await settled(alice, clock)
         await bob.says("garden", "second")
         clock.advance(1)
-        assert await alice.hears("room") == {"room": "garden", "name": "garden", "head": 2}
+        assert await alice.hears("room") == {"room": "garden", "name": "garden", "head": 2, "last": 2}
         await alice.hears_nothing()
 
     async def test_it_is_told_once_a_second_with_the_newest_head(self, house: OpenHouse, clock: ManualClock) -> None:
@@ -206,7 +206,7 @@ class TestRoomList:
         await first.close()
         await bob.says("garden", "two")
         again = await house.enter("alice")
-        assert await again.hears("room") == {"room": "garden", "name": "garden", "head": 2}
+        assert await again.hears("room") == {"room": "garden", "name": "garden", "head": 2, "last": 2, "read": 1}
         await bob.says("garden", "three")
         clock.advance(1)
         assert (await again.hears("room"))["head"] == 3
@@ -232,7 +232,7 @@ class TestRoomList:
     async def test_another_tab_hears_of_a_room_that_this_one_enters(self, house: OpenHouse, clock: ManualClock) -> None:
         tab, other, bob = await house.enter("alice"), await house.enter("alice"), await house.enter("bob", "garden")
         await tab.joins("garden")
-        assert await other.hears("room") == {"room": "garden", "name": "garden", "head": 0}
+        assert await other.hears("room") == {"room": "garden", "name": "garden", "head": 0, "last": 0}
         await bob.says("garden", "hello")
         clock.advance(1)
         assert (await other.hears("room"))["head"] == 1

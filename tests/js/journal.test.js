@@ -40,3 +40,14 @@ test("what is no note is passed over", () => {
   storage.setItem("chatzilla.draft.alice.lobby", JSON.stringify(letter(1)));
   assert.deepEqual(new Journal(storage).of("alice"), []);
 });
+
+test("changes are noted as what they are", () => {
+  const storage = new Memory();
+  const journal = new Journal(storage);
+  const edit = { ...letter(1), target: "lobby:7", deletes: false };
+  const deletion = { ...letter(2), content: "", target: "lobby:7", deletes: true };
+  for (const each of [edit, deletion]) journal.add(each);
+  assert.deepEqual(journal.of("alice"), [edit, deletion]);
+  storage.setItem("chatzilla.letter.c-1", JSON.stringify({ ...edit, target: 5 }));
+  assert.deepEqual(journal.of("alice"), [deletion]);
+});

@@ -366,6 +366,56 @@ test("a letter of a tab that was gone before it could tell is sent before what i
   assert.deepEqual(browser.server.texts, ["zero", "one", "two"]);
 });
 
+test("changes stand in the line with messages, and are settled with the message's newest state", async () => {
+  const browser = new Browser();
+  const { outbox } = await browser.tab({ ready: false });
+  await outbox.write("lobby", "one");
+  await outbox.change("lobby", "lobby:7", "better");
+  await outbox.change("lobby", "lobby:7", null);
+  await outbox.write("lobby", "two");
+  outbox.close();
+  browser.tabs = [];
+
+  const { settled } = await browser.tab();
+  await idle();
+  const asked = browser.server.asked.map(({ content, target, deletes }) => [content, target, deletes]);
+  assert.deepEqual(asked, [
+    ["one", undefined, undefined],
+    ["better", "lobby:7", false],
+    ["", "lobby:7", true],
+    ["two", undefined, undefined],
+  ]);
+  assert.deepEqual(settled, ["one", "better", "", "two"]);
+});
+
+test("no such message may mean not joined: it is joined once, and then believed", async () => {
+  const browser = new Browser();
+  const { outbox, entered } = await browser.tab();
+  browser.server.refusals = ["not-found"];
+  await outbox.change("garden", "garden:1", "better");
+  await idle();
+  assert.deepEqual([entered, outbox.letters], [["garden"], []]);
+  browser.server.refusals = ["not-found", "not-found"];
+  await outbox.change("garden", "garden:2", "better");
+  await idle();
+  assert.equal(entered.length, 2);
+  assert.equal(outbox.letters[0].refusal?.code, "not-found");
+});
+
+test("a new change takes the place of one that was refused", async () => {
+  const browser = new Browser();
+  const { outbox } = await browser.tab();
+  browser.server.refusals = ["too-long"];
+  await outbox.change("lobby", "lobby:7", "much too long");
+  await outbox.change("lobby", "lobby:8", "another message");
+  await idle();
+  assert.equal(outbox.letters.length, 1);
+  await outbox.change("lobby", "lobby:7", "short");
+  await idle();
+  assert.deepEqual(outbox.letters, []);
+  assert.deepEqual(browser.server.texts, ["another message", "short"]);
+});
+
 test("a tab that dies is followed by another when its lease has run out", async () => {
   const browser = new Browser();
   const dead = { person: "alice", owner: "a tab that crashed", until: browser.clock.now + 5_000 };

@@ -9,15 +9,15 @@ const unread = (rooms) => Object.fromEntries(rooms.all.map((room) => [room.room,
 
 test("the lobby is always there and comes first", () => {
   const rooms = new Rooms(new Memory(), "alice");
-  rooms.heard({ room: "attic", name: "Attic", head: 0 });
+  rooms.heard({ room: "attic", name: "Attic", last: 0 });
   assert.deepEqual(rooms.all.map(({ name }) => name), ["lobby", "Attic"]);
 });
 
 test("the past of a new room is not news; what follows is, until it is read", () => {
   const rooms = new Rooms(new Memory(), "alice");
-  rooms.heard({ room: "attic", name: "attic", head: 50 });
+  rooms.heard({ room: "attic", name: "attic", last: 50 });
   assert.equal(unread(rooms).attic, 0);
-  rooms.heard({ room: "attic", head: 53 });
+  rooms.heard({ room: "attic", last: 53 });
   assert.equal(unread(rooms).attic, 3);
   assert.equal(rooms.read("attic", 53), true);
   assert.equal(rooms.read("attic", 53), false);
@@ -26,18 +26,18 @@ test("the past of a new room is not news; what follows is, until it is read", ()
 
 test("a name that was learnt is not forgotten by news without one", () => {
   const rooms = new Rooms(new Memory(), "alice");
-  rooms.heard({ room: "attic", name: "The attic", head: 1 });
-  rooms.heard({ room: "attic", head: 2 });
+  rooms.heard({ room: "attic", name: "The attic", last: 1 });
+  rooms.heard({ room: "attic", last: 2 });
   assert.equal(rooms.nameOf("attic"), "The attic");
 });
 
 test("tabs of one person read together, and persons do not", () => {
   const storage = new Memory();
   const [first, second, other] = ["alice", "alice", "bob"].map((person) => new Rooms(storage, person));
-  first.heard({ room: "attic", head: 1 });
-  second.heard({ room: "attic", head: 9 });
+  first.heard({ room: "attic", last: 1 });
+  second.heard({ room: "attic", last: 9 });
   first.read("attic", 9);
-  second.heard({ room: "cellar", head: 1 });
+  second.heard({ room: "cellar", last: 1 });
   assert.deepEqual(unread(second), { lobby: 0, attic: 0, cellar: 0 });
   assert.deepEqual(unread(new Rooms(storage, "alice")), { lobby: 0, attic: 0, cellar: 0 });
   assert.deepEqual(unread(other), { lobby: 0 });
@@ -45,9 +45,10 @@ test("tabs of one person read together, and persons do not", () => {
 
 test("a room that starts over counts from there", () => {
   const rooms = new Rooms(new Memory(), "alice");
-  rooms.heard({ room: "attic", head: 500 });
-  rooms.startedOver({ room: "attic", name: "attic", head: 3 });
-  rooms.heard({ room: "attic", head: 4 });
+  rooms.heard({ room: "attic", last: 500 });
+  rooms.startedOver({ room: "attic", name: "attic", head: 4, last: 3 });
+  assert.equal(unread(rooms).attic, 0);
+  rooms.heard({ room: "attic", last: 5 });
   assert.equal(unread(rooms).attic, 1);
 });
 
@@ -55,8 +56,8 @@ test("numbers of another epoch are dropped, and the rooms remain", () => {
   const storage = new Memory();
   const before = new Rooms(storage, "alice");
   before.numberedBy("first");
-  before.heard({ room: "attic", name: "Attic", head: 61 });
-  before.heard({ room: "attic", head: 65 });
+  before.heard({ room: "attic", name: "Attic", last: 61 });
+  before.heard({ room: "attic", last: 65 });
 
   const rooms = new Rooms(storage, "alice");
   assert.deepEqual(unread(rooms), { lobby: 0, attic: 4 });
@@ -65,8 +66,8 @@ test("numbers of another epoch are dropped, and the rooms remain", () => {
   assert.deepEqual(unread(rooms), { lobby: 0, attic: 0 });
   assert.equal(rooms.nameOf("attic"), "Attic");
   assert.equal(rooms.readUpTo("attic"), 0);
-  rooms.heard({ room: "attic", head: 5 });
-  rooms.heard({ room: "attic", head: 7 });
+  rooms.heard({ room: "attic", last: 5 });
+  rooms.heard({ room: "attic", last: 7 });
   assert.equal(unread(rooms).attic, 2);
   assert.equal(unread(new Rooms(storage, "alice")).attic, 2);
 });
@@ -76,13 +77,13 @@ test("a tab that still lives in the old epoch brings no old number back, and lea
   const [first, second] = [new Rooms(storage, "alice"), new Rooms(storage, "alice")];
   for (const rooms of [first, second]) {
     rooms.numberedBy("old");
-    rooms.heard({ room: "attic", head: 61 });
+    rooms.heard({ room: "attic", last: 61 });
   }
   first.numberedBy("new");
-  first.heard({ room: "attic", head: 1 });
+  first.heard({ room: "attic", last: 1 });
   second.read("attic", 61);
-  second.heard({ room: "attic", head: 62 });
-  first.heard({ room: "attic", head: 3 });
+  second.heard({ room: "attic", last: 62 });
+  first.heard({ room: "attic", last: 3 });
   assert.equal(unread(first).attic, 2);
   assert.equal(unread(new Rooms(storage, "alice")).attic, 2);
   second.numberedBy("new");
@@ -91,19 +92,40 @@ test("a tab that still lives in the old epoch brings no old number back, and lea
 
 test("an own message is no news, unless something before it is", () => {
   const rooms = new Rooms(new Memory(), "alice");
-  rooms.heard({ room: "attic", head: 5 });
-  rooms.heard({ room: "attic", head: 6, own: true });
-  rooms.heard({ room: "attic", head: 6 });
+  rooms.heard({ room: "attic", last: 5 });
+  rooms.heard({ room: "attic", last: 6, own: true });
+  rooms.heard({ room: "attic", last: 6 });
   assert.equal(unread(rooms).attic, 0);
-  rooms.heard({ room: "attic", head: 7 });
-  rooms.heard({ room: "attic", head: 8, own: true });
+  rooms.heard({ room: "attic", last: 7 });
+  rooms.heard({ room: "attic", last: 8, own: true });
   assert.equal(unread(rooms).attic, 2);
 });
 
-const ENTRY = { room: "attic", name: "Attic", head: 5, read: 3 };
+test("what was read on another device is read here, and reading never goes back", () => {
+  const rooms = new Rooms(new Memory(), "alice");
+  assert.equal(rooms.heard({ room: "attic", last: 9, read: 4 }), 4);
+  assert.equal(unread(rooms).attic, 5);
+  assert.equal(rooms.read("attic", 7), true);
+  assert.equal(rooms.heard({ room: "attic", last: 9, read: 6 }), 7);
+  assert.equal(rooms.heard({ room: "attic", last: 9, read: 9 }), 9);
+  assert.equal(unread(rooms).attic, 0);
+});
+
+test("an edit alone makes nothing unread", () => {
+  const rooms = new Rooms(new Memory(), "alice");
+  rooms.heard({ room: "attic", last: 9, read: 9 });
+  rooms.heard({ room: "attic", last: 9 });
+  assert.equal(unread(rooms).attic, 0);
+  rooms.heard({ room: "attic", last: 11 });
+  rooms.read("attic", 14);
+  rooms.heard({ room: "attic", last: 15 });
+  assert.equal(unread(rooms).attic, 1);
+});
+
+const ENTRY = { room: "attic", name: "Attic", last: 5, read: 3 };
 const UNUSABLE = [
   ...["null", "{}", "5", "[null]", "[]", '"rooms"', "{", '{"epoch":"e"}', '{"epoch":"e","rooms":null}'],
-  ...[null, 5, [], { ...ENTRY, room: 5 }, { ...ENTRY, name: null }, { ...ENTRY, head: "5" }, { ...ENTRY, read: -1 }]
+  ...[null, 5, [], { ...ENTRY, room: 5 }, { ...ENTRY, name: null }, { ...ENTRY, last: "5" }, { ...ENTRY, read: -1 }]
     .map((entry) => JSON.stringify({ epoch: "e", rooms: [ENTRY, entry] })),
   JSON.stringify({ epoch: 5, rooms: [ENTRY] }),
 ];
@@ -115,7 +137,7 @@ for (const stored of UNUSABLE) {
     const rooms = new Rooms(storage, "alice");
     assert.deepEqual(unread(rooms), { lobby: 0 });
     rooms.numberedBy("e");
-    rooms.heard({ room: "cellar", head: 1 });
+    rooms.heard({ room: "cellar", last: 1 });
     assert.deepEqual(unread(new Rooms(storage, "alice")), { lobby: 0, cellar: 0 });
   });
 }

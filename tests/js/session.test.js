@@ -102,7 +102,7 @@ function visit({ token } = {}) {
   const refused = [];
   /** @type {boolean[]} */
   const resets = [];
-  /** @type {{room: string, head: number, own?: boolean}[]} */
+  /** @type {{room: string, last: number, own?: boolean}[]} */
   const elsewhere = [];
   /** @type {Wire[]} */
   const wires = [];
@@ -322,10 +322,45 @@ test("what one posts in another room is told as one's own", async () => {
   wire.ear.message({ ...garden.post("from another tab", "alice"), room: "garden" });
   wire.ear.message({ ...garden.post("from another person", "bob"), room: "garden" });
   assert.deepEqual(elsewhere, [
-    { room: "garden", head: 6, own: true },
-    { room: "garden", head: 1, own: true },
-    { room: "garden", head: 2, own: false },
+    { room: "garden", last: 6, own: true },
+    { room: "garden", last: 1, own: true },
+    { room: "garden", last: 2, own: false },
   ]);
+});
+
+test("a change is asked for as what it is, and its answer is the newest state of the row", async () => {
+  const { session, wire, lobby } = visit();
+  lobby.post("helo", "alice");
+  await wire.connect();
+  const letter = { client_id: "c-1", person: "alice", room: "lobby", content: "hello", written_at: 0, refusal: null };
+  await session.post({ ...letter, target: "lobby:1", deletes: false });
+  await session.post({ ...letter, content: "", target: "lobby:1", deletes: true });
+  assert.deepEqual(wire.asked.slice(1), [
+    ["edit", { id: "lobby:1", content: "hello" }],
+    ["delete", { id: "lobby:1" }],
+  ]);
+  session.settled({ ...letter, target: "lobby:1" }, lobby.edit(1, "hello"));
+  assert.deepEqual(texts(session), ["hello"]);
+  assert.equal(session.timeline.cursor, 2);
+});
+
+test("an edit in another room is no news of it", async () => {
+  const { wire, elsewhere } = visit();
+  await wire.connect();
+  const garden = /** @type {Room} */ (wire.rooms.get("garden"));
+  garden.post("helo");
+  wire.ear.message({ ...garden.edit(1, "hello"), room: "garden" });
+  assert.deepEqual(elsewhere, []);
+});
+
+test("what is told of rooms before the first answer waits for it, because that names the numbering", async () => {
+  const { wire, elsewhere } = visit();
+  wire.holding = true;
+  await wire.connect();
+  wire.ear.room({ room: "garden", name: "garden", head: 9, last: 9, read: 4 });
+  assert.deepEqual(elsewhere, []);
+  await wire.release();
+  assert.deepEqual(elsewhere, [{ room: "garden", name: "garden", head: 9, last: 9, read: 4 }]);
 });
 
 test("people who left while counts alone were told do not stay as ghosts", async () => {

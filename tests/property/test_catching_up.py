@@ -1,4 +1,5 @@
-"""Whatever mixture of posts, drops, resumes, duplicates and losses: every timeline at rest equals the room's.
+"""Whatever mixture of posts, edits, deletions, drops, resumes, duplicates and losses: every timeline at rest equals the
+room's.
 
 The server's side is real (core verbs, log, store, delivery, SQLite), and so is the client's (`timeline.js`, in
 node). Only the network between them is made up, so that it can lose, repeat and cut whatever it likes. Pages are
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import tempfile
 from collections import deque
 from pathlib import Path
@@ -22,11 +24,12 @@ from chatzilla import wire
 from chatzilla.core import catchup, messages, rooms
 from chatzilla.core.catchup import Span
 from chatzilla.core.limits import Allowance, Rate
-from chatzilla.core.messages import ClientId, Draft
+from chatzilla.core.messages import Change, ClientId, Draft, Target
 from chatzilla.core.people import account_named
 from chatzilla.core.presence import Presence
 from chatzilla.core.rooms import LOBBY, ConnectionId
 from chatzilla.core.session import Session
+from chatzilla.errors import Conflict
 from chatzilla.ports import Ports
 from chatzilla.realtime.delivery import Connection, Delivery, Dialect
 from chatzilla.realtime.line import Line
@@ -114,9 +117,14 @@ class Person:
         self.host = host
         self.under_way: deque[tuple[str, list[Any]]] = deque()
         self.unanswered: dict[str, Draft] = {}
+        self.wanted: list[Change] = []
+        """Edits and deletions that are not answered yet, in their order."""
+        self.deleted: set[int] = set()
+        """The places of own messages that are to be deleted."""
         self.connection: Connection | None = None
         self.connections = 0
         self.said = 0
+        self.said_otherwise = 0
 
     async def resume(self) -> None:
         """Connect, and join from the cursor."""
@@ -170,8 +178,33 @@ class Person:
         connection = self.connection
         ports, session = self.room.ports, connection.session
         places = [(draft, messages.post(ports, session, draft)) for draft in self.unanswered.values()]
-        await asyncio.gather(*(self._answer(connection, draft, place) for draft, place in places))
+        revisions = [(change, messages.change(ports, session, change)) for change in self.wanted]
+        await asyncio.gather(
+            *(self._answer(connection, draft, place) for draft, place in places),
+            *(self._confirm(connection, change, place) for change, place in revisions),
+        )
         await told()
+
+    def change(self, *, delete: bool) -> None:
+        """Edit or delete the middle one of the own messages in sight; the outbox keeps that until it is answered."""
+        own = [row for row in self.timeline.rows if row["sender"] == self.account.id and row["seq"] not in self.deleted]
+        if not own:
+            return
+        target = Target(LOBBY, own[len(own) // 2]["seq"])
+        self.said_otherwise += 1
+        if delete:
+            self.deleted.add(target.seq)
+        words = None if delete else f"{self.account.name} puts it otherwise, {self.said_otherwise}"
+        self.wanted.append(Change(target, words))
+
+    async def _confirm(self, connection: Connection, change: Change, place: Place) -> None:
+        try:
+            message = await place
+        except Conflict:  # it was stored before, and what came after it deleted the message
+            self.wanted.remove(change)
+            return
+        if connection is self.connection:
+            self.under_way.append(("answered", [wire.encode_message(message), change]))
 
     async def _answer(self, connection: Connection, draft: Draft, place: Place) -> None:
         message = await place
@@ -185,6 +218,10 @@ class Person:
         if not self.under_way:
             return
         verb, arguments = self.under_way.popleft()
+        if verb == "answered":
+            change = arguments.pop()
+            if change in self.wanted:
+                self.wanted.remove(change)
         for _ in range(times):
             self.timeline.do(verb, *arguments)
         if verb == "acked":
@@ -216,7 +253,7 @@ class Person:
                 self.receive()
             if self.timeline.incomplete:
                 await self.join()
-            elif self.unanswered:
+            elif self.unanswered or self.wanted:
                 await self.send()
             else:
                 return
@@ -224,6 +261,7 @@ class Person:
 
 
 MOVES = ["say", "say", "write", "send", "receive", "receive", "repeat", "lose", "cut", "resume", "scroll_up", "all"]
+MOVES += ["edit", "edit", "delete"]
 OPERATIONS = st.lists(
     st.tuples(st.sampled_from([*MOVES, *MOVES, "kill", "renumber"]), st.integers(0, PEOPLE - 1)),
     min_size=5,
@@ -259,6 +297,8 @@ async def play(host: TimelineHost, operations: list[tuple[str, int]], folder: Pa
             case "say":
                 person.write()
                 await person.send()
+            case "edit" | "delete":
+                person.change(delete=operation == "delete")
             case "send":
                 await person.send()
             case "receive":
@@ -288,6 +328,7 @@ async def play(host: TimelineHost, operations: list[tuple[str, int]], folder: Pa
     for person in (*people, *people):
         await person.rest()
     truth = await room.everything()
+    head = max(row["changed"] for row in truth)
     fresh = Person(room, host, "dan")
     await fresh.rest()
     for person in (*people, fresh):
@@ -295,23 +336,36 @@ async def play(host: TimelineHost, operations: list[tuple[str, int]], folder: Pa
         state = person.timeline.state
         window = [row for row in truth if not state["hasOlder"] or row["seq"] >= rows[0]["seq"]]
         assert rows == window
-        assert state["cursor"] == len(truth)
+        assert state["cursor"] == head
         assert state["hasOlder"] == (len(rows) < len(truth))
     said = {f"{person.account.name}-{number + 1}" for person in people for number in range(person.said)}
     assert {row["client_id"] for row in truth} == said
-    assert [row["seq"] for row in truth] == list(range(1, len(truth) + 1))
+    assert [row["seq"] for row in truth] == sorted({row["seq"] for row in truth})
+    assert len({row["changed"] for row in truth}) == len(truth)
     for person in people:
+        gone = {row["seq"] for row in truth if row["sender"] == person.account.id and row.get("deleted")}
+        assert gone == person.deleted
         own = [row["client_id"] for row in truth if row["sender"] == person.account.id]
         assert own == [f"{person.account.name}-{number + 1}" for number in range(person.said)]
+    kept = {row["content"] for row in truth}
     for person in (*people, fresh):
+        assert {row["content"] for row in person.timeline.rows} <= kept
         person.cut()
     await room.close()
+    files = b"".join(path.read_bytes() for path in folder.iterdir())
+    for row in truth:
+        assert row.get("deleted") != (row["content"] != "")
+        words = f"{row['client_id']} says something".encode()
+        replaced = row["changed"] != row["seq"] and row["content"].encode() != words
+        assert not (replaced and re.search(words + rb"(?!\w)", files)), f"{words!r} was taken back"
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(operations=OPERATIONS)
 @example(operations=[("say", 0)] * 30 + [("lose", 1), ("receive", 1), ("cut", 2)])
 @example(operations=[("cut", 1), *[("say", 0)] * 10, ("resume", 1), ("receive", 1), ("kill", 0)])
+@example(operations=[("say", 0), ("receive", 0), ("edit", 0), ("delete", 0), ("send", 0), ("cut", 0)])
+@example(operations=[("say", 0)] * 20 + [("edit", 0), ("delete", 0), ("lose", 1), ("kill", 0), ("say", 1)])
 @example(operations=[("say", 0), ("renumber", 0), ("write", 1), ("resume", 1), ("send", 1)])
 def test_every_timeline_at_rest_equals_the_room(host: TimelineHost, operations: list[tuple[str, int]]) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from chatzilla.errors import NotFound, StartError
-from chatzilla.web.assets import CLIENT, Assets, shipped
+from chatzilla.web.assets import CLIENT, Assets, shipped, without_comments
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -70,6 +71,39 @@ def test_the_version_does_not_change_with_a_date(folder: Path) -> None:
     first = Assets(folder).version
     os.utime(folder / "js/main.js", (0, 0))
     assert Assets(folder).version == first
+
+
+def test_comments_stay_at_home_and_lines_stay_where_they_are() -> None:
+    script = """// What it is for.
+import { a } from "./a.js";
+
+/**
+ * @param {string} b  https://example.com/*
+ */
+export function c(b) { // why
+  // reason
+  /** @type {string} */
+  const d = `${b} // no comment`;
+  /** @type {string} */ (d).at(0);
+  return d /* inline */ + "/**/" + /\\/\\*/u;
+}
+"""
+    light = without_comments(script)
+    assert light.count("\n") == script.count("\n")
+    kept = [line for line in light.splitlines() if line]
+    assert kept == [script.splitlines()[at] for at in (1, 6, 9, 10, 11, 12)]
+
+
+def test_nothing_but_comments_is_left_out_of_our_scripts() -> None:
+    for path in sorted(shipped("static").glob("js/**/*.js")):
+        script = path.read_text()
+        lines = zip(script.splitlines(), without_comments(script).splitlines(), strict=True)
+        gone = [line.lstrip() for line, left in lines if line != left]
+        assert gone
+        assert all(line.startswith(("// ", "/** ", "/**", "* ", "*/")) or line in {"*", "//"} for line in gone), path
+        assert "\n//" not in re.sub(r"`[^`]*`", "", without_comments(script)), path
+        for text in re.findall(r"`[^`]*`", without_comments(script)):
+            assert "\n" not in text, f"{path}: a text over several lines could hold what looks like a comment"
 
 
 def test_a_template_that_asks_for_a_file_that_is_not_there_is_wrong(folder: Path) -> None:

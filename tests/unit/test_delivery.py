@@ -143,7 +143,7 @@ async def test_what_a_room_is_told_keeps_its_order_whatever_its_size(scene: Scen
 
 def test_who_is_forgotten_hears_nothing_and_leaves_nothing_behind(scene: Scene) -> None:
     wire = scene.joins("a", LOBBY)
-    scene.delivery.watch(ConnectionId("a"), RoomHead(GARDEN, "garden", 1))
+    scene.delivery.watch(ConnectionId("a"), RoomHead(GARDEN, "garden", 1, 1))
     for _ in range(2):
         scene.delivery.forget(scene.connections["a"])
     scene.said(1)
@@ -157,7 +157,7 @@ def test_who_is_unknown_is_ignored(scene: Scene) -> None:
     stranger = ConnectionId("stranger")
     scene.delivery.subscribe(stranger, LOBBY)
     scene.delivery.identify(stranger, ALICE)
-    scene.delivery.watch(stranger, RoomHead(GARDEN, "garden", 1))
+    scene.delivery.watch(stranger, RoomHead(GARDEN, "garden", 1, 1))
     scene.delivery.unsubscribe(stranger, LOBBY, watching=True)
     scene.said(1)
     assert scene.delivery.listeners(LOBBY) == 0
@@ -176,7 +176,7 @@ def test_others_of_a_person_are_their_other_connections(scene: Scene) -> None:
 
 def test_a_watcher_is_told_the_newest_head_at_a_pace(scene: Scene) -> None:
     watcher = scene.joins("w", LOBBY)
-    scene.delivery.watch(ConnectionId("w"), RoomHead(GARDEN, "garden", 3))
+    scene.delivery.watch(ConnectionId("w"), RoomHead(GARDEN, "garden", 3, 3))
     scene.clock.advance(5)
     for number in (4, 5, 6):
         scene.said(number, GARDEN)
@@ -193,14 +193,14 @@ def test_a_head_that_was_read_before_the_room_moved_is_not_told_any_more(scene: 
     scene.joins("b", GARDEN, BOB)
     scene.said(5, GARDEN)
     watcher = scene.joins("w", LOBBY)
-    scene.delivery.watch(ConnectionId("w"), RoomHead(GARDEN, "garden", 4))
+    scene.delivery.watch(ConnectionId("w"), RoomHead(GARDEN, "garden", 4, 4))
     scene.clock.advance(5)
     assert watcher.events("room")[-1]["head"] == 5
 
 
 def test_a_listener_does_not_watch_and_one_who_left_does(scene: Scene) -> None:
     wire = scene.joins("a", GARDEN)
-    scene.delivery.watch(ConnectionId("a"), RoomHead(GARDEN, "garden", 1))
+    scene.delivery.watch(ConnectionId("a"), RoomHead(GARDEN, "garden", 1, 1))
     scene.said(2, GARDEN)
     scene.clock.advance(5)
     assert wire.events("room") == []
@@ -213,7 +213,7 @@ def test_a_listener_does_not_watch_and_one_who_left_does(scene: Scene) -> None:
 
 def test_the_tutorial_dialect_neither_watches_nor_sees_who_is_typing(scene: Scene) -> None:
     wire = scene.joins("t", LOBBY, dialect=Dialect.TUTORIAL)
-    scene.delivery.watch(ConnectionId("t"), RoomHead(GARDEN, "garden", 1))
+    scene.delivery.watch(ConnectionId("t"), RoomHead(GARDEN, "garden", 1, 1))
     scene.delivery.tell_typing(LOBBY, ALICE)
     scene.said(1, GARDEN)
     scene.clock.advance(5)

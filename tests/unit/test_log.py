@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import queue
 import sqlite3
 import subprocess
 import sys
@@ -17,10 +18,10 @@ import pytest
 import sqlalchemy as sa
 
 from chatzilla.clock import SystemClock
-from chatzilla.core.messages import ClientId, Draft, Message, Posted
+from chatzilla.core.messages import Change, ClientId, Draft, Message, Posted, Target
 from chatzilla.core.people import account_named
 from chatzilla.core.rooms import LOBBY, ConnectionId, RoomId
-from chatzilla.errors import Conflict, Unavailable
+from chatzilla.errors import Conflict, Forbidden, NotFound, Unavailable
 from chatzilla.store import database as database_module
 from chatzilla.store import log as log_module
 from chatzilla.store.database import Database
@@ -46,6 +47,15 @@ class Desk:
         place = self.log.append(author, draft, origin=None if origin is None else ConnectionId(origin))
         return asyncio.ensure_future(place)
 
+    def change(
+        self, seq: int, content: str | None, room: str = LOBBY, author: Any = ALICE, origin: str | None = None
+    ) -> asyncio.Future[Message]:
+        """Edit a message or, with no text, delete it."""
+        place = self.log.change(
+            author, Change(Target(RoomId(room), seq), content), origin=None if origin is None else ConnectionId(origin)
+        )
+        return asyncio.ensure_future(place)
+
     def stored(self, room: str = LOBBY) -> list[tuple[int, str]]:
         ask = (
             sa.select(messages.c.seq, messages.c.content)
@@ -55,6 +65,13 @@ class Desk:
         )
         with self.database.reading.begin() as connection:
             return [(seq, content) for seq, content in connection.execute(ask)]
+
+    def read(self, author: Any = ALICE, room: str = LOBBY) -> int | None:
+        belongs = sa.select(members.c.read).select_from(members.join(accounts).join(rooms))
+        with self.database.reading.begin() as connection:
+            return connection.execute(
+                belongs.where(accounts.c.id == author.id, rooms.c.id == room)
+            ).scalar_one_or_none()
 
     def head(self, room: str = LOBBY) -> int | None:
         with self.database.reading.begin() as connection:
@@ -191,6 +208,170 @@ class TestRetries:
         async with open_desk(tmp_path / "kept") as after:
             assert await after.append("same") == first
             assert (await after.append("next")).seq == 2
+
+
+class TestChanges:
+    """Edits and deletions take the room's numbers, in one line with what is said."""
+
+    async def test_they_are_numbered_among_the_messages_and_told_in_that_order(self, desk: Desk) -> None:
+        counted = commits(desk)
+        stored = await asyncio.gather(
+            desk.append("1", "one"),
+            desk.append("2", "two"),
+            desk.change(1, "one, better", origin="tab"),
+            desk.append("3", "three"),
+            desk.change(2, None),
+            desk.change(1, "one, best"),
+            desk.append("4", "four"),
+        )
+        assert [(each.seq, each.changed, each.content, each.deleted) for each in stored] == [
+            (1, 1, "one", False),
+            (2, 2, "two", False),
+            (1, 3, "one, better", False),
+            (4, 4, "three", False),
+            (2, 5, "", True),
+            (1, 6, "one, best", False),
+            (7, 7, "four", False),
+        ]
+        assert len(counted) == 1
+        assert desk.stored() == [(1, "one, best"), (2, ""), (4, "three"), (7, "four")]
+        assert desk.head() == 7
+        await asyncio.sleep(0)
+        assert [posted.message for posted in desk.told] == stored
+        assert [posted.origin for posted in desk.told] == [None, None, "tab", None, None, None, None]
+
+    async def test_what_would_change_nothing_takes_no_number(self, desk: Desk) -> None:
+        first = await desk.append("1", "one")
+        assert await desk.change(1, "one") == first
+        edited = await desk.change(1, "better")
+        assert edited.edited_at is not None
+        assert await desk.change(1, "better") == edited
+        deleted = await desk.change(1, None)
+        assert (deleted.changed, deleted.content, deleted.edited_at, deleted.deleted) == (3, "", None, True)
+        assert await asyncio.gather(*(desk.change(1, None) for _ in range(5))) == [deleted] * 5
+        assert (await desk.append("2")).seq == 4
+        await asyncio.sleep(0)
+        assert [posted.message.changed for posted in desk.told] == [1, 2, 3, 4]
+
+    async def test_refusals_take_no_number(self, desk: Desk) -> None:
+        await asyncio.gather(desk.append("1", "one"), desk.append("2", "two"), desk.append("g", "hi", room="garden"))
+        await desk.change(2, None)
+        refused = await outcomes(
+            [
+                desk.change(1, "mine now", author=BOB),
+                desk.change(1, None, author=BOB),
+                desk.change(3, "no message has this place"),
+                desk.change(9, None),
+                desk.change(1, "no such room", room="attic"),
+                desk.change(2, "again"),
+            ]
+        )
+        assert [type(each) for each in refused] == [Forbidden, Forbidden, NotFound, NotFound, NotFound, Conflict]
+        assert (desk.head(), desk.head("garden"), desk.head("attic")) == (3, 1, None)
+        assert (await desk.append("3")).seq == 4
+
+    async def test_a_retry_of_what_was_changed_is_answered_as_the_first_time(self, desk: Desk) -> None:
+        first = await desk.append("1", "one")
+        await desk.change(1, "better")
+        assert await desk.append("1", "one") == first
+        await desk.change(1, None)
+        again = await asyncio.gather(desk.append("1", "one"), desk.change(1, None), desk.append("1", "one"))
+        assert (again[0], again[2]) == (first, first)
+        assert desk.stored() == [(1, "")]
+        assert desk.head() == 3
+
+    async def test_one_bad_change_harms_nobody_else(self, desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.CRITICAL)
+        good, bad, after, other = await outcomes(
+            [desk.append("1", "one"), desk.change(1, "\ud800"), desk.append("2", "two"), desk.change(1, "better")]
+        )
+        assert isinstance(bad, UnicodeEncodeError)
+        assert [getattr(each, "changed", None) for each in (good, after, other)] == [1, 2, 3]
+        assert desk.stored() == [(1, "better"), (2, "two")]
+
+    async def test_after_a_restart(self, tmp_path: Path) -> None:
+        async with open_desk(tmp_path / "kept") as before:
+            await before.append("1", "one")
+            edited = await before.change(1, "better")
+        async with open_desk(tmp_path / "kept") as after:
+            assert await after.change(1, "better") == edited
+            assert (await after.change(1, None)).changed == 3
+
+    async def test_a_replaced_text_leaves_the_files_while_the_server_runs(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Both texts, long and short, soon after nothing comes any more, though nothing is closed."""
+        monkeypatch.setattr(log_module, "PURGE_AFTER_SECONDS", 0.05)
+        await asyncio.gather(*(desk.append(str(number), f"kept {number}") for number in range(50)))
+        said = await desk.append("short", "regretted")
+        long = await desk.append("long", "regretted " * 1_000)
+        await asyncio.gather(desk.change(said.seq, "harmless"), desk.change(long.seq, None))
+        async with asyncio.timeout(10):
+            while desk.log._writer.purging:
+                await asyncio.sleep(0.02)
+        files = [path.read_bytes() for path in desk.database.folder.iterdir()]
+        assert not any(b"regretted" in file for file in files)
+        assert any(b"kept 49" in file for file in files)
+        assert (await desk.append("next")).seq == 55
+
+    async def test_somebody_who_reads_puts_that_off_and_blocks_nobody(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(log_module, "PURGE_AFTER_SECONDS", 0.01)
+        writer, tries = desk.log._writer, queue.SimpleQueue[bool]()
+        purge = writer.purge
+
+        def noted() -> None:
+            purge()
+            tries.put(writer.purging)
+
+        monkeypatch.setattr(writer, "purge", noted)
+        said = await desk.append("1", "regretted")
+        with desk.database.reading.begin() as reader:
+            reader.execute(sa.select(messages)).all()
+            await desk.change(said.seq, None)
+            assert [await asyncio.to_thread(tries.get, timeout=10) for _ in range(3)] == [True] * 3
+            await desk.append("2", "nobody waits for that")
+        while await asyncio.to_thread(tries.get, timeout=10):
+            pass
+        assert not any(b"regretted" in path.read_bytes() for path in desk.database.folder.iterdir())
+
+
+class TestMarks:
+    """How far a member has read: it never goes back, nor beyond what there is, and takes no number."""
+
+    async def test_whoever_writes_first_has_read_so_far(self, desk: Desk) -> None:
+        await asyncio.gather(desk.append("1", author=BOB), desk.append("2"), desk.append("3", author=BOB))
+        assert (desk.read(), desk.read(BOB)) == (2, 3)
+        await desk.append("4")
+        assert desk.read() == 2
+
+    async def test_it_moves_forward_only(self, desk: Desk) -> None:
+        await desk.append("own")
+        await asyncio.gather(*(desk.append(str(number), author=BOB) for number in range(19)))
+        held = []
+        for seq in (15, 12, 21, 2**53 - 1, 20):
+            desk.log.mark(ALICE, LOBBY, seq)
+            await desk.append("0", author=BOB)  # a fence that is a retry
+            held.append(desk.read())
+        assert held == [15, 15, 15, 15, 20]
+        assert desk.head() == 20
+
+    async def test_whoever_enters_a_room_has_read_its_past(self, desk: Desk) -> None:
+        await desk.append("known")
+        await asyncio.gather(*(desk.append(str(number), author=BOB, room="garden") for number in range(5)))
+        desk.log.enrol(ALICE, RoomId("garden"))
+        desk.log.mark(ALICE, RoomId("garden"), 3)
+        await desk.append("fence")
+        assert desk.read(room="garden") == 5
+
+    async def test_strangers_and_rooms_that_are_none_leave_no_trace(self, desk: Desk) -> None:
+        desk.log.mark(ALICE, LOBBY, 1)
+        await desk.append("1", author=BOB)
+        desk.log.mark(ALICE, LOBBY, 1)
+        desk.log.mark(BOB, RoomId("attic"), 1)
+        await desk.append("2", author=BOB)
+        assert (desk.read(), desk.read(BOB, "attic")) == (None, None)
 
 
 class TestTrouble:

@@ -53,13 +53,51 @@ async def test_the_first_revision(tmp_path: Path) -> None:
         ("lobby:1", "a-1", ALICE.id, "alice", "one", 1),
         ("lobby:2", "b-1", BOB.id, "Bob", "two", 2),
     ]
-    backlog = await store.backlog(LOBBY, cursor=1, epoch=None)
-    assert ([row.content for row in backlog.messages], backlog.head) == (["two"], 2)
-    assert set(await store.memberships(BOB)) == {RoomHead(LOBBY, "lobby", 2), RoomHead(RoomId("garden"), "Garden", 1)}
+    backlog = await store.backlog(LOBBY, ALICE, cursor=1, epoch=None)
+    assert ([row.content for row in backlog.messages], backlog.room) == (["two"], RoomHead(LOBBY, "lobby", 2, 2, 2))
+    assert set(await store.memberships(BOB)) == {
+        RoomHead(LOBBY, "lobby", 2, 2, 2),
+        RoomHead(RoomId("garden"), "Garden", 1, 1, 1),
+    }
     desk = Desk(database)
     desk.log.start()
     assert (await desk.append("a-1", "one")).seq == 1, "a retry is known from before"
     assert (await desk.append("a-2", "three")).seq == 3
+    await desk.log.close()
+    store.close()
+    database.close(cleanly=True)
+
+
+SECOND = """
+INSERT INTO accounts VALUES (1, :alice, 'name', 'alice', 'alice', 1), (2, :bob, 'name', 'bob', 'bob', 2);
+INSERT INTO rooms VALUES (1, 'lobby', 'lobby', 2, 1);
+INSERT INTO members VALUES (1, 1), (2, 1);
+INSERT INTO messages VALUES (1, 1, 1, 1, 'text', 1, 'a-1', 'alice', 'one', 1),
+  (2, 1, 2, 2, 'text', 2, 'b-1', 'Bob', 'two', 2)
+"""
+
+
+async def test_the_second_revision(tmp_path: Path) -> None:
+    """What was there is read, unchanged, and can be changed."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    at_revision(folder / "chatzilla.db", "0002", SECOND)
+    database = Database(folder).open()
+    store = RoomStore(database)
+    assert await store.memberships(ALICE) == [RoomHead(LOBBY, "lobby", 2, 2, 2)]
+    page = await store.history(LOBBY, Span(limit=10))
+    assert [(row.content, row.edited_at, row.deleted) for row in page.messages] == [
+        ("one", None, False),
+        ("two", None, False),
+    ]
+    desk = Desk(database)
+    desk.log.start()
+    assert (await desk.change(1, "one, better")).changed == 3
+    assert (await desk.change(2, None, author=BOB)).changed == 4
+    assert [row.content for row in (await store.backlog(LOBBY, BOB, cursor=2, epoch=None)).messages] == [
+        "one, better",
+        "",
+    ]
     await desk.log.close()
     store.close()
     database.close(cleanly=True)

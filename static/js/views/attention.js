@@ -9,7 +9,10 @@ export class Attention {
   #announcer;
   #button;
   #place = "Chatzilla";
-  #missed = 0;
+  /** @type {number[]} The places of messages that came unseen. */
+  #missed = [];
+  /** @type {Notification | null} */
+  #notice = null;
 
   /**
    * @param {HTMLElement} announcer     A polite live region that nobody sees.
@@ -36,17 +39,18 @@ export class Attention {
   /**
    * Tell of a message by somebody else.
    *
-   * @param {{name: string, content: string, room: string}} message
+   * @param {{name: string, content: string, room: string, seq: number}} message
    */
-  message({ name, content, room }) {
+  message({ name, content, room, seq }) {
     this.say(`${name}: ${content}`);
     if (!document.hidden) return;
-    this.#missed += 1;
+    this.#missed.push(seq);
     this.#title();
     if (!noticesGranted()) return;
     try {
       const body = content.slice(0, NOTICE_CHARACTERS);
       const notice = new Notification(`${name} in ${room}`, { body, tag: `chatzilla-${room}` });
+      this.#notice = notice;
       notice.onclick = () => {
         window.focus();
         notice.close();
@@ -54,6 +58,18 @@ export class Attention {
     } catch {
       // Some phones grant notices to service workers only; the title still counts.
     }
+  }
+
+  /**
+   * The person has read so far, perhaps elsewhere.
+   *
+   * @param {number} upTo
+   */
+  read(upTo) {
+    if (this.#missed.length === 0) return;
+    this.#missed = this.#missed.filter((seq) => seq > upTo);
+    if (this.#missed.length === 0) this.#notice?.close();
+    this.#title();
   }
 
   /**
@@ -71,12 +87,12 @@ export class Attention {
 
   #looked() {
     if (document.hidden) return;
-    this.#missed = 0;
-    this.#title();
+    this.read(Infinity);
   }
 
   #title() {
-    document.title = this.#missed > 0 ? `(${this.#missed}) ${this.#place}` : this.#place;
+    const { length } = this.#missed;
+    document.title = length > 0 ? `(${length}) ${this.#place}` : this.#place;
   }
 
   #offerNotices() {

@@ -1,4 +1,5 @@
-// Where a person writes. What is written here survives a reload, and goes away only when it is sent.
+// Where a person writes, and writes anew what they said. What is written here survives a reload, and goes away only when
+// it is sent; a draft waits while a message is edited.
 
 import { TEXT_LIMIT_CHARACTERS, lengthInCharacters } from "../protocol.js";
 import { ofThisBrowser } from "../storage.js";
@@ -7,7 +8,17 @@ const COUNT_FROM_CHARACTERS = TEXT_LIMIT_CHARACTERS - 500;
 /** Some browsers report the Enter that ends a composition only by this key code. */
 const KEY_OF_COMPOSITION = 229;
 
-/** @typedef {{send: (text: string) => void, typing: () => void}} Wishes */
+/**
+ * What a person can ask for here.
+ *
+ * @typedef {object} Wishes
+ * @property {(text: string) => void} send
+ * @property {() => void} typing
+ * @property {() => boolean} editLast                 Whether there is something to edit.
+ * @property {(id: string, text: string) => void} save
+ * @property {(id: string) => void} emptied           Nothing is left of a message.
+ * @property {() => void} stopped                     It is edited no more.
+ */
 
 export class Composer extends HTMLElement {
   /** @type {Wishes | null} */
@@ -19,18 +30,34 @@ export class Composer extends HTMLElement {
   #count;
   /** @type {HTMLButtonElement} */
   #button;
+  /** @type {HTMLElement} */
+  #bar;
+  /** @type {HTMLLabelElement} */
+  #label;
   #draftKey = "";
+  #editKey = "";
+  #name = "";
+  /** The id of the message that is edited. @type {string | null} */
+  #editing = null;
+  /** Its text as it was. */
+  #before = "";
 
   constructor() {
     super();
     this.#field = /** @type {HTMLTextAreaElement} */ (this.querySelector("textarea"));
     this.#count = /** @type {HTMLElement} */ (this.querySelector("[data-count]"));
-    this.#button = /** @type {HTMLButtonElement} */ (this.querySelector("button"));
+    this.#button = /** @type {HTMLButtonElement} */ (this.querySelector("button[type=submit]"));
+    this.#bar = /** @type {HTMLElement} */ (this.querySelector("[data-editing]"));
+    this.#label = /** @type {HTMLLabelElement} */ (this.querySelector("label"));
   }
 
   connectedCallback() {
     this.#field.addEventListener("keydown", (event) => this.#key(event));
     this.#field.addEventListener("input", () => this.#edited());
+    this.querySelector("[data-cancel]")?.addEventListener("click", () => {
+      this.stopEditing();
+      this.#field.focus();
+    });
     this.querySelector("form")?.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#send();
@@ -46,9 +73,41 @@ export class Composer extends HTMLElement {
    */
   open(person, room, name) {
     this.#draftKey = `chatzilla.draft.${person}.${room}`;
-    this.#field.value = ofThisBrowser.getItem(this.#draftKey) ?? "";
-    this.#field.placeholder = `Message ${name}`;
-    this.#fit();
+    this.#editKey = `chatzilla.edit.${person}.${room}`;
+    this.#name = name;
+    const begun = this.#begun();
+    this.#editing = begun?.id ?? null;
+    this.#before = begun?.before ?? "";
+    this.#show(begun?.text ?? ofThisBrowser.getItem(this.#draftKey) ?? "");
+  }
+
+  /** The id of the message that is edited, if one is. */
+  get editing() {
+    return this.#editing;
+  }
+
+  /**
+   * Write a message anew.
+   *
+   * @param {string} id
+   * @param {string} text  As it is now.
+   */
+  edit(id, text) {
+    this.#editing = id;
+    this.#before = text;
+    this.#show(text);
+    this.#keep();
+    this.#field.focus();
+    this.#field.setSelectionRange(text.length, text.length);
+  }
+
+  /** Leave the message as it is, and go back to the draft. */
+  stopEditing() {
+    if (this.#editing === null) return;
+    ofThisBrowser.removeItem(this.#editKey);
+    this.#editing = null;
+    this.#show(ofThisBrowser.getItem(this.#draftKey) ?? "");
+    this.wishes?.stopped();
   }
 
   /** @override */
@@ -59,7 +118,18 @@ export class Composer extends HTMLElement {
   /** @param {KeyboardEvent} event */
   #key(event) {
     const composing = event.isComposing || event.keyCode === KEY_OF_COMPOSITION;
-    if (event.key !== "Enter" || event.shiftKey || event.altKey || composing) return;
+    if (composing) return;
+    if (event.key === "Escape" && this.#editing !== null) {
+      event.preventDefault();
+      this.stopEditing();
+      return;
+    }
+    const plain = !event.shiftKey && !event.altKey && !event.ctrlKey && !event.metaKey;
+    if (event.key === "ArrowUp" && plain && this.#field.value === "" && this.#editing === null) {
+      if (this.wishes?.editLast()) event.preventDefault();
+      return;
+    }
+    if (event.key !== "Enter" || event.shiftKey || event.altKey) return;
     event.preventDefault();
     this.#send();
   }
@@ -72,6 +142,10 @@ export class Composer extends HTMLElement {
 
   #send() {
     const text = this.#text();
+    if (this.#editing !== null) {
+      this.#save(this.#editing, text);
+      return;
+    }
     // Until somebody takes it, the text stays where it is.
     if (this.wishes && text && lengthInCharacters(text) <= TEXT_LIMIT_CHARACTERS) {
       this.wishes.send(text);
@@ -82,12 +156,56 @@ export class Composer extends HTMLElement {
     this.#field.focus();
   }
 
+  /**
+   * @param {string} id
+   * @param {string} text
+   */
+  #save(id, text) {
+    if (lengthInCharacters(text) > TEXT_LIMIT_CHARACTERS) return;
+    const { wishes } = this;
+    this.stopEditing();
+    if (!text) {
+      wishes?.emptied(id);
+      return;
+    }
+    if (text !== this.#before) wishes?.save(id, text);
+    this.#field.focus();
+  }
+
   /** Empty lines around a text are slips; the space in front of its first line may be code. */
   #text() {
     return this.#field.value.replace(/^(\s*\n)+/, "").trimEnd();
   }
 
+  /** What an earlier page left of an edit. @returns {{id: string, text: string, before: string} | null} */
+  #begun() {
+    try {
+      const begun = JSON.parse(ofThisBrowser.getItem(this.#editKey) ?? "null");
+      return [begun.id, begun.text, begun.before].every((each) => typeof each === "string") ? begun : null;
+    } catch {
+      return null;
+    }
+  }
+
+  /** @param {string} text */
+  #show(text) {
+    const editing = this.#editing !== null;
+    this.#field.value = text;
+    this.#field.placeholder = editing ? "What it should say" : `Message ${this.#name}`;
+    this.#label.textContent = editing ? "Edit your message" : "Message";
+    this.#bar.hidden = !editing;
+    this.#button.setAttribute("aria-label", editing ? "Save" : "Send");
+    this.#button.title = editing ? "Save" : "Send";
+    this.classList.toggle("is-editing", editing);
+    this.#fit();
+  }
+
   #keep() {
+    if (this.#editing !== null) {
+      const begun = { id: this.#editing, text: this.#field.value, before: this.#before };
+      ofThisBrowser.setItem(this.#editKey, JSON.stringify(begun));
+      return;
+    }
     if (this.#field.value) ofThisBrowser.setItem(this.#draftKey, this.#field.value);
     else ofThisBrowser.removeItem(this.#draftKey);
   }

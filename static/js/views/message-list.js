@@ -1,5 +1,6 @@
 // The messages of the open room: rows by key, days, the line above what is new, scrolling that never jumps.
-// A row keeps its element from the first keystroke's "pending" to the server's "sent".
+// A row keeps its element from the first keystroke's "pending" to the server's "sent". What can be done with an own
+// message is one small set of buttons, which goes to the row that is pointed at, tapped or reached by the keyboard.
 
 /** @import { Letter } from "../outbox-store.js" */
 /** @import { Message, Person } from "../protocol.js" */
@@ -12,6 +13,7 @@ const BOTTOM_WITHIN_PX = 64;
 const LOAD_OLDER_WITHIN_PX = 600;
 const DIVIDER_FROM_TOP = 0.2;
 const SPOKEN_CHARACTERS = 280;
+const DELETED = "This message was deleted";
 
 /**
  * What there is to show.
@@ -20,6 +22,7 @@ const SPOKEN_CHARACTERS = 280;
  * @property {string} room
  * @property {readonly Message[]} messages
  * @property {readonly Letter[]} letters  Of this room, not confirmed yet.
+ * @property {string | null} editing      The id of the message that is being edited.
  * @property {Person | null} you
  * @property {boolean} loaded             Whether the room has answered at all.
  * @property {boolean} hasOlder
@@ -34,6 +37,8 @@ const SPOKEN_CHARACTERS = 280;
  * @property {() => void} scrolled
  * @property {(client_id: string) => void} retry
  * @property {(client_id: string) => void} discard
+ * @property {(id: string) => void} edit
+ * @property {(id: string) => void} remove
  * @property {() => void} escape
  */
 
@@ -50,8 +55,14 @@ const SPOKEN_CHARACTERS = 280;
  * @property {string} content
  * @property {number} at
  * @property {"pending" | "sent" | "failed"} state
+ * @property {string} failure  What did not happen.
  * @property {string} reason
  * @property {number | null} seq
+ * @property {string} message  The id of the message; empty while it is a letter.
+ * @property {string} letter   The `client_id` of the letter that can be sent again or discarded.
+ * @property {number | null} editedAt
+ * @property {boolean} deleted
+ * @property {boolean} editing
  */
 
 /** @typedef {{element: HTMLElement, entry: Entry, grouped: boolean}} Row */
@@ -68,6 +79,11 @@ export class MessageList extends HTMLElement {
   #jump;
   /** @type {HTMLTemplateElement} */
   #template;
+
+  /** @type {HTMLElement} */
+  #tools;
+  /** @type {HTMLElement} */
+  #confirm;
 
   /** @type {Scene | null} */
   #scene = null;
@@ -88,6 +104,8 @@ export class MessageList extends HTMLElement {
     this.#log = /** @type {HTMLElement} */ (this.querySelector("[role=log]"));
     this.#beginning = /** @type {HTMLElement} */ (this.querySelector("[data-beginning]"));
     this.#jump = /** @type {HTMLButtonElement} */ (this.querySelector("[data-jump]"));
+    this.#tools = /** @type {HTMLElement} */ (this.querySelector("[data-tools]"));
+    this.#confirm = /** @type {HTMLElement} */ (this.querySelector("[data-confirm]"));
     this.#template = /** @type {HTMLTemplateElement} */ (document.getElementById("message-template"));
   }
 
@@ -96,6 +114,10 @@ export class MessageList extends HTMLElement {
     this.#log.addEventListener("keydown", (event) => this.#walk(event));
     this.#log.addEventListener("focusin", (event) => this.#speak(event));
     this.#log.addEventListener("click", (event) => this.#clicked(event));
+    this.#log.addEventListener("pointerover", (event) => this.#pointed(event));
+    this.#log.addEventListener("pointerleave", () => this.#left(document.activeElement));
+    this.#log.addEventListener("focusin", (event) => this.#offer(event.target));
+    this.#log.addEventListener("focusout", (event) => this.#left(event.relatedTarget));
     this.#jump.addEventListener("click", () => this.toNewest());
     // The keyboard of a phone, a growing composer, a picture that arrives: whoever is at the bottom stays there.
     new ResizeObserver(() => this.#stick()).observe(this.#log);
@@ -127,6 +149,21 @@ export class MessageList extends HTMLElement {
     this.#updateJump();
   }
 
+  /**
+   * Ask whether a message should be deleted.
+   *
+   * @param {string} id
+   */
+  confirmDeletion(id) {
+    const row = [...this.#rows.values()].find(({ entry }) => entry.message === id);
+    if (!row || !isChangeable(row.entry)) return;
+    this.#hideTools();
+    row.element.append(this.#confirm);
+    this.#confirm.hidden = false;
+    row.element.scrollIntoView({ block: "nearest" });
+    /** @type {HTMLElement | null} */ (this.#confirm.querySelector("[data-keep]"))?.focus();
+  }
+
   #draw() {
     const scene = this.#scene;
     if (!scene) return;
@@ -135,6 +172,7 @@ export class MessageList extends HTMLElement {
     this.#beginning.hidden = !scene.loaded || scene.hasOlder;
     this.#log.dataset.empty = String(scene.loaded && scene.messages.length + scene.letters.length === 0);
     this.#place(this.#elements(scene));
+    this.#withdraw();
     if (anchor) this.#log.scrollTop += anchor.element.offsetTop - anchor.offset;
     else this.#stick();
     if (scene.loaded && !this.#arrived) this.#arrive(scene.missed.after);
@@ -295,14 +333,80 @@ export class MessageList extends HTMLElement {
     count.hidden = fresh === 0;
   }
 
+  /** @param {PointerEvent} event */
+  #pointed(event) {
+    // While the keyboard is on the buttons, or a question is open, the mouse moves nothing away.
+    if (event.pointerType !== "mouse" || this.#tools.contains(document.activeElement)) return;
+    this.#offer(event.target);
+  }
+
   /**
-   * The list is one stop of the tab key; arrows walk through its messages.
+   * Bring the buttons to an own message.
+   *
+   * @param {EventTarget | null} target  Something in its row.
+   */
+  #offer(target) {
+    const row = this.#rowOf(target);
+    if (!row || row.element.contains(this.#tools) || row.element.contains(this.#confirm)) return;
+    if (!isChangeable(row.entry)) {
+      this.#hideTools();
+      return;
+    }
+    row.element.append(this.#tools);
+    this.#tools.hidden = false;
+  }
+
+  /**
+   * The pointer or the focus has gone elsewhere.
+   *
+   * @param {EventTarget | null} to
+   */
+  #left(to) {
+    const row = this.#rowOf(this.#tools);
+    if (!row || !(to instanceof Node && row.element.contains(to))) this.#hideTools();
+  }
+
+  #hideTools() {
+    // To take away what has the focus moves the focus, which leads here again.
+    if (this.#tools.hidden) return;
+    this.#tools.hidden = true;
+    this.append(this.#tools);
+  }
+
+  #hideConfirm() {
+    if (this.#confirm.hidden) return;
+    this.#confirm.hidden = true;
+    this.append(this.#confirm);
+  }
+
+  /** Take the buttons away from rows that are gone, or can be changed no more. */
+  #withdraw() {
+    const tools = this.#rowOf(this.#tools);
+    if (!this.contains(this.#tools) || (tools && !isChangeable(tools.entry))) this.#hideTools();
+    const confirm = this.#rowOf(this.#confirm);
+    if (!this.contains(this.#confirm) || (confirm && !isChangeable(confirm.entry))) this.#hideConfirm();
+  }
+
+  /**
+   * @param {EventTarget | null} target
+   * @returns {Row | undefined}
+   */
+  #rowOf(target) {
+    const element = target instanceof Element ? target.closest("[data-message]") : null;
+    return element ? [...this.#rows.values()].find((row) => row.element === element) : undefined;
+  }
+
+  /**
+   * The list is one stop of the tab key; arrows walk through its messages. Tab goes on to what can be done with one.
    *
    * @param {KeyboardEvent} event
    */
   #walk(event) {
     if (event.key === "Escape") {
-      this.wishes?.escape();
+      const inside = this.#rowOf(document.activeElement);
+      this.#hideConfirm();
+      if (inside && inside.element !== document.activeElement) inside.element.focus();
+      else this.wishes?.escape();
       return;
     }
     const rows = [...this.#rows.values()].map(({ element }) => element);
@@ -328,19 +432,35 @@ export class MessageList extends HTMLElement {
     for (const { element, entry } of this.#rows.values()) {
       if (element !== event.target) continue;
       const sender = entry.mine ? "Me" : entry.name;
-      const state = { pending: ", sending", failed: `, not sent: ${entry.reason}`, sent: "" }[entry.state];
-      const words = entry.content.slice(0, SPOKEN_CHARACTERS);
-      element.setAttribute("aria-label", `${sender}, ${timeOf(entry.at)}${state}: ${words}`);
+      const state = { pending: ", sending", failed: `, ${entry.failure} ${entry.reason}`, sent: "" }[entry.state];
+      const edited = entry.editedAt === null ? "" : ", edited";
+      const words = entry.deleted ? DELETED : entry.content.slice(0, SPOKEN_CHARACTERS);
+      element.setAttribute("aria-label", `${sender}, ${timeOf(entry.at)}${edited}${state}: ${words}`);
     }
   }
 
   /** @param {MouseEvent} event */
   #clicked(event) {
-    const button = event.target instanceof Element ? event.target.closest("button") : null;
-    for (const { element, entry } of this.#rows.values()) {
-      if (!button || !element.contains(button)) continue;
-      if (button.matches("[data-retry]")) this.wishes?.retry(entry.id);
-      else this.wishes?.discard(entry.id);
+    const row = this.#rowOf(event.target);
+    if (!row) return;
+    const { element, entry } = row;
+    const button = /** @type {Element} */ (event.target).closest("button");
+    if (!button) {
+      this.#offer(element); // a tap, which points at nothing and does not everywhere bring the focus
+    } else if (button.matches("[data-edit]")) {
+      this.#hideTools();
+      this.wishes?.edit(entry.message);
+    } else if (button.matches("[data-delete]")) {
+      this.confirmDeletion(entry.message);
+    } else if (button.matches("[data-keep]")) {
+      element.focus();
+      this.#hideConfirm();
+    } else {
+      if (button.matches("[data-really]")) {
+        this.#hideConfirm();
+        this.wishes?.remove(entry.message);
+      } else if (button.matches("[data-retry]")) this.wishes?.retry(entry.letter);
+      else this.wishes?.discard(entry.letter);
       this.wishes?.escape();
     }
   }
@@ -352,13 +472,19 @@ export class MessageList extends HTMLElement {
  * @param {Scene} scene
  * @returns {Entry[]}
  */
-function entriesOf({ messages, letters, you }) {
+function entriesOf({ messages, letters, you, editing }) {
   /** @type {Entry[]} */
   const entries = [];
   const stored = new Set();
+  /** @type {Map<string, Letter>} The newest change of each message that is on its way. */
+  const changes = new Map();
+  for (const letter of letters) if (letter.target !== undefined) changes.set(letter.target, letter);
   for (const message of messages) {
     const mine = message.sender === you?.id;
     if (mine) stored.add(message.client_id);
+    const change = mine ? changes.get(message.id) : undefined;
+    const deletes = change?.deletes ?? false;
+    const failed = change !== undefined && change.refusal !== null;
     entries.push({
       key: mine ? keyOfOwn(message.client_id) : `other:${message.id}`,
       id: message.client_id,
@@ -366,15 +492,21 @@ function entriesOf({ messages, letters, you }) {
       notice: message.kind === "notice",
       sender: message.sender,
       name: message.name,
-      content: message.content,
+      content: change && !deletes && !message.deleted ? change.content : message.content,
       at: message.sent_at,
-      state: "sent",
-      reason: "",
+      state: change ? stateOf(change) : "sent",
+      failure: deletes ? "Not deleted." : "Your change was not saved.",
+      reason: change?.refusal?.message ?? "",
       seq: message.seq,
+      message: message.id,
+      letter: change?.client_id ?? "",
+      editedAt: message.edited_at ?? (change && !deletes && !failed ? change.written_at : null),
+      deleted: message.deleted ?? (deletes && !failed),
+      editing: message.id === editing,
     });
   }
   for (const letter of letters) {
-    if (stored.has(letter.client_id)) continue;
+    if (stored.has(letter.client_id) || letter.target !== undefined) continue;
     entries.push({
       key: keyOfOwn(letter.client_id),
       id: letter.client_id,
@@ -384,13 +516,32 @@ function entriesOf({ messages, letters, you }) {
       name: you?.name ?? letter.person,
       content: letter.content,
       at: letter.written_at,
-      state: letter.refusal ? "failed" : "pending",
+      state: stateOf(letter),
+      failure: "Not sent.",
       reason: letter.refusal?.message ?? "",
       seq: null,
+      message: "",
+      letter: letter.client_id,
+      editedAt: null,
+      deleted: false,
+      editing: false,
     });
   }
   return entries;
 }
+
+/**
+ * @param {Letter} letter
+ * @returns {"pending" | "failed"}
+ */
+const stateOf = (letter) => (letter.refusal ? "failed" : "pending");
+
+/**
+ * Whether a person can edit or delete it.
+ *
+ * @param {Entry} entry
+ */
+const isChangeable = (entry) => entry.mine && entry.message !== "" && !entry.notice && !entry.deleted;
 
 /**
  * Only an own message can have been a letter, and keeps its row. A `client_id` is anybody's to choose, so it is made a
@@ -415,7 +566,8 @@ function belongsTo(previous, entry) {
  */
 function same(a, b) {
   return a.content === b.content && a.state === b.state && a.at === b.at && a.seq === b.seq && a.reason === b.reason
-    && a.mine === b.mine && a.name === b.name && a.sender === b.sender;
+    && a.mine === b.mine && a.name === b.name && a.sender === b.sender && a.editedAt === b.editedAt
+    && a.deleted === b.deleted && a.editing === b.editing && a.failure === b.failure;
 }
 
 /**
@@ -434,6 +586,8 @@ function fill(element, entry, grouped, before) {
   element.classList.toggle("message-mine", entry.mine);
   element.classList.toggle("message-grouped", grouped);
   element.classList.toggle("message-notice", entry.notice);
+  element.classList.toggle("message-deleted", entry.deleted);
+  element.classList.toggle("message-editing", entry.editing);
   element.style.setProperty("--hue", String(hueOf(entry.sender)));
   element.removeAttribute("aria-label");
   part("avatar").textContent = initialsOf(entry.name);
@@ -443,9 +597,15 @@ function fill(element, entry, grouped, before) {
   time.textContent = timeOf(entry.at);
   time.title = momentOf(entry.at);
   // Untouched text keeps a person's selection.
-  if (before?.content !== entry.content) part("message-content").replaceChildren(...withLinks(entry.content));
+  if (before?.content !== entry.content || before.deleted !== entry.deleted) {
+    part("message-content").replaceChildren(...(entry.deleted ? [DELETED] : withLinks(entry.content)));
+  }
+  const edited = part("message-edited");
+  edited.hidden = entry.editedAt === null || entry.deleted;
+  edited.title = entry.editedAt === null ? "" : `Edited ${momentOf(entry.editedAt)}`;
   part("message-pending").hidden = entry.state !== "pending";
   part("message-failure").hidden = entry.state !== "failed";
+  part("message-failed").textContent = entry.failure;
   part("message-reason").textContent = entry.reason;
 }
 
