@@ -7,8 +7,10 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, NewType
 
+from chatzilla.core import policy
+from chatzilla.core.policy import Act
 from chatzilla.core.text import parse_text
-from chatzilla.errors import BadRequest, NotJoined
+from chatzilla.errors import BadRequest, Forbidden, NotJoined
 
 if TYPE_CHECKING:
     from chatzilla.core.catchup import Span
@@ -108,11 +110,14 @@ def post(ports: Ports, session: Session, draft: Draft) -> Place:
 
     Raises:
         NotJoined: this connection has not joined the room.
+        Forbidden: this person may not write.
         TooFast: over the connection's rate.
         Unavailable: the log takes nothing more now. The place may come to it too, and to `Conflict` for a
             `client_id` that was used for something else.
     """
     author = speaker(session, draft.room)
+    if not session.voice:
+        raise Forbidden("You may read here, and not write.")
     session.posting.spend()
     return ports.log.append(author, draft, origin=session.connection)
 
@@ -124,7 +129,8 @@ async def history(ports: Ports, session: Session, room: RoomId, span: Span) -> P
         NotJoined: this connection has not joined the room.
         Unavailable: the store cannot be read now.
     """
-    speaker(session, room)
+    reader = speaker(session, room)
+    policy.check(reader, Act.READ, policy.room(reader, room))
     return await ports.store.history(room, span)
 
 
@@ -135,6 +141,7 @@ def typing(ports: Ports, session: Session, room: RoomId) -> None:
         NotJoined: this connection has not joined the room.
     """
     author = speaker(session, room)
+    policy.check(author, Act.TYPE, policy.room(author, room))
     if session.typing.take():
         ports.audience.tell_typing(room, author)
 
