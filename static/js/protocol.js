@@ -14,7 +14,7 @@
  * @property {number} sent_at    Milliseconds since 1970, by the server's clock.
  */
 
-/** @typedef {{id: string, name: string}} Person */
+/** @typedef {{id: string, name: string, verified?: boolean}} Person  Not verified: the name was only typed. */
 /** @typedef {{count: number, people: Person[]}} Here */
 /** @typedef {{room: string, name: string, head: number}} Room */
 /** @typedef {Person & {verified: boolean, token?: string | null}} You */
