@@ -76,10 +76,6 @@ class Link:
     ends_at: int
     uses: int
     used: int = 0
-    browser: str | None = None
-    """A hash of what the one browser knows that may use it."""
-    address: str | None = None
-    """The address that was written to; opening it proves it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +115,7 @@ async def look(sign_ins: SignIns, tries: Tries, secret: str, *, address: str) ->
 
 
 async def use(
-    sign_ins: SignIns, tries: Tries, secret: str, name: object, *, agent: str, address: str, browser: str | None = None
+    sign_ins: SignIns, tries: Tries, secret: str, name: object, *, agent: str, address: str
 ) -> tuple[Bearer, Link]:
     """Use a link up by one, and begin a sign-in.
 
@@ -130,7 +126,6 @@ async def use(
         name: the name of a new person; nothing where the link knows whom it is for.
         agent: what the browser calls itself.
         address: where it is used.
-        browser: what the browser was told when it asked for a link by email.
 
     Raises:
         SignInNeeded, TooFast: see `look`.
@@ -139,8 +134,6 @@ async def use(
     """
     offer = await look(sign_ins, tries, secret, address=address)
     link = offer.link
-    if link.browser is not None and (browser is None or digest(browser) != link.browser):
-        raise SignInNeeded("Open this link in the browser in which you asked for it.")
     account = offer.person or _newcomer(link, name)
     with nullcontext() if offer.person else sign_ins.reserving(account):
         sign_in = sign_ins.draft(account, agent)

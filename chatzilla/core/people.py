@@ -40,9 +40,6 @@ LINK: Final = "link"
 GUEST: Final = "guest"
 """The kind of an account that was let into one room for a while."""
 
-EMAIL: Final = "email"
-"""The kind of an account whose name is an address that was proved by mail."""
-
 
 @dataclass(frozen=True, slots=True)
 class Account:

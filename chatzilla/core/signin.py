@@ -54,7 +54,7 @@ class SignInMode(enum.StrEnum):
     OPEN = "open"
     """Whoever types a name."""
     LINKS = "links"
-    EMAIL = "email"
+    """Whoever was given a link."""
 
     @property
     def closed(self) -> bool:

@@ -50,8 +50,6 @@ _LINK: Final = (
     links.c.ends_at,
     links.c.uses,
     links.c.used,
-    links.c.browser,
-    links.c.address,
 )
 _ACCOUNT: Final = (
     accounts.c.id,
@@ -194,8 +192,6 @@ def _make(connection: Connection, link: Link, digest: str, at_most: int) -> None
             ends_at=link.ends_at,
             uses=link.uses,
             used=link.used,
-            browser=link.browser,
-            address=link.address,
         )
     )
 
@@ -203,12 +199,12 @@ def _make(connection: Connection, link: Link, digest: str, at_most: int) -> None
 def _use(connection: Connection, digest: str, sign_in: SignIn, at_most: int) -> Sequence[SignInId] | None:
     now, account = sign_in.made_at, sign_in.account
     taken = sa.update(links).where(links.c.digest == digest, _usable(now)).values(used=links.c.used + 1)
-    link = connection.execute(taken.returning(links.c.account, links.c.address)).one_or_none()
+    link = connection.execute(taken.returning(links.c.account)).one_or_none()
     if link is None:
         return None
     find = sa.select(accounts.c.no).where(accounts.c.id == account.id)
     known = connection.execute(find).one_or_none()
-    if known is not None and link.account is None and link.address is None:
+    if known is not None and link.account is None:
         raise Conflict(NAME_TAKEN)  # an invitation never makes somebody a person who is here already
     if known is None:
         connection.execute(
@@ -266,6 +262,4 @@ def _link(row: Any) -> Link:
         ends_at=row.ends_at,
         uses=row.uses,
         used=row.used,
-        browser=row.browser,
-        address=row.address,
     )

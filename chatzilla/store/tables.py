@@ -106,8 +106,6 @@ links: Final = Table(
     Column("uses", Integer, nullable=False),
     Column("used", Integer, nullable=False),
     Column("revoked_at", BigInteger),
-    Column("browser", String(64), comment="SHA-256 of what the one browser knows that may use it."),
-    Column("address", Text, comment="The address that was written to."),
 )
 
 messages: Final = Table(

@@ -45,7 +45,7 @@ class Callers:
 
     def ticket(self, request: web.Request) -> str | None:
         """The token in the cookie, if the cookie counts."""
-        token = self.cookie(request, self._name(request))
+        token = self._cookie(request)
         return token if token is not None and self.is_own(request) else None
 
     def is_own(self, request: web.Request) -> bool:
@@ -92,21 +92,26 @@ class Callers:
         if bearer.sign_in is None or (bearer.fresh and not anew):
             return
         token = self._sign_ins.token_of(bearer.account, bearer.sign_in.id)
-        self.set_cookie(request, response, self._name(request), token, IDLE_MS // 1000)
+        self._set_cookie(request, response, token, IDLE_MS // 1000)
 
     def forget(self, request: web.Request, response: web.Response) -> None:
         """Take the cookie away, if there is one."""
-        name = self._name(request)
-        if self.cookie(request, name) is not None:
-            self.set_cookie(request, response, name, "", 0)
+        if self._cookie(request) is not None:
+            self._set_cookie(request, response, "", 0)
 
-    def set_cookie(self, request: web.Request, response: web.Response, name: str, value: str, seconds: int) -> None:
+    def _set_cookie(self, request: web.Request, response: web.Response, value: str, seconds: int) -> None:
         response.set_cookie(
-            name, value, max_age=seconds, path="/", httponly=True, samesite="Lax", secure=self._is_secure(request)
+            self._name(request),
+            value,
+            max_age=seconds,
+            path="/",
+            httponly=True,
+            samesite="Lax",
+            secure=self._is_secure(request),
         )
 
-    def cookie(self, request: web.Request, name: str) -> str | None:
-        """The value of a cookie."""
+    def _cookie(self, request: web.Request) -> str | None:
+        name = self._name(request)
         for header in request.headers.getall("Cookie", []):
             for part in header.split(";"):
                 key, equals, value = part.strip().partition("=")
@@ -114,17 +119,14 @@ class Callers:
                     return value.strip('"')
         return None
 
-    def name_of(self, request: web.Request, purpose: str) -> str:
-        """What a cookie of ours is called. Cookies know no ports, so the name tells two servers on one host apart."""
+    def _name(self, request: web.Request) -> str:
+        """What our cookie is called. Cookies know no ports, so the name tells two servers on one host apart."""
         try:
             port = urlsplit(self._peers.of(request).origin).port
         except ValueError:
             port = None
-        name = f"chatzilla-{purpose}" if port is None else f"chatzilla-{purpose}-{port}"
+        name = "chatzilla-session" if port is None else f"chatzilla-session-{port}"
         return f"__Host-{name}" if self._is_secure(request) else name
-
-    def _name(self, request: web.Request) -> str:
-        return self.name_of(request, "session")
 
     def _is_secure(self, request: web.Request) -> bool:
         return self._peers.of(request).scheme == "https"

@@ -14,7 +14,6 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from chatzilla.core import links
-from chatzilla.core.links import USELESS
 from chatzilla.core.rooms import LOBBY
 from chatzilla.errors import BadRequest, ChatError, SignInNeeded, TooFast, TooLong
 
@@ -73,7 +72,6 @@ class Entrance:
                 name,
                 agent=request.headers.get("User-Agent", ""),
                 address=address,
-                browser=self._callers.cookie(request, self._callers.name_of(request, "asked")),
             )
         except (SignInNeeded, TooFast) as refusal:
             return self._useless(request, refusal)
@@ -98,10 +96,7 @@ class Entrance:
     def _useless(self, request: web.Request, refusal: ChatError) -> web.Response:
         """The same page whatever is wrong; whoever is signed in is shown the way back."""
         status = 429 if isinstance(refusal, TooFast) else 404
-        words = refusal.sentence if status == 429 or refusal.sentence != USELESS else USELESS
-        page = self._pages.render(
-            request, "sign_in.html", status, room=LOBBY, mode=self._callers.mode.value, words=words
-        )
+        page = self._pages.render(request, "sign_in.html", status, room=LOBBY, words=refusal.sentence)
         page.headers.update(_HEADERS)
         return page
 

@@ -90,7 +90,7 @@ class Pages:
         if account is not None:
             policy.check(account, Act.ENTER, policy.room(account, room))
         elif self._callers.mode.closed:
-            page = self.render(request, "sign_in.html", 200, room=room, mode=self._callers.mode.value, words="")
+            page = self.render(request, "sign_in.html", 200, room=room, words="")
             self._callers.forget(request, page)
             return page
         page = self.render(request, "chat.html", 200, room=room, me=account)

@@ -44,8 +44,6 @@ def upgrade() -> None:
         sa.Column("uses", sa.Integer, nullable=False),
         sa.Column("used", sa.Integer, nullable=False),
         sa.Column("revoked_at", sa.BigInteger),
-        sa.Column("browser", sa.String(64), comment="SHA-256 of what the one browser knows that may use it."),
-        sa.Column("address", sa.Text, comment="The address that was written to."),
         sa.PrimaryKeyConstraint("id", name="pk_links"),
         sa.UniqueConstraint("digest", name="uq_links_digest"),
     )
