@@ -103,7 +103,7 @@ export class PeopleAndLinks extends HTMLElement {
     if (!result.ok) return this.#refuse(result.refusal);
     const { link } = result.answer;
     const who = link.uses === 1 ? "one person" : counted(link.uses, "person", "people");
-    return this.#show(result.answer, "The invitation", `For ${who}, and for now only here: copy it, or let it be scanned.`);
+    return this.#show(result.answer, "The invitation", `For ${who}. It is shown only now: copy it, or let it be scanned.`);
   }
 
   async #makePhoneLink() {
