@@ -40,6 +40,8 @@ class Control:
         self._commands = commands
         self._server: asyncio.Server | None = None
         self._elsewhere: Path | None = None
+        self._asked: set[asyncio.Task[Any]] = set()
+        """What is under way."""
 
     async def start(self) -> None:
         """Listen. Whatever lies there is a former server's: the folder is ours.
@@ -54,7 +56,9 @@ class Control:
     async def close(self) -> None:
         if self._server is not None:
             self._server.close()
-            await self._server.wait_closed()
+            for task in self._asked:
+                task.cancel()
+            await asyncio.gather(*self._asked, return_exceptions=True)
         with suppress(OSError):
             self._path.unlink()
         if self._elsewhere is not None:
@@ -80,6 +84,10 @@ class Control:
         return listening
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._asked.add(task)
+            task.add_done_callback(self._asked.discard)
         try:
             async with asyncio.timeout(SECONDS):
                 answer = await self._answer(await reader.readline())

@@ -74,4 +74,6 @@ class Operators:
         forget = bool(asked.get("forget"))
         self._database.rotate_key(until=0 if forget else now + LIFETIME_SECONDS)
         self._tokens.renew(self._database.key, self._database.keys_before)
+        if forget:
+            await self._sign_ins.end_everything()
         return ["A new key signs." + (" Everybody has to sign in again." if forget else "")]

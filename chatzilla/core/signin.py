@@ -266,6 +266,10 @@ class SignIns:
         await self.register.revoke_links_for(account, self.clock.wall_ms())
         await self._end(ending, its_links=policy.stands(bearer.account, person) is not Thing.OWN)
 
+    async def end_everything(self) -> None:
+        """End every sign-in there is."""
+        await self._end(tuple(self._sign_ins.values()), its_links=True)
+
     async def _end(self, ending: Sequence[SignIn], *, its_links: bool) -> None:
         idents = [sign_in.id for sign_in in ending]
         await self.register.end_sign_ins(idents, self.clock.wall_ms(), its_links=its_links)

@@ -36,6 +36,9 @@ T = TypeVar("T")
 LINKS_AT_MOST: Final = 20_000
 """Links of all people that can still be used."""
 
+AT_ONCE: Final = 500
+"""Values in one statement; databases take a limited number."""
+
 KEPT_MS: Final = 30 * 24 * 3600 * 1000
 """How long what is over stays in the database."""
 
@@ -129,14 +132,13 @@ class SignInRegister:
         await self._do(lambda connection: _revoke(connection, theirs, now))
 
     async def end_sign_ins(self, idents: Sequence[SignInId], now: int, *, its_links: bool) -> None:
-        made_in = links.c.made_in.in_(idents)
-        their = made_in if its_links else sa.and_(made_in, links.c.account.is_not(None))
-
         def end(connection: Connection) -> None:
-            connection.execute(
-                sa.update(sign_ins).where(sign_ins.c.id.in_(idents), sign_ins.c.ended_at.is_(None)).values(ended_at=now)
-            )
-            _revoke(connection, their, now)
+            for at in range(0, len(idents), AT_ONCE):
+                some = idents[at : at + AT_ONCE]
+                lasting = sa.and_(sign_ins.c.id.in_(some), sign_ins.c.ended_at.is_(None))
+                connection.execute(sa.update(sign_ins).where(lasting).values(ended_at=now))
+                made_in = links.c.made_in.in_(some)
+                _revoke(connection, made_in if its_links else sa.and_(made_in, links.c.account.is_not(None)), now)
 
         await self._do(end)
 
