@@ -87,8 +87,9 @@ class Entrance:
         caller = self._callers.find(request)
         me = None if caller is None or caller.sign_in is None else caller.account
         status = 400 if words else 200
+        left = _in_words(offer.link.ends_at - self._sign_ins.clock.wall_ms())
         page = self._pages.render(
-            request, "link.html", status, offer=offer, link=offer.link, me=me, typed=typed, words=words
+            request, "link.html", status, offer=offer, link=offer.link, left=left, me=me, typed=typed, words=words
         )
         page.headers.update(_HEADERS)
         return page
@@ -99,6 +100,14 @@ class Entrance:
         page = self._pages.render(request, "sign_in.html", status, room=LOBBY, words=refusal.sentence)
         page.headers.update(_HEADERS)
         return page
+
+
+def _in_words(ms: int) -> str:
+    """How long something lasts yet."""
+    hours = round(ms / 3_600_000)
+    if hours < 2:
+        return "hour"
+    return f"{hours} hours" if hours < 48 else f"{hours // 24} days"
 
 
 async def read_body(request: web.Request) -> bytes:

@@ -94,7 +94,9 @@ class Pages:
             self._callers.forget(request, page)
             return page
         page = self.render(request, "chat.html", 200, room=room, me=account)
-        if caller is not None:
+        if caller is None:
+            self._callers.forget(request, page)
+        else:
             self._callers.remember(request, page, caller)
         return page
 

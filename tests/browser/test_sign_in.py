@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pytest
 
+from chatzilla import control
 from tests.browser.test_page import DESK, PHONE, assert_accessible, overflow
 from tests.helpers.qr import read_qr
 from tests.helpers.servers import Process
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from playwright.async_api import Browser, BrowserContext
+
+    from tests.browser.conftest import OpenTab
 
 OUT_WITHIN_SECONDS: Final = 5.0
 
@@ -139,6 +143,22 @@ async def test_a_guest_stays_in_one_room(closed: Closed) -> None:
     assert not await guest.page.get_by_role("button", name="Make a link").is_visible()
     response = await guest.page.request.get(closed.server.url + "/r/lobby")
     assert response.status == 403
+
+
+async def test_on_an_open_server_typed_names_are_shown_as_unverified(tab: OpenTab, chatzilla: Process) -> None:
+    """Whoever came by a link is not; one's own name needs no mark."""
+    lines = await asyncio.to_thread(control.ask, chatzilla.data, "owner-link")
+    olga = await comes_in(await tab(lines[1].removeprefix(chatzilla.url)), "Olga")
+    await (await tab()).joins("alice")
+    bob = await (await tab()).joins("bob")
+    await bob.page.locator("[data-people] li").nth(2).wait_for()
+    marks = [
+        await bob.page.locator("[data-people] li").filter(has_text=name).locator("span:visible").all_text_contents()
+        for name in ("alice", "bob", "Olga")
+    ]
+    assert [each[2:] for each in marks] == [["unverified"], ["Me"], []]
+    await olga.says("hello")
+    await bob.shows("hello")
 
 
 async def test_signing_out_by_oneself_asks_first(closed: Closed) -> None:
