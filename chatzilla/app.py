@@ -9,10 +9,15 @@ from aiohttp import web
 
 from chatzilla import __version__
 from chatzilla.clock import SystemClock
+from chatzilla.control import Control
 from chatzilla.core.limits import Rate
+from chatzilla.core.lookalikes import Names
 from chatzilla.core.presence import Presence
 from chatzilla.core.reading import Reading
+from chatzilla.core.signin import SignInMode, SignIns
 from chatzilla.core.tokens import Tokens
+from chatzilla.core.tries import Tries
+from chatzilla.operators import Operators
 from chatzilla.ports import Ports
 from chatzilla.realtime.chat import ChatNamespace
 from chatzilla.realtime.delivery import Delivery
@@ -21,8 +26,12 @@ from chatzilla.realtime.server import Server
 from chatzilla.store.database import Database
 from chatzilla.store.log import RoomLog
 from chatzilla.store.queries import RoomStore
+from chatzilla.store.register import SignInRegister
 from chatzilla.web import middleware
+from chatzilla.web.api import Api
 from chatzilla.web.assets import Assets, shipped
+from chatzilla.web.callers import Callers
+from chatzilla.web.entrance import Entrance
 from chatzilla.web.pages import Pages
 from chatzilla.web.patience import Patience
 from chatzilla.web.peers import Peers
@@ -51,16 +60,26 @@ class House:
         self.log = RoomLog(self.database.writing, clock, self.delivery.tell)
         self.store = RoomStore(self.database)
         self.ports = Ports(self.log, self.store, self.delivery, clock)
-        self.presence = Presence(self.delivery, clock)
+        tokens = tokens_of(config, self.database, clock)
+        self.register = SignInRegister(self.database)
+        self.sign_ins = SignIns(
+            self.register, tokens, clock, SignInMode(config.sign_in), ended=self.delivery.end_sign_ins
+        )
+        self.tries = Tries(clock)
+        """Vain tries with links."""
+        self.operators = Operators(config, self.database, self.sign_ins, tokens)
+        self.control = Control(config.data, self.operators.commands)
+        self.presence = Presence(self.delivery, clock, Names(self.sign_ins.holder))
         self.reading = Reading(self.log, self.delivery, clock)
         self.peers = Peers(config.proxies, config.origins)
         self.patience = Patience(config.header_seconds)
+        self.callers = Callers(self.sign_ins, self.peers)
         self.chat = ChatNamespace(
             self.ports,
             self.presence,
             self.reading,
             self.delivery,
-            Tokens(config.secret or self.database.key, clock),
+            self.sign_ins,
             posting=Rate(config.message_rate, config.message_burst),
             posting_from_address=Rate(config.address_rate, config.address_burst),
             asking=Rate(config.call_rate, config.call_burst),
@@ -78,6 +97,7 @@ class House:
             ),
             admits_origin=self.peers.admits,
             address_of=lambda request: self.peers.of(request).address,
+            ticket_of=self.callers.ticket,
         )
         self.server.register_namespace(self.chat)
         self._said_farewell = False
@@ -96,8 +116,13 @@ class House:
     async def live(self, _app: web.Application) -> AsyncIterator[None]:
         """From the application's start to its end."""
         self.log.start()
+        self.sign_ins.start()
+        await self.control.start()
         yield
+        await self.control.close()
+        self.sign_ins.stop()
         await self.log.close()
+        self.register.close()
         self.store.close()
         self.database.close(cleanly=True)
 
@@ -107,6 +132,13 @@ class House:
         healthy = self.log.healthy and await self.store.answers()
         report = {"status": "ok" if healthy else "degraded", "version": __version__}
         return web.json_response(report, status=200 if healthy else 503, headers={"Cache-Control": "no-store"})
+
+
+def tokens_of(config: Config, database: Database, clock: Clock) -> Tokens:
+    """Mint and judge tokens with the key of the settings, or else of the data folder."""
+    if config.secret:
+        return Tokens(config.secret, clock, before=(config.secret_before,) if config.secret_before else ())
+    return Tokens(database.key, clock, before=database.keys_before)
 
 
 HOUSE: Final = web.AppKey("house", House)
@@ -119,8 +151,10 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
         StartError: the data folder cannot be used, or the browser's client was never set up.
     """
     assets = Assets(shipped("static"))
-    pages = Pages(shipped("templates"), assets)
     house = House(config, clock or SystemClock())
+    pages = Pages(shipped("templates"), assets, house.callers)
+    entrance = Entrance(house.sign_ins, house.tries, house.callers, pages)
+    api = Api(house.sign_ins, house.tries, house.callers, config.url)
     app = web.Application(middlewares=[middleware.trace(house.peers, house.patience), middleware.errors(pages)])
     app[HOUSE] = house
     app.on_response_prepare.append(middleware.secure(house.peers))
@@ -130,6 +164,17 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
             web.get("/r/{room}", pages.room),
             web.get("/static/{version}/{name:.+}", assets.serve),
             web.get("/healthz", house.health),
+            web.get("/in/{secret}", entrance.show),
+            web.post("/in/{secret}", entrance.enter),
+            web.get("/api/v1/me", api.me),
+            web.post("/api/v1/sign-in", api.sign_in),
+            web.post("/api/v1/sign-out", api.sign_out),
+            web.get("/api/v1/links", api.list_links),
+            web.post("/api/v1/links", api.make_link),
+            web.delete("/api/v1/links/{id}", api.revoke_link),
+            web.get("/api/v1/sign-ins", api.list_sign_ins),
+            web.delete("/api/v1/sign-ins", api.end_sign_ins),
+            web.delete("/api/v1/sign-ins/{id}", api.end_sign_in),
         ]
     )
     house.server.attach(app)

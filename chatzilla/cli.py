@@ -3,6 +3,9 @@
 serve       run the server (also `python run_server.py`)
 config      show every setting, what it is now and what it does
 new-epoch   start the numbering over for every client, after the database was changed by hand
+owner-link  make a link that signs the owner in
+invite-link make a link that lets somebody in
+rotate-key  sign with a new key from now on
 """
 
 from __future__ import annotations
@@ -13,14 +16,19 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from chatzilla import __version__
+from chatzilla import __version__, control
+from chatzilla.app import tokens_of
+from chatzilla.clock import SystemClock
 from chatzilla.config import read_config, settings
-from chatzilla.errors import StartError
+from chatzilla.core.signin import SignInMode, SignIns
+from chatzilla.errors import ChatError, StartError
 from chatzilla.loop import make_loop
+from chatzilla.operators import Operators
 from chatzilla.serve import serve
 from chatzilla.store.database import Database
+from chatzilla.store.register import SignInRegister
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,10 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 0, or 2 when it was refused in one line."""
     parsed = vars(_parser().parse_args(arguments))
     command = parsed.pop("run")
-    overrides = {name: value for name, value in parsed.items() if value is not None}
+    known = {field.name for _, field in settings()}
+    overrides = {name: value for name, value in parsed.items() if name in known and value is not None}
+    arguments_left = {name: value for name, value in parsed.items() if name not in known}
     try:
-        command(read_config(os.environ, overrides=overrides, dotenv=Path(".env")))
-    except StartError as error:
+        command(read_config(os.environ, overrides=overrides, dotenv=Path(".env")), **arguments_left)
+    except (StartError, ChatError) as error:
         sys.stderr.write(f"chatzilla: {error}\n")
         return 2
     return 0
@@ -56,6 +66,17 @@ def _parser() -> argparse.ArgumentParser:
     epoch = commands.add_parser("new-epoch", help="start the numbering over for every client")
     epoch.add_argument("--data", help="the folder of the database and the signing key")
     epoch.set_defaults(run=_new_epoch)
+    owner = commands.add_parser("owner-link", help="make a link that signs the owner in")
+    invite = commands.add_parser("invite-link", help="make a link that lets somebody in")
+    invite.add_argument("--role", default="member", help="owner, admin, member, guest or bot")
+    invite.add_argument("--room", help="the room that it leads to; a guest stays in it")
+    invite.add_argument("--uses", default="1", help="how many people may use it")
+    invite.add_argument("--hours", default="168", help="for how long it can be used")
+    rotate = commands.add_parser("rotate-key", help="sign with a new key from now on")
+    rotate.add_argument("--forget", action="store_true", help="end all tokens of the old ones now")
+    for command, name in ((owner, "owner-link"), (invite, "invite-link"), (rotate, "rotate-key")):
+        command.add_argument("--data", help="the folder of the database and the signing key")
+        command.set_defaults(run=_operate, operation=name)
     return parser
 
 
@@ -76,8 +97,34 @@ def _serve(config: Config) -> None:
 def _config(config: Config) -> None:
     for name, field in settings():
         value = getattr(config, field.name)
-        shown = "(set)" if field.name == "secret" and value else value
+        shown = "(set)" if field.name in ("secret", "secret_before") and value else value
         sys.stdout.write(f"{name}={shown}\n    {field.metadata['help']}\n")
+
+
+def _operate(config: Config, operation: str, **arguments: Any) -> None:
+    """Have it done by the server that runs on the folder, or else on the folder itself."""
+    try:
+        lines = control.ask(config.data, operation, **arguments)
+    except ConnectionError:
+        lines = asyncio.run(_operate_alone(config, operation, arguments))
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+async def _operate_alone(config: Config, operation: str, arguments: dict[str, Any]) -> list[str]:
+    database = Database(config.data, config.database_path, synchronous=config.synchronous).open()
+    register = SignInRegister(database)
+    try:
+        clock = SystemClock()
+        tokens = tokens_of(config, database, clock)
+        sign_ins = SignIns(register, tokens, clock, SignInMode(config.sign_in))
+        sign_ins.start()
+        try:
+            return await Operators(config, database, sign_ins, tokens).commands[operation](arguments)
+        finally:
+            sign_ins.stop()
+    finally:
+        register.close()
+        database.close(cleanly=True)
 
 
 def _new_epoch(config: Config) -> None:

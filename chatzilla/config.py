@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import ipaddress
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +82,12 @@ def _origins(text: str) -> tuple[str, ...]:
     return tuple(origin.lower() for origin in origins)
 
 
+def _url(text: str) -> str:
+    if text and not _ORIGIN.fullmatch(text.rstrip("/")):
+        raise ValueError("an address such as https://chat.example.com, without a path")
+    return text.rstrip("/").lower()
+
+
 def _secret(text: str) -> str:
     if text and len(text) < SHORTEST_SECRET:
         raise ValueError(f"at least {SHORTEST_SECRET} characters, made at random")
@@ -123,12 +130,28 @@ class Config:
     origins: tuple[str, ...] = _setting(
         (), _origins, "Further origins whose pages may connect, separated by commas; the server's own always may."
     )
+    sign_in: str = _setting(
+        "open",
+        _one_of("open", "links"),
+        "open: whoever types a name. links: whoever was given a link.",
+    )
+    url: str = _setting("", _url, "The address by which people reach this server, for links that the operator makes.")
     secret: str = dataclasses.field(
         default="",
         repr=False,
         metadata={
             "parse": _secret,
             "help": "The key that signs tokens; by default one is made in the data folder.",
+            "env": "",
+            "unit": "",
+        },
+    )
+    secret_before: str = dataclasses.field(
+        default="",
+        repr=False,
+        metadata={
+            "parse": _secret,
+            "help": "The key before CHATZILLA_SECRET; tokens that it signed hold until their time is over.",
             "env": "",
             "unit": "",
         },
@@ -184,6 +207,19 @@ class Config:
     )
 
     @property
+    def loopback(self) -> bool:
+        """Whether nobody beyond this machine can reach the address."""
+        try:
+            return ipaddress.ip_address(self.host.strip("[]")).is_loopback
+        except ValueError:
+            return self.host.lower() == "localhost"
+
+    @property
+    def names_its_data(self) -> bool:
+        """Whether the operator said where data are kept, so that they outlive this start."""
+        return self.data is not Config.data
+
+    @property
     def database_path(self) -> Path:
         """Where the database file is."""
         if self.database_url:
@@ -227,7 +263,7 @@ def read_config(
         try:
             values[field.name] = field.metadata["parse"](text)
         except ValueError as error:
-            shown = "" if field.name in ("secret", "database_url") else f", not {text!r}"
+            shown = "" if field.name in ("secret", "secret_before", "database_url") else f", not {text!r}"
             raise StartError(f"{source} has to be {error}{shown}.") from None
     return Config(**values)
 

@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from chatzilla.core.catchup import Backlog, Span
+    from chatzilla.core.links import Link, LinkId
     from chatzilla.core.messages import Change, Draft, Message, Page, Posted
-    from chatzilla.core.people import Account
+    from chatzilla.core.people import Account, AccountId
     from chatzilla.core.presence import PresenceChange
     from chatzilla.core.rooms import ConnectionId, RoomHead, RoomId
+    from chatzilla.core.signin import SignIn
+    from chatzilla.core.tokens import SignInId
 
 
 class Timer(Protocol):
@@ -96,6 +99,63 @@ class Store(Protocol):
 
     async def memberships(self, account: Account) -> Sequence[RoomHead]:
         """The rooms that an account belongs to; empty for one that has never written."""
+        ...
+
+
+class Register(Protocol):
+    """Who may come in: people, their sign-ins and links. Times are milliseconds since 1970.
+
+    Whatever waits raises `Unavailable` while the database cannot be used.
+    """
+
+    def recall(self, now: int) -> tuple[Sequence[Account], Sequence[SignIn]]:
+        """Everybody whose name is their own, and every sign-in that lasts."""
+        ...
+
+    async def link(self, digest: str, now: int) -> Link | None:
+        """A link that can still be used."""
+        ...
+
+    async def links(self, now: int) -> Sequence[Link]:
+        """All links that can still be used, the newest first."""
+        ...
+
+    async def make_link(self, link: Link, digest: str, *, at_most: int) -> None:
+        """Store a link.
+
+        Raises:
+            Full: its maker has `at_most` that can still be used, or there are too many altogether.
+        """
+        ...
+
+    async def use_link(self, digest: str, sign_in: SignIn, *, at_most: int) -> Sequence[SignInId] | None:
+        """Use a link up by one and store its sign-in, and the account where that is new: all of it or nothing.
+
+        Returns:
+            The sign-ins of this account that ended because there were more than `at_most`; None if the link could not
+            be used.
+
+        Raises:
+            Conflict: the new account's name is taken.
+        """
+        ...
+
+    async def revoke_link(self, ident: LinkId, now: int) -> None: ...
+
+    async def revoke_links_for(self, account: AccountId, now: int) -> None:
+        """End every link that would sign this person in."""
+        ...
+
+    async def revoke_owner_links(self, now: int) -> None:
+        """End every link that would sign an owner in and that the operator made."""
+        ...
+
+    async def end_sign_ins(self, idents: Sequence[SignInId], now: int, *, its_links: bool) -> None:
+        """End sign-ins, and the sign-in links that were made in them; with `its_links`, their invitations too."""
+        ...
+
+    def note_seen(self, ident: SignInId, now: int) -> None:
+        """Note when a sign-in was last used; best effort."""
         ...
 
 

@@ -29,6 +29,11 @@ async def serve(config: Config) -> None:
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
+    if config.sign_in != "open" and not config.loopback and not (config.secret or config.names_its_data):
+        raise StartError(
+            "A closed server on a public address has to keep who may come in: name a folder that outlives this "
+            "machine's restarts with CHATZILLA_DATA (or --data), or set CHATZILLA_SECRET."
+        )
     app = create_app(config)
     # What is there now stays, and a server makes little cyclic garbage. It is looked for in small portions, since
     # everybody waits meanwhile, and hardly ever in everything that lives.
@@ -47,11 +52,15 @@ async def serve(config: Config) -> None:
             known = isinstance(error, OSError) and not isinstance(error, socket.gaierror) and error.errno
             cause = os.strerror(known) if known else str(error)
             raise StartError(f"Cannot listen on {config.host}:{config.port}: {cause}.") from error
+        house = app[HOUSE]
+        house.operators.base = config.url or _address(runner)
         sys.stdout.write(f"Chatzilla is at {_address(runner)}\n")
+        if house.sign_ins.mode.closed and house.sign_ins.owner() is None:
+            sys.stdout.write("\n".join(await house.operators.owner_link({})) + "\n")
         sys.stdout.flush()
         await stop.wait()
         # aiohttp's own shutdown would first stop reading; whoever is in flight is answered before that.
-        await app[HOUSE].farewell()
+        await house.farewell()
         await site.stop()
     finally:
         watching.cancel()

@@ -4,22 +4,26 @@ rules of `core` have been asked about every value in it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from chatzilla.core.catchup import PAGE_ROWS, Span
+from chatzilla.core.links import Terms
 from chatzilla.core.messages import Change, Draft, mint_client_id, parse_client_id, parse_content, parse_target
-from chatzilla.core.people import account_named
+from chatzilla.core.people import AccountId, account_named
+from chatzilla.core.policy import GIVEN, Role
 from chatzilla.core.rooms import LOBBY, RoomId, parse_room
 from chatzilla.errors import BadRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from chatzilla.core.links import Offer
     from chatzilla.core.messages import Message, Page
     from chatzilla.core.people import Account
     from chatzilla.core.presence import Here, PresenceChange
     from chatzilla.core.rooms import Entrance, RoomHead
+    from chatzilla.core.signin import SignIn
     from chatzilla.errors import ChatError
 
 HISTORY_ROWS: Final = 50
@@ -234,7 +238,11 @@ def encode_room(head: RoomHead) -> Json:
 
 
 def encode_person(account: Account) -> Json:
-    return {"id": account.id, "name": account.name}
+    """Somebody as others see them; `verified` is there where it is true."""
+    person: Json = {"id": account.id, "name": account.name}
+    if account.verified:
+        person["verified"] = True
+    return person
 
 
 def encode_people(accounts: Iterable[Account]) -> list[Json]:
@@ -269,3 +277,76 @@ def encode_goodbye(code: str, message: str, *, reconnect: bool) -> Json:
 
 def encode_refusal(error: ChatError) -> Json:
     return {"code": error.code, "message": error.sentence}
+
+
+def decode_terms(payload: object, me: AccountId) -> Terms:
+    """Read `{role?, room?, hours?, uses?}`, an invitation, or `{account}`, a sign-in for somebody; "me" is the caller.
+
+    Raises:
+        BadRequest: a role, room, number or account that is none.
+    """
+    fields = decode_object(payload)
+    account = fields.get("account")
+    if account is not None:
+        if not isinstance(account, str):
+            raise BadRequest("An account is named by its id.")
+        return Terms(account=me if account == "me" else AccountId(account))
+    role = fields.get("role", Role.MEMBER.value)
+    if role not in [each.value for each in GIVEN]:
+        raise BadRequest("There is no such role to give.")
+    room = fields.get("room")
+    terms = Terms(Role(role), None if room is None else parse_room(room))
+    hours, uses = _number(fields, "hours"), _number(fields, "uses")
+    if hours is not None:
+        terms = replace(terms, lasts_ms=hours * 3600 * 1000)
+    if uses is not None:
+        terms = replace(terms, uses=uses)
+    return terms
+
+
+def decode_sign_in(payload: object) -> tuple[str, object]:
+    """Read `{secret, name?}`.
+
+    Raises:
+        BadRequest: there is no secret.
+    """
+    fields = decode_object(payload)
+    secret = fields.get("secret")
+    if not isinstance(secret, str) or not secret.isascii():
+        raise BadRequest("A secret is what a link ends with.")
+    return secret, fields.get("name")
+
+
+def encode_holder(account: Account) -> Json:
+    """Somebody with what they are here."""
+    return encode_person(account) | {"verified": account.verified, "role": account.role.value, "room": account.room}
+
+
+def encode_offer(offer: Offer) -> Json:
+    """A link, without its secret."""
+    link = offer.link
+    return {
+        "id": link.id,
+        "kind": "invitation" if offer.person is None else "sign-in",
+        "role": link.role.value,
+        "room": link.room,
+        "person": None if offer.person is None else encode_person(offer.person),
+        "maker": None if offer.maker is None else encode_person(offer.maker),
+        "made_at": link.made_at,
+        "ends_at": link.ends_at,
+        "uses": link.uses,
+        "used": link.used,
+    }
+
+
+def encode_sign_in(sign_in: SignIn, *, current: bool) -> Json:
+    """A browser or program that is signed in."""
+    return {
+        "id": sign_in.id,
+        "person": encode_holder(sign_in.account),
+        "made_at": sign_in.made_at,
+        "seen_at": sign_in.seen_at,
+        "ends_at": sign_in.ends_at,
+        "agent": sign_in.agent,
+        "current": current,
+    }

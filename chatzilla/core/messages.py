@@ -8,9 +8,11 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, NewType
 
+from chatzilla.core import policy
+from chatzilla.core.policy import Act, Thing
 from chatzilla.core.rooms import RoomId
 from chatzilla.core.text import parse_text
-from chatzilla.errors import BadRequest, NotFound, NotJoined
+from chatzilla.errors import BadRequest, Forbidden, NotFound, NotJoined
 
 if TYPE_CHECKING:
     from chatzilla.core.catchup import Span
@@ -148,11 +150,14 @@ def post(ports: Ports, session: Session, draft: Draft) -> Place:
 
     Raises:
         NotJoined: this connection has not joined the room.
+        Forbidden: this person may not write.
         TooFast: over the connection's rate.
         Unavailable: the log takes nothing more now. The place may come to it too, and to `Conflict` for a
             `client_id` that was used for something else.
     """
     author = speaker(session, draft.room)
+    if not session.voice:
+        raise Forbidden("You may read here, and not write.")
     session.posting.spend()
     return ports.log.append(author, draft, origin=session.connection)
 
@@ -171,6 +176,7 @@ def change(ports: Ports, session: Session, wanted: Change) -> Place:
     author = session.account
     if author is None or wanted.target.room not in session.rooms:
         raise NotFound(NO_SUCH_MESSAGE)
+    policy.check(author, Act.CHANGE, Thing.OWN)  # whether it is, the log finds out
     session.posting.spend()
     return ports.log.change(author, wanted, origin=session.connection)
 
@@ -182,7 +188,8 @@ async def history(ports: Ports, session: Session, room: RoomId, span: Span) -> P
         NotJoined: this connection has not joined the room.
         Unavailable: the store cannot be read now.
     """
-    speaker(session, room)
+    reader = speaker(session, room)
+    policy.check(reader, Act.READ, policy.room(reader, room))
     return await ports.store.history(room, span)
 
 
@@ -193,6 +200,7 @@ def typing(ports: Ports, session: Session, room: RoomId) -> None:
         NotJoined: this connection has not joined the room.
     """
     author = speaker(session, room)
+    policy.check(author, Act.TYPE, policy.room(author, room))
     if session.typing.take():
         ports.audience.tell_typing(room, author)
 

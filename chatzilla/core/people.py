@@ -2,22 +2,27 @@
 
 A person is an account, keyed by (kind, normalised name). The id is derived from that key, so that an account
 needs no row before its first message, and so that a name that was merely typed ("open") and the same name
-verified one day by mail ("email") are two people for ever.
+verified one day by mail ("email") are two people for ever. Whoever came by a link is of the kind "link", and a guest
+is somebody new each time.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import secrets
 import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NewType
 
+from chatzilla.core import policy
+from chatzilla.core.policy import Act, Role, Thing
 from chatzilla.core.text import is_visible, parse_line
 from chatzilla.errors import BadRequest, Conflict, Forbidden, NotJoined
 
 if TYPE_CHECKING:
     from chatzilla.core.presence import Presence
+    from chatzilla.core.rooms import RoomId
     from chatzilla.core.session import Session
     from chatzilla.ports import Ports
 
@@ -29,6 +34,12 @@ NAME_LIMIT: Final = 254
 OPEN: Final = "open"
 """The kind of an account whose name was typed and never verified."""
 
+LINK: Final = "link"
+"""The kind of an account that came by an invitation."""
+
+GUEST: Final = "guest"
+"""The kind of an account that was let into one room for a while."""
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -38,6 +49,11 @@ class Account:
     kind: str
     key: str
     name: str
+    role: Role = Role.VISITOR
+    room: RoomId | None = None
+    """The one room that a guest was let into; None is every room."""
+    ends_at: int | None = None
+    """When a guest's time is over, in milliseconds since 1970."""
 
     @property
     def verified(self) -> bool:
@@ -53,11 +69,31 @@ def account_named(raw: object, kind: str = OPEN) -> Account:
     name = parse_line(raw, "a name", NAME_LIMIT)
     if not any(is_visible(character) for character in name):
         raise BadRequest("A name needs something that can be seen.")
-    key = unicodedata.normalize("NFKC", name).casefold().strip()
+    key = key_of(name)
     if not key:
         raise BadRequest("A name cannot be empty.")
+    return Account(_id_of(kind, key), kind, key, name)
+
+
+def guest_named(raw: object, room: RoomId, ends_at: int) -> Account:
+    """A new account for somebody who is let into one room until a moment; the next guest of this name is another.
+
+    Raises:
+        BadRequest, TooLong: see `account_named`.
+    """
+    named = account_named(raw, GUEST)
+    key = f"{named.key}\n{secrets.token_urlsafe(9)}"
+    return Account(_id_of(GUEST, key), GUEST, key, named.name, Role.GUEST, room, ends_at)
+
+
+def key_of(name: str) -> str:
+    """A name as it is compared."""
+    return unicodedata.normalize("NFKC", name).casefold().strip()
+
+
+def _id_of(kind: str, key: str) -> AccountId:
     digest = hashlib.sha256(f"{kind}\0{key}".encode()).digest()
-    return Account(AccountId(base64.urlsafe_b64encode(digest[:15]).decode()), kind, key, name)
+    return AccountId(base64.urlsafe_b64encode(digest[:15]).decode())
 
 
 def who_speaks(session: Session, named: Account | None) -> Account:
@@ -75,7 +111,7 @@ def who_speaks(session: Session, named: Account | None) -> Account:
         if named is None:
             raise NotJoined("Say who you are: a join needs a name.")
         return named
-    if named is None or named.key == present.key:
+    if named is None or named.key == key_of(present.name):
         return present if named is None or session.by_token else named
     if session.by_token:
         raise Forbidden("You are signed in under another name.")
@@ -83,8 +119,16 @@ def who_speaks(session: Session, named: Account | None) -> Account:
 
 
 def introduce(ports: Ports, presence: Presence, session: Session, account: Account) -> None:
-    """Let a connection speak as `account` from now on, in every room that it has joined."""
+    """Let a connection speak as `account` from now on, in every room that it has joined.
+
+    Raises:
+        Forbidden: the name looks like another one that is in use.
+    """
+    if account != session.account or session.unnamed:
+        presence.names.take(session.connection, account, proven=session.by_token)
+        session.unnamed = False
     before, session.account = session.account, account
+    session.voice = policy.may(account.role, Act.POST, Thing.ROOM)
     ports.audience.identify(session.connection, account)
     if before is None or before == account:
         return

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from chatzilla.core.lookalikes import Names
 from chatzilla.core.pace import Pacer
 
 if TYPE_CHECKING:
@@ -62,7 +63,9 @@ class _Roster:
 class Presence:
     """The rosters of all rooms."""
 
-    def __init__(self, audience: Audience, clock: Clock) -> None:
+    def __init__(self, audience: Audience, clock: Clock, names: Names | None = None) -> None:
+        self.names = Names() if names is None else names
+        """The names in use on all connections."""
         self._audience = audience
         self._clock = clock
         self._rosters: dict[RoomId, _Roster] = {}

@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NewType
 
-from chatzilla.core import people
+from chatzilla.core import people, policy
+from chatzilla.core.policy import Act
 from chatzilla.errors import BadRequest, Full
 
 if TYPE_CHECKING:
@@ -70,8 +71,10 @@ def join(ports: Ports, presence: Presence, session: Session, account: Account, r
     """Put a connection into a room, under an account: it hears the room and is seen there from now on.
 
     Raises:
+        Forbidden: the room is not for this person, or their name looks like another one that is in use.
         Full: the connection is in as many rooms as it may be.
     """
+    policy.check(account, Act.ENTER, policy.room(account, room))
     if room not in session.rooms and len(session.rooms) >= ROOMS_PER_CONNECTION:
         raise Full(f"A connection can be in {ROOMS_PER_CONNECTION} rooms at once; leave one first.")
     people.introduce(ports, presence, session, account)
@@ -93,6 +96,7 @@ async def enter(
     """Join a room and read what was missed: subscribe first, then read, so that nothing falls in between.
 
     Raises:
+        Forbidden: the room is not for this person.
         Full: the connection is in as many rooms as it may be.
         Unavailable: the store cannot be read now; the connection is then what and where it was before.
     """
@@ -106,6 +110,8 @@ async def enter(
             leave(ports, presence, session, room, watching=room in (session.member_of or ()))
         if account_before is None:
             session.account = None
+            session.unnamed = True
+            presence.names.release(session.connection)
             ports.audience.identify(session.connection, None)
         raise
     head = backlog.room
@@ -135,6 +141,7 @@ def leave(ports: Ports, presence: Presence, session: Session, room: RoomId, *, w
 def part(ports: Ports, presence: Presence, session: Session) -> None:
     """The connection is gone: leave every room it was in. Harmless twice."""
     session.ended = True
+    presence.names.release(session.connection)
     for room in tuple(session.rooms):
         leave(ports, presence, session, room, watching=False)
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from chatzilla.core.limits import Allowance
     from chatzilla.core.people import Account
     from chatzilla.core.rooms import ConnectionId, RoomId
+    from chatzilla.core.tokens import SignInId
 
 
 @dataclass(slots=True, eq=False)
@@ -22,6 +23,13 @@ class Session:
     typing: Allowance
     account: Account | None = None
     by_token: bool = False
+    """Whether the person is proven, by a token or a cookie; a name beside it can then only be the same one."""
+    sign_in: SignInId | None = None
+    """The sign-in that this connection stands on, and ends with."""
+    unnamed: bool = True
+    """Whether it has not used its name anywhere yet."""
+    voice: bool = True
+    """Whether this person may speak; worked out once, so that posting need not ask."""
     rooms: set[RoomId] = field(default_factory=set)
     """The rooms that this connection hears."""
     member_of: set[RoomId] | None = None

@@ -10,13 +10,13 @@ from chatzilla.errors import BadRequest, TooLong
 _JOINERS: Final = frozenset("\u200c\u200d")
 """Invisible, and yet a part of words and emoji."""
 
-_FILLERS: Final = frozenset("\u115f\u1160\u3164\uffa0\u2800")
+FILLERS: Final = frozenset("\u115f\u1160\u3164\uffa0\u2800")
 """Letters and symbols that show nothing."""
 
 
 def is_visible(character: str) -> bool:
     """Whether a character shows something by itself."""
-    return unicodedata.category(character)[0] in "LNPS" and character not in _FILLERS
+    return unicodedata.category(character)[0] in "LNPS" and character not in FILLERS
 
 
 def parse_text(raw: object, what: str, limit: int) -> str:

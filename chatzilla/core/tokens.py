@@ -1,66 +1,125 @@
-"""The signed right to be somebody, the same at every door: a JWT (RFC 7519) with HS256."""
+"""The signed right to be somebody, the same at every door: a JWT (RFC 7519) with HS256.
+
+There are two. The token of a sign-in (`aud` is "sign-in") names the sign-in, and is worth nothing without it. The token
+of a typed name, on an open server, has no audience and carries the name: nobody had to prove anything for it. A token
+for any other purpose is refused here, whoever signed it.
+
+One key signs. Keys from before still verify, for as long as their tokens last.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NewType
 
 import jwt
 
-from chatzilla.core.people import Account, account_named
+from chatzilla.core.people import OPEN, Account, AccountId, account_named
 from chatzilla.errors import BadRequest, SignInNeeded
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from chatzilla.ports import Clock
 
+SignInId = NewType("SignInId", str)
+
 LIFETIME_SECONDS: Final = 30 * 24 * 3600
+SIGN_IN: Final = "sign-in"
+"""The audience of a sign-in's token."""
+
+NOT_VALID: Final = "This sign-in is not valid any more. Sign in again."
+"""All that a stranger is told, whatever was wrong."""
+
 _ALGORITHM: Final = "HS256"
 _ISSUER: Final = "chatzilla"
+_LONGEST: Final = 4_096
+"""Characters of a token; a name of 254 characters has at most a quarter of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a token of ours says: a typed name, or the sign-in of an account."""
+
+    subject: AccountId
+    ends_at: int
+    """Seconds since 1970."""
+    sign_in: SignInId | None = None
+    named: Account | None = None
 
 
 class Tokens:
-    """Mints tokens and judges them, with one key."""
+    """Mints tokens and judges them."""
 
-    def __init__(self, key: str, clock: Clock) -> None:
-        self._key = key
+    def __init__(self, key: str, clock: Clock, *, before: Sequence[str] = ()) -> None:
+        self._keys = (key, *before)
         self._clock = clock
 
-    def mint(self, account: Account) -> str:
-        """A token with which its bearer is `account` for `LIFETIME_SECONDS`."""
-        now = self._clock.wall_ms() // 1000
-        claims = {
-            "iss": _ISSUER,
-            "sub": account.id,
-            "kind": account.kind,
-            "name": account.name,
-            "iat": now,
-            "exp": now + LIFETIME_SECONDS,
-        }
-        return jwt.encode(claims, self._key, algorithm=_ALGORITHM)
+    def renew(self, key: str, before: Sequence[str]) -> None:
+        """Sign with another key from now on."""
+        self._keys = (key, *before)
 
-    def bearer(self, token: object) -> Account:
-        """Whose token this is.
+    def mint(self, account: Account) -> str:
+        """A token with which its bearer goes by a typed name for `LIFETIME_SECONDS`."""
+        return self._sign({"sub": account.id, "kind": account.kind, "name": account.name})
+
+    def mint_sign_in(self, account: AccountId, sign_in: SignInId) -> str:
+        """A token that stands for a sign-in, for as long as that lasts and at most `LIFETIME_SECONDS`."""
+        return self._sign({"aud": SIGN_IN, "sub": account, "sid": sign_in})
+
+    def read(self, token: object) -> Claims:
+        """What a token says, if it is one of ours.
 
         Raises:
             SignInNeeded: it is no token of ours, or its time is over. A stranger is not told which.
         """
-        refusal = SignInNeeded("This sign-in is not valid any more. Sign in again.")
-        if not isinstance(token, str):
+        refusal = SignInNeeded(NOT_VALID)
+        if not isinstance(token, str) or len(token) > _LONGEST:
             raise refusal
+        claims = self._verified(token)
+        expires = claims.get("exp")
+        if type(expires) is not int or expires <= self._clock.wall_ms() // 1000:
+            raise refusal
+        subject = claims.get("sub")
+        if not isinstance(subject, str):
+            raise refusal
+        if "aud" in claims:
+            if claims["aud"] != SIGN_IN or not isinstance(claims.get("sid"), str):
+                raise refusal
+            return Claims(AccountId(subject), expires, sign_in=SignInId(claims["sid"]))
         try:
-            # The clock is a port, so the expiry is compared here.
-            claims: dict[str, Any] = jwt.decode(
-                token,
-                self._key,
-                algorithms=[_ALGORITHM],
-                issuer=_ISSUER,
-                options={"require": ["iss", "sub", "iat", "exp"], "verify_exp": False, "verify_iat": False},
-            )
-            account = account_named(claims["name"], claims["kind"])
-        except (jwt.InvalidTokenError, BadRequest, KeyError, TypeError, UnicodeError) as error:
+            named = account_named(claims["name"], claims["kind"])
+        except (BadRequest, KeyError, TypeError, UnicodeError) as error:
             raise refusal from error
-        expires = claims["exp"]
-        if account.id != claims["sub"] or not isinstance(expires, int):
+        if named.id != subject or named.kind != OPEN:
             raise refusal
-        if expires <= self._clock.wall_ms() // 1000:
-            raise refusal
-        return account
+        return Claims(named.id, expires, named=named)
+
+    def _sign(self, claims: dict[str, Any]) -> str:
+        now = self._clock.wall_ms() // 1000
+        claims = {"iss": _ISSUER, **claims, "iat": now, "exp": now + LIFETIME_SECONDS}
+        return jwt.encode(claims, self._keys[0], algorithm=_ALGORITHM)
+
+    def _verified(self, token: str) -> dict[str, Any]:
+        """The claims of a token that one of our keys has signed."""
+        failure: Exception | None = None
+        for key in self._keys:
+            try:
+                # The clock is a port, so the expiry is compared by `read`; so is the audience.
+                claims: dict[str, Any] = jwt.decode(
+                    token,
+                    key,
+                    algorithms=[_ALGORITHM],
+                    issuer=_ISSUER,
+                    options={
+                        "require": ["iss", "sub", "iat", "exp"],
+                        "verify_exp": False,
+                        "verify_iat": False,
+                        "verify_aud": False,
+                    },
+                )
+            except (jwt.InvalidTokenError, UnicodeError, TypeError, ValueError, RecursionError) as error:
+                failure = error
+            else:
+                return claims
+        raise SignInNeeded(NOT_VALID) from failure

@@ -106,12 +106,15 @@ class Channel:
         "sid",
         "socket",
         "state",
+        "ticket",
     )
 
-    def __init__(self, engine: Engine, address: str) -> None:
+    def __init__(self, engine: Engine, address: str, ticket: str | None = None) -> None:
         self._engine = engine
         self.sid = new_id()
         self.address = address
+        self.ticket = ticket
+        """The token in the session cookie that the first request carried."""
         self.open = True
         self.attempts = 0
         """How often it has asked to enter a namespace."""

@@ -24,7 +24,7 @@ from chatzilla.core.limits import Allowance, Rate, Shared
 from chatzilla.core.messages import Message
 from chatzilla.core.rooms import LOBBY, ConnectionId
 from chatzilla.core.session import Session
-from chatzilla.errors import BadRequest, ChatError, NotJoined, SignInNeeded, Unavailable, UnknownEvent
+from chatzilla.errors import BadRequest, ChatError, NotJoined, SignInNeeded, TooFast, Unavailable, UnknownEvent
 from chatzilla.realtime import packets
 from chatzilla.realtime.delivery import CHAT, Connection, Dialect
 from chatzilla.realtime.line import Event, Line
@@ -34,13 +34,12 @@ if TYPE_CHECKING:
 
     from chatzilla.core.catchup import Span
     from chatzilla.core.messages import Change
-    from chatzilla.core.people import Account
     from chatzilla.core.presence import Presence
     from chatzilla.core.reading import Reading
     from chatzilla.core.rooms import RoomId
-    from chatzilla.core.tokens import Tokens
+    from chatzilla.core.signin import Bearer, SignIns
     from chatzilla.ports import Ports
-    from chatzilla.realtime.channel import Receiver
+    from chatzilla.realtime.channel import Channel, Receiver
     from chatzilla.realtime.delivery import Delivery
 
 logger = logging.getLogger(__name__)
@@ -130,7 +129,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         presence: Presence,
         reading: Reading,
         delivery: Delivery,
-        tokens: Tokens,
+        sign_ins: SignIns,
         *,
         posting: Rate,
         posting_from_address: Rate,
@@ -141,7 +140,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         self._presence = presence
         self._reading = reading
         self._delivery = delivery
-        self._tokens = tokens
+        self._sign_ins = sign_ins
         self._posting = posting
         self._posting_by_account = Shared(posting, ports.clock)
         self._posting_by_address = Shared(posting_from_address, ports.clock)
@@ -204,6 +203,8 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
     def on_join(self, connection: Connection, request: wire.JoinRequest, settle: Settle) -> None:
         """Enter a room; in the tutorial's words, be somebody in the lobby."""
         session = connection.session
+        if self._sign_ins.mode.closed and not session.by_token:
+            raise SignInNeeded("Sign in first: this server is not open to everybody.")
         if request.simple and connection.dialect is Dialect.TUTORIAL and not session.by_token:
             if request.account is None:
                 raise BadRequest("Say who you are: a join needs a name.")
@@ -252,11 +253,13 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         """Take in a connection.
 
         Raises:
-            ConnectionRefusedError: it brought a token that is not valid.
+            ConnectionRefusedError: it brought a token that is not valid, or none where one is asked for.
         """
         wanted: Mapping[str, Any] = auth if isinstance(auth, dict) else {}
         clock, channel = self._ports.clock, self.server.channel_of(sid, CHAT)
-        account = self._bearer(wanted.get("token"))
+        full = wanted.get("dialect") == "full"
+        bearer = self._bearer(wanted.get("token"), channel, needed=full and self._sign_ins.mode.closed)
+        account = None if bearer is None else bearer.account
         shared = [self._posting_by_address.of(channel.address)]
         if account is not None and account.verified:
             shared.append(self._posting_by_account.of(account.id))
@@ -267,32 +270,38 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
             typing=Allowance(TYPING, clock),
             account=account,
             by_token=account is not None,
+            sign_in=None if bearer is None else bearer.standing,
         )
         connection = Connection(
             session=session,
-            dialect=Dialect.FULL if wanted.get("dialect") == "full" else Dialect.TUTORIAL,
+            dialect=Dialect.FULL if full else Dialect.TUTORIAL,
             line=Line(),
             channel=channel,
         )
         await self.save_session(sid, connection)
         self._delivery.admit(connection)
-        if connection.dialect is Dialect.TUTORIAL:
+        if connection.dialect is Dialect.TUTORIAL and not self._sign_ins.mode.closed:
             self._ports.audience.subscribe(sid, LOBBY)
         logger.info("connection %s opened from %s", sid, connection.channel.address)
 
-    def _bearer(self, token: object) -> Account | None:
-        """Who a connection's token names, if it brought one.
+    def _bearer(self, token: object, channel: Channel, *, needed: bool) -> Bearer | None:
+        """Who connects: by the token that they give, else by the cookie of their browser.
 
         Raises:
-            ConnectionRefusedError: it is not valid.
+            ConnectionRefusedError: the token is not valid, or there is neither and one of them is needed.
         """
-        if token is None:
-            return None
         try:
-            return self._tokens.bearer(token)
-        except SignInNeeded as refusal:
+            if token is not None:
+                return self._sign_ins.who(token, channel.address)
+            if channel.ticket is not None:
+                with contextlib.suppress(SignInNeeded, TooFast):  # a cookie that is over is as good as none
+                    return self._sign_ins.who(channel.ticket, channel.address)
+            if needed:
+                raise SignInNeeded("Sign in first: this server is not open to everybody.")
+        except (SignInNeeded, TooFast) as refusal:
             data = wire.encode_refusal(refusal)
             raise socketio.exceptions.ConnectionRefusedError(refusal.sentence, data) from refusal
+        return None
 
     def _disconnect(self, sid: ConnectionId, reason: str) -> None:
         connection = self._delivery.connection(sid)
@@ -340,7 +349,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         )
         if request.simple:
             return True, entrance.account.name
-        return True, wire.encode_entrance(entrance, self._tokens.mint(entrance.account))
+        return True, wire.encode_entrance(entrance, self._sign_ins.token_of(entrance.account, session.sign_in))
 
     async def _read_history(self, connection: Connection, room: RoomId, span: Span) -> Answer:
         connection.session.asking.spend()

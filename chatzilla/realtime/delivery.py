@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from chatzilla.core.presence import PresenceChange
     from chatzilla.core.rooms import ConnectionId, RoomId
     from chatzilla.core.session import Session
+    from chatzilla.core.tokens import SignInId
     from chatzilla.ports import Clock
     from chatzilla.realtime.channel import Frame
     from chatzilla.realtime.line import Line
@@ -253,9 +254,16 @@ class Delivery:
         hall.notices.append(_Notice(hall.listeners, words))
         self._attend(room, hall)
 
-    def dismiss(self, connection: Connection, code: str, message: str) -> None:
-        """Close a connection of our own accord: it is told why, and may come back. Harmless twice."""
-        _dismiss(connection.channel, code, message)
+    def dismiss(self, connection: Connection, code: str, message: str, *, reconnect: bool = True) -> None:
+        """Close a connection of our own accord: it is told why, and whether it may come back. Harmless twice."""
+        _dismiss(connection.channel, code, message, reconnect=reconnect)
+
+    def end_sign_ins(self, ended: Iterable[SignInId]) -> None:
+        """Close every connection that stands on a sign-in which is over."""
+        gone = set(ended)
+        for connection in tuple(self._connections.values()):
+            if connection.session.sign_in in gone:
+                self.dismiss(connection, "sign-in", "You have been signed out.", reconnect=False)
 
     def close(self, message: str) -> None:
         """Dismiss everybody."""
@@ -352,8 +360,8 @@ def _piece(size: int) -> int:
     return max(4, min(PIECE, PIECE_BYTES // size))
 
 
-def _dismiss(channel: Channel, code: str, message: str) -> None:
-    goodbye = packets.event(CHAT, "goodbye", wire.encode_goodbye(code, message, reconnect=True))
+def _dismiss(channel: Channel, code: str, message: str, *, reconnect: bool = True) -> None:
+    goodbye = packets.event(CHAT, "goodbye", wire.encode_goodbye(code, message, reconnect=reconnect))
     channel.close(f"dismissed: {code}", goodbye)
 
 

@@ -70,6 +70,7 @@ class Engine:
         limits: Limits,
         admits_origin: Callable[[str | None, web.Request], bool],
         address_of: Callable[[web.Request], str],
+        ticket_of: Callable[[web.Request], str | None] = lambda _: None,
         **_: object,
     ) -> None:
         self.limits = limits
@@ -77,6 +78,7 @@ class Engine:
         self.sockets: dict[str, Channel] = {}
         self._admits_origin = admits_origin
         self._address_of = address_of
+        self._ticket_of = ticket_of
         self._addresses: Counter[str] = Counter()
         self._farewells: dict[str, Channel] = {}
         self._transports: set[WebSocket] = set()
@@ -218,7 +220,7 @@ class Engine:
     # Requests.
 
     def _open(self, request: web.Request) -> Channel:
-        channel = Channel(self, self._address_of(request))
+        channel = Channel(self, self._address_of(request), self._ticket_of(request))
         self.sockets[channel.sid] = channel
         self._addresses[channel.address] += 1
         self.listener.opened(channel)

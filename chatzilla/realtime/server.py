@@ -82,8 +82,15 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
         limits: Limits,
         admits_origin: Callable[[str | None, web.Request], bool],
         address_of: Callable[[web.Request], str],
+        ticket_of: Callable[[web.Request], str | None] = lambda _: None,
     ) -> None:
-        super().__init__(client_manager=_Manager(), limits=limits, admits_origin=admits_origin, address_of=address_of)
+        super().__init__(
+            client_manager=_Manager(),
+            limits=limits,
+            admits_origin=admits_origin,
+            address_of=address_of,
+            ticket_of=ticket_of,
+        )
         self.eio: Engine
         self.eio.listener = self
         self.directs: dict[str, Direct] = {}

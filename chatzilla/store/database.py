@@ -10,6 +10,7 @@ import fcntl
 import os
 import secrets
 import sqlite3
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -39,6 +40,9 @@ BUSY_TIMEOUT_MS: Final = 2_000
 SHORTEST_KEY: Final = 32
 """Characters of a signing key."""
 
+KEYS_BEFORE: Final = 5
+"""Former signing keys that are kept."""
+
 CHECKPOINT_PAGES: Final = 4_000
 """Pages of 4 KB in the write-ahead log before they move to the database, which takes syncs of its own."""
 
@@ -57,6 +61,8 @@ class Database:
         self.epoch = ""
         self.key = ""
         """The signing key of this installation, made at the first start and readable by its owner alone."""
+        self.keys_before: tuple[str, ...] = ()
+        """The keys before it, for as long as their tokens last."""
         self._locks: list[TextIO] = []
         url = sa.URL.create("sqlite", database=str(self.path))
         self.writing = _engine(url, synchronous, "BEGIN IMMEDIATE")
@@ -75,7 +81,7 @@ class Database:
             self._locks.append(_lock(self.folder / "lock", f"The data folder {self.folder}"))
             if self.path.parent != self.folder:
                 self._locks.append(_lock(self.path.with_name(f"{self.path.name}.lock"), f"The database {self.path}"))
-            self.key = _read_key(self.folder / "secret")
+            self._read_keys()
             _private(self.path)
             _migrate(self.writing)
             with self.writing.begin() as connection:
@@ -105,6 +111,28 @@ class Database:
         with self.writing.begin() as connection:
             self.epoch = _draw_epoch(connection)
         return self.epoch
+
+    def rotate_key(self, *, until: int) -> None:
+        """Draw a new signing key; the ones before it verify until a moment, in seconds since 1970, or not at all.
+
+        Raises:
+            StartError: the folder cannot be written.
+        """
+        path = self.folder / "secret"
+        try:
+            lines = [f"{self.key} {until}", *path.read_text().splitlines()[1:]] if until else []
+            _write_through(path, "\n".join([secrets.token_urlsafe(48), *lines[:KEYS_BEFORE]]) + "\n")
+            self._read_keys()
+        except (OSError, ValueError) as error:
+            raise StartError(f"The key in {path} cannot be changed: {error}") from error
+
+    def _read_keys(self) -> None:
+        path = self.folder / "secret"
+        self.key = _read_key(path)
+        former = [line.split() for line in path.read_text().splitlines()[1:]]
+        self.keys_before = tuple(
+            words[0] for words in former if len(words) == 2 and words[1].isdigit() and int(words[1]) > time.time()
+        )
 
     def _settle_epoch(self, connection: Connection) -> str:
         """Keep the epoch, or draw a new one where the numbering may have gone back.
@@ -179,7 +207,7 @@ def _read_key(path: Path) -> str:
         StartError: there is one that somebody could guess.
     """
     _private(path)
-    key = path.read_text().strip()
+    key = next(iter(path.read_text().split("\n", 1)), "").strip()
     if not key:
         key = secrets.token_urlsafe(48)
         _write_through(path, key)

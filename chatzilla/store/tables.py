@@ -52,6 +52,9 @@ accounts: Final = Table(
     Column("key", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    Column("role", String(16), nullable=False, server_default="visitor"),
+    Column("room", String(64), comment="The one room that a guest was let into."),
+    Column("ends_at", BigInteger, comment="When a guest's time is over."),
     UniqueConstraint("kind", "key"),
     comment="People who have written something.",
 )
@@ -75,6 +78,35 @@ members: Final = Table(
     Column("read", BigInteger, nullable=False, comment="The place up to which this person has read."),
     PrimaryKeyConstraint("account", "room"),
     sqlite_with_rowid=False,
+)
+
+sign_ins: Final = Table(
+    "sign_ins",
+    metadata,
+    Column("id", String(20), primary_key=True),
+    Column("account", ForeignKey("accounts.no"), nullable=False, index=True),
+    Column("made_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+    Column("agent", Text, nullable=False),
+    Column("ended_at", BigInteger),
+    comment="Browsers and programs that are signed in, and that were until lately.",
+)
+
+links: Final = Table(
+    "links",
+    metadata,
+    Column("id", String(12), primary_key=True),
+    Column("digest", String(64), nullable=False, unique=True, comment="SHA-256 of the secret, which is told once."),
+    Column("maker", String(20), comment="An account's id; nothing where the operator made it."),
+    Column("made_in", String(20), comment="The sign-in in which it was made."),
+    Column("account", String(20), comment="The account that it signs in; nothing where it invites."),
+    Column("role", String(16), nullable=False),
+    Column("room", String(64)),
+    Column("made_at", BigInteger, nullable=False),
+    Column("ends_at", BigInteger, nullable=False, index=True),
+    Column("uses", Integer, nullable=False),
+    Column("used", Integer, nullable=False),
+    Column("revoked_at", BigInteger),
 )
 
 messages: Final = Table(

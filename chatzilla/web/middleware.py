@@ -13,6 +13,7 @@ from aiohttp import web
 from chatzilla.errors import (
     BadRequest,
     ChatError,
+    Conflict,
     Forbidden,
     Full,
     NotFound,
@@ -40,6 +41,7 @@ _STATUS: Final[dict[type[ChatError], int]] = {
     SignInNeeded: 401,
     Forbidden: 403,
     NotFound: 404,
+    Conflict: 409,
     TooLong: 413,
     TooFast: 429,
     Full: 503,
@@ -82,11 +84,16 @@ def trace(peers: Peers, patience: Patience) -> Middleware:
                     request[REQUEST_ID],
                     peers.of(request).address,
                     request.method,
-                    request.rel_url.raw_path,
+                    _shown(request.rel_url.raw_path),
                     status,
                 )
 
     return middleware
+
+
+def _shown(path: str) -> str:
+    """A path as the log has it: whoever reads the log must not be able to use a link."""
+    return "/in/…" if path.startswith("/in/") else path
 
 
 def errors(pages: Pages) -> Middleware:
@@ -108,6 +115,8 @@ def errors(pages: Pages) -> Middleware:
         except Exception:
             logger.exception("request %s failed", request[REQUEST_ID])
             status, sentence = 500, f"Something went wrong here. The operator finds it as {request[REQUEST_ID]}."
+        if status == http.HTTPStatus.UNAUTHORIZED:
+            headers["WWW-Authenticate"] = "Bearer"
         title = http.HTTPStatus(status).phrase
         if "text/html" in request.headers.get("Accept", ""):
             page = pages.error(request, status, title, sentence)

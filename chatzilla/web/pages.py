@@ -1,4 +1,4 @@
-"""The pages. There is one: the landing card and the chat live in the same document."""
+"""The pages. The landing card and the chat live in one document; who has to sign in first gets another."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import jinja2
 from aiohttp import web
 
 from chatzilla import __version__
+from chatzilla.core import policy
+from chatzilla.core.policy import Act
 from chatzilla.core.rooms import LOBBY, RoomId, parse_room
 from chatzilla.errors import BadRequest, NotFound
 from chatzilla.web.assets import takes_gzip
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from chatzilla.web.assets import Assets
+    from chatzilla.web.callers import Callers
 
 PAGE_POLICY: Final = "; ".join(
     (
@@ -40,7 +43,8 @@ PAGE_POLICY: Final = "; ".join(
 class Pages:
     """Renders the templates."""
 
-    def __init__(self, templates: Path, assets: Assets) -> None:
+    def __init__(self, templates: Path, assets: Assets, callers: Callers) -> None:
+        self._callers = callers
         self._environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(templates),
             autoescape=True,
@@ -53,8 +57,11 @@ class Pages:
         for name in self._environment.list_templates(extensions=["html"]):
             self._environment.get_template(name)  # compiled now: the first visitor would hold everybody up
 
-    async def landing(self, request: web.Request) -> web.Response:
-        """GET /: type your email, join, chat."""
+    async def landing(self, request: web.Request) -> web.StreamResponse:
+        """GET /: type your email, join, chat; for a guest, the room that they were let into."""
+        caller = self._callers.find(request)
+        if caller is not None and caller.account.room is not None:
+            raise web.HTTPFound(f"/r/{caller.account.room}", headers={"Cache-Control": "no-store"})
         return self._chat(request, LOBBY)
 
     async def room(self, request: web.Request) -> web.Response:
@@ -62,6 +69,7 @@ class Pages:
 
         Raises:
             NotFound: the address names no room.
+            Forbidden: the room is not for this person.
         """
         named = request.match_info["room"]
         try:
@@ -74,18 +82,32 @@ class Pages:
 
     def error(self, request: web.Request, status: int, title: str, sentence: str) -> web.Response:
         """A page that says in words what went wrong."""
-        return self._render(request, "error.html", status, title=title, sentence=sentence)
+        return self.render(request, "error.html", status, title=title, sentence=sentence)
 
     def _chat(self, request: web.Request, room: RoomId) -> web.Response:
-        return self._render(request, "chat.html", 200, room=room)
+        caller = self._callers.find(request)
+        account = None if caller is None or caller.sign_in is None else caller.account
+        if account is not None:
+            policy.check(account, Act.ENTER, policy.room(account, room))
+        elif self._callers.mode.closed:
+            page = self.render(request, "sign_in.html", 200, room=room, words="")
+            self._callers.forget(request, page)
+            return page
+        page = self.render(request, "chat.html", 200, room=room, me=account)
+        if caller is None:
+            self._callers.forget(request, page)
+        else:
+            self._callers.remember(request, page, caller)
+        return page
 
-    def _render(self, request: web.Request, template: str, status: int, **values: object) -> web.Response:
+    def render(self, request: web.Request, template: str, status: int, **values: object) -> web.Response:
+        """A page from a template. Pages differ by who asks, so no cache in between keeps them."""
         body = self._environment.get_template(template).render(values).encode()
         headers = {
             "Content-Type": "text/html; charset=utf-8",
             "Content-Security-Policy": PAGE_POLICY,
-            "Cache-Control": "no-cache",
-            "Vary": "Accept-Encoding, Accept",
+            "Cache-Control": "private, no-cache",
+            "Vary": "Accept-Encoding, Accept, Cookie",
         }
         if takes_gzip(request):
             body = gzip.compress(body, mtime=0)

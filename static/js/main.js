@@ -44,14 +44,24 @@ const offline = find("#offline", HTMLElement);
 const notice = find("[data-notice]", HTMLElement);
 const attention = new Attention(find("[data-announcer]", HTMLElement), find("[data-notify]", HTMLButtonElement));
 
-/** Tabs are people: the name lives in the tab, and the next tab only suggests it. */
+/**
+ * Tabs are people: the name lives in the tab, and the next tab only suggests it. Whoever is signed in is one person in
+ * all of this browser, by a cookie that no script can read.
+ */
 class Identity {
+  /** Who is signed in, if anybody is. */
+  #signedIn = document.querySelector('meta[name="chatzilla-me"]')?.getAttribute("content") ?? null;
+
+  get signedIn() {
+    return this.#signedIn !== null;
+  }
+
   get name() {
-    return ofThisTab.getItem("chatzilla.name") ?? "";
+    return this.#signedIn ?? ofThisTab.getItem("chatzilla.name") ?? "";
   }
 
   get token() {
-    return ofThisTab.getItem("chatzilla.token") ?? undefined;
+    return this.signedIn ? undefined : (ofThisTab.getItem("chatzilla.token") ?? undefined);
   }
 
   get lastName() {
@@ -63,6 +73,7 @@ class Identity {
    * @param {string | undefined} token
    */
   keep(name, token) {
+    if (this.signedIn) return;
     ofThisTab.setItem("chatzilla.name", name);
     ofThisBrowser.setItem("chatzilla.name", name);
     if (token) ofThisTab.setItem("chatzilla.token", token);
@@ -294,7 +305,8 @@ class Visit {
   }
 
   /** @param {Refusal} refusal */
-  #refused({ message }) {
+  #refused({ code, message }) {
+    if (identity.signedIn && code === "forbidden") void reloadIfSomebodyElse(this.#name);
     if (this.#inside) {
       tell(message);
       attention.say(message);
@@ -465,6 +477,8 @@ function come(name, token) {
  * @param {string} words  Why.
  */
 function leave(name, words) {
+  // Without the sign-in there is another page: it says what happened, and how to come back.
+  if (identity.signedIn) return location.reload();
   visit?.end();
   visit = null;
   identity.forget();
@@ -472,7 +486,34 @@ function leave(name, words) {
   chat.hidden = true;
   offline.hidden = true;
   tell("");
-  landing.ask(name, words);
+  return landing.ask(name, words);
+}
+
+/**
+ * Another tab may have signed this browser in as somebody else meanwhile.
+ *
+ * @param {string} name
+ */
+async function reloadIfSomebodyElse(name) {
+  const { api } = await import("./api.js");
+  const result = await api.me();
+  if (result.ok && result.answer.you.name !== name) location.reload();
+}
+
+async function signOut() {
+  if (!confirm("Sign out of this browser? You need a link to come back.")) return;
+  const { api } = await import("./api.js");
+  const result = await api.signOut();
+  if (result.ok || result.refusal.code === "sign-in") location.assign("/");
+  else tell(result.refusal.message);
+}
+
+async function openPeopleAndLinks() {
+  const { PeopleAndLinks } = await import("./views/people-and-links.js");
+  if (NARROW.matches) sidebar.hidePopover();
+  const dialog = find("people-and-links", PeopleAndLinks);
+  dialog.signedOut = () => location.reload();
+  await dialog.open(roomInAddress());
 }
 
 /**
@@ -518,7 +559,11 @@ function arrangeSidebar() {
 arrangeSidebar();
 NARROW.addEventListener("change", arrangeSidebar);
 landing.wishes = { join: (name) => void come(name) };
-find("[data-leave]", HTMLElement).addEventListener("click", () => leave(identity.lastName, ""));
+find("[data-leave]", HTMLElement).addEventListener("click", () => {
+  if (identity.signedIn) void signOut();
+  else leave(identity.lastName, "");
+});
+document.querySelector("[data-people-and-links]")?.addEventListener("click", () => void openPeopleAndLinks());
 find("[data-dismiss]", HTMLElement).addEventListener("click", () => tell(""));
 addEventListener("popstate", () => visit?.followAddress());
 addEventListener("offline", () => visit?.networkLost());

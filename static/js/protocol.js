@@ -16,7 +16,7 @@
  * @property {true} [deleted]    Its author took it back; there is no text any more.
  */
 
-/** @typedef {{id: string, name: string}} Person */
+/** @typedef {{id: string, name: string, verified?: boolean}} Person  Not verified: the name was only typed. */
 /** @typedef {{count: number, people: Person[]}} Here */
 /** `last` is the place of its newest message; `read` is how far this person has read, where that is told. */
 /** @typedef {{room: string, name: string, head: number, last: number, read?: number}} Room */

@@ -14,6 +14,7 @@ const REPAIR_AFTER_MS = 250;
 const RECOUNT_AFTER_MS = 2_000;
 const BACK_OFF_FIRST_MS = 500;
 const BACK_OFF_LONGEST_MS = 10_000;
+const LEAVE_AGAIN_MS = 1_000;
 const TYPING_SHOWN_MS = 6_000;
 const TYPING_TOLD_EVERY_MS = 3_000;
 const TIMELINES_KEPT = 10;
@@ -79,6 +80,8 @@ export class Session {
   #repairing = false;
   #recounting = false;
   #reading = false;
+  /** How many connections there have been. */
+  #connections = 0;
   #toldTypingAt = -Infinity;
   #wake = () => {};
 
@@ -140,14 +143,31 @@ export class Session {
    */
   enter(room) {
     if (room === this.#room) return;
-    if (this.#connection.connected) void this.#connection.ask("leave", { room: this.#room });
+    const left = this.#room;
     this.#room = room;
     this.#visited.delete(room);
+    void this.#leave(left);
     this.#joined = false;
     this.#roster = new Roster();
     this.#typists.clear();
     this.#wake();
     void this.#catchUp();
+  }
+
+  /**
+   * Leave a room. The question can be lost while the connection stays, and whoever is there would go on seeing us; so it
+   * is asked until it is answered, or until the connection is another one, which begins in no room.
+   *
+   * @param {string} room
+   */
+  async #leave(room) {
+    const connection = this.#connections;
+    while (connection === this.#connections && this.#connection.connected) {
+      if (room === this.#room || this.#visited.has(room)) return; // back already
+      const result = await this.#connection.ask("leave", { room });
+      if (result.ok) return;
+      await new Promise((resolve) => this.#world.later(() => resolve(undefined), LEAVE_AGAIN_MS));
+    }
   }
 
   /** Load the page of history above the window. */
@@ -178,7 +198,7 @@ export class Session {
     const result = await (target === undefined
       ? this.#connection.ask("message", { room, client_id, content })
       : this.#connection.ask(deletes ? "delete" : "edit", deletes ? { id: target } : { id: target, content }));
-    if (result.ok && room !== this.#room && this.#visited.delete(room)) void this.#connection.ask("leave", { room });
+    if (result.ok && room !== this.#room && this.#visited.delete(room)) void this.#leave(room);
     return result;
   }
 
@@ -247,6 +267,7 @@ export class Session {
       },
       tokenRefused: () => (this.#token = undefined),
       connected: () => {
+        this.#connections += 1;
         this.#forgetUnopened();
         void this.#catchUp();
       },

@@ -85,6 +85,12 @@ class Process:
         self.port = int(self.url.rpartition(":")[2])
         return self
 
+    async def line(self) -> str:
+        """The next line that it prints."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        return (await asyncio.wait_for(self._process.stdout.readline(), START_SECONDS)).decode().rstrip("\n")
+
     @property
     def pid(self) -> int:
         assert self._process is not None

@@ -19,6 +19,8 @@ class Wire {
   asked = [];
   /** @type {Refusal[]} What to refuse the next joins with. */
   refusals = [];
+  /** @type {Refusal[]} What the next leaves come to; the first ones get lost. */
+  lostLeaves = [];
   /** Whether answers wait for `release()`. */
   holding = false;
   /** @type {((value?: unknown) => void)[]} */
@@ -72,7 +74,8 @@ class Wire {
   async ask(event, question) {
     if (!this.connected) return { ok: false, refusal: { code: "offline", message: "" } };
     this.asked.push([event, question]);
-    const refusal = event === "join" ? this.refusals.shift() : undefined;
+    const refusals = { join: this.refusals, leave: this.lostLeaves }[event];
+    const refusal = refusals?.shift();
     const answer = refusal ? null : this.#answer(event, question);
     if (this.holding) await new Promise((resolve) => this.#held.push(resolve));
     return refusal ? { ok: false, refusal } : { ok: true, answer };
@@ -251,6 +254,32 @@ test("moving to another room and back is a catch-up", async () => {
     ["join", "lobby", 1],
   ]);
   assert.deepEqual(texts(session), ["before", "meanwhile"]);
+});
+
+test("a room is left for good, even if the question is lost; unless one is back, or the connection is gone", async () => {
+  const { session, wire, clock } = visit();
+  const lost = { code: "timeout", message: "" };
+  const leaves = () => wire.asked.filter(([event]) => event === "leave").map(([, { room }]) => room);
+  await wire.connect();
+  wire.lostLeaves = [lost, lost];
+  session.enter("garden");
+  await clock.advance(5_000);
+  assert.deepEqual(leaves(), ["lobby", "lobby", "lobby"]);
+
+  wire.lostLeaves = [lost];
+  session.enter("lobby");
+  await idle();
+  session.enter("garden");
+  await clock.advance(5_000);
+  assert.deepEqual(leaves().slice(3), ["garden", "lobby"]);
+
+  wire.lostLeaves = [lost];
+  session.enter("lobby");
+  await idle();
+  wire.lose();
+  await wire.connect();
+  await clock.advance(5_000);
+  assert.deepEqual(leaves().slice(5), ["garden"]);
 });
 
 test("an answer for a room that was left meanwhile goes nowhere", async () => {

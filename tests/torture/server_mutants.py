@@ -130,8 +130,10 @@ def _cursor_by_time() -> None:
     """Whoever comes back is given what has a later time than what they knew, instead of a higher number."""
     backlog = RoomStore.backlog
 
-    async def by_time(store: RoomStore, room: RoomId, *, cursor: int | None, epoch: str | None) -> Backlog:
-        page = await backlog(store, room, cursor=cursor, epoch=epoch)
+    async def by_time(
+        store: RoomStore, room: RoomId, account: Account, *, cursor: int | None, epoch: str | None
+    ) -> Backlog:
+        page = await backlog(store, room, account, cursor=cursor, epoch=epoch)
         if not cursor or page.reset:
             return page
         known = await store.history(room, Span(limit=1, before=cursor + 1))

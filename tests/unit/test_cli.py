@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import re
@@ -9,12 +10,14 @@ import shutil
 import signal
 import socket
 import sqlite3
+import stat
 import subprocess
 import sys
 from contextlib import closing, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import aiohttp
 import pytest
 
 from chatzilla import __version__
@@ -252,3 +255,93 @@ def test_a_checkout_that_was_never_set_up_says_what_to_run(tmp_path: Path) -> No
     assert "`make setup`" in line
     assert str(tmp_path / "static") in line
     assert not (tmp_path / "data").exists()
+
+
+def path_of(done: Done) -> str:
+    """The path of the one link that a command has printed."""
+    assert done.returncode == 0, done
+    (path,) = re.findall(r"^https?://[^/\s]+(/in/[\w-]{22})$", done.stdout, re.MULTILINE)
+    return str(path)
+
+
+def test_links_are_made_where_no_server_runs(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    first, second = (path_of(chatzilla("owner-link", "--data", data, cwd=tmp_path)) for _ in range(2))
+    assert first != second
+    done = chatzilla("owner-link", "--data", data, cwd=tmp_path, CHATZILLA_URL="https://chat.example.com")
+    assert "https://chat.example.com/in/" in done.stdout
+    path_of(chatzilla("invite-link", "--data", data, "--role", "guest", "--room", "garden", cwd=tmp_path))
+    with closing(sqlite3.connect(data / "chatzilla.db")) as database:
+        found = database.execute("SELECT role, revoked_at IS NULL FROM links ORDER BY made_at").fetchall()
+    assert found == [("owner", 0), ("owner", 0), ("owner", 1), ("guest", 1)], "only the last one for the owner is good"
+    for wrong in (
+        ("--role", "king"),
+        ("--role", "guest"),
+        ("--uses", "none"),
+        ("--hours", "1e9"),
+        ("--room", "no!room"),
+    ):
+        assert refusal("invite-link", "--data", data, *wrong, cwd=tmp_path)
+
+
+async def test_commands_reach_a_running_server(tmp_path: Path) -> None:
+    """Through a socket that is its owner's alone; the first start of a closed server prints the owner's link."""
+    server = await Process(tmp_path / "data", environ={"CHATZILLA_SIGN_IN": "links"}).start()
+    try:
+        assert "owner" in await server.line()
+        printed = await server.line()
+        control = server.data / "control"
+        assert stat.S_IMODE(control.stat().st_mode) == 0o600
+        done = await asyncio.to_thread(spawned, "owner-link", "--data", server.data, cwd=tmp_path)
+        path = path_of(done)
+        assert server.url in done.stdout, "it knows where it is"
+        async with aiohttp.ClientSession(server.url) as http:
+            async with http.get(printed.removeprefix(server.url)) as answer:
+                assert answer.status == 404, "a newer link ended it"
+            async with http.post("/api/v1/sign-in", json={"secret": path[4:], "name": "Olga"}) as answer:
+                token = (await answer.json())["you"]["token"]
+            old = {"Authorization": f"Bearer {token}"}
+            done = await asyncio.to_thread(spawned, "rotate-key", "--data", server.data, cwd=tmp_path)
+            assert done.returncode == 0, done
+            async with http.get("/api/v1/me", headers=old) as answer:
+                assert answer.status == 200, "tokens of the key before hold"
+            done = await asyncio.to_thread(spawned, "rotate-key", "--forget", "--data", server.data, cwd=tmp_path)
+            assert done.returncode == 0, done
+            async with http.get("/api/v1/me", headers=old) as answer:
+                assert answer.status == 401
+    finally:
+        assert await server.stop() == 0
+    assert not control.exists()
+    assert stat.S_IMODE((server.data / "secret").stat().st_mode) == 0o600
+
+
+async def test_a_closed_server_with_an_owner_prints_no_link(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    path = path_of(await asyncio.to_thread(chatzilla, "owner-link", "--data", data, cwd=tmp_path))
+    server = await Process(data, environ={"CHATZILLA_SIGN_IN": "links"}).start()
+    try:
+        async with aiohttp.ClientSession(server.url) as http:
+            async with http.get(path) as answer:
+                assert answer.status == 404, "nobody was the owner yet, so this start printed a link of its own"
+            path = (await server.line(), await server.line())[1].removeprefix(server.url)
+            async with http.post("/api/v1/sign-in", json={"secret": path[4:], "name": "Olga"}) as answer:
+                assert answer.status == 201
+        await server.kill()
+        await server.start()
+        assert (await asyncio.to_thread(spawned, "owner-link", "--data", data, cwd=tmp_path)).returncode == 0
+        assert await server.stop() == 0
+        assert await server.line() == ""
+    finally:
+        await server.kill()
+
+
+def test_a_closed_server_that_all_can_reach_has_to_say_where_it_keeps_its_data(tmp_path: Path) -> None:
+    line = refusal("serve", "--host", "0.0.0.0", "--port", "0", cwd=tmp_path, CHATZILLA_SIGN_IN="links")
+    assert "CHATZILLA_DATA" in line
+    assert "CHATZILLA_SECRET" in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_key_that_is_a_setting_is_not_rotated_here(tmp_path: Path) -> None:
+    line = refusal("rotate-key", cwd=tmp_path, CHATZILLA_SECRET=SECRET)
+    assert "CHATZILLA_SECRET_BEFORE" in line

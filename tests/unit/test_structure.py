@@ -15,6 +15,7 @@ MAY_KNOW: Final[dict[str, set[str]]] = {
     "ports": {"core", "errors"},
     "clock": {"ports"},
     "config": {"errors"},
+    "control": {"errors"},
     "core": {"core", "ports", "errors"},
     "wire": {"core", "errors"},
     "realtime": {"realtime", "wire", "core", "ports", "errors"},
@@ -23,7 +24,7 @@ MAY_KNOW: Final[dict[str, set[str]]] = {
 }
 """What each part of the house may import; whatever is not named here wires the others and may know all."""
 
-WIRING: Final = {"__init__", "__main__", "app", "serve", "cli", "loop"}
+WIRING: Final = {"__init__", "__main__", "app", "loop", "operators", "serve", "cli"}
 
 FRAMEWORKS: Final = {"aiohttp", "socketio", "engineio", "sqlalchemy", "alembic", "jinja2"}
 

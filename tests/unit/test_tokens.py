@@ -8,7 +8,7 @@ import jwt
 import pytest
 
 from chatzilla.core.people import Account, account_named
-from chatzilla.core.tokens import LIFETIME_SECONDS, Tokens
+from chatzilla.core.tokens import LIFETIME_SECONDS, SignInId, Tokens
 from chatzilla.errors import SignInNeeded
 from tests.helpers.clock import ManualClock
 
@@ -32,13 +32,30 @@ def claims_of(account: Account, **changes: Any) -> dict[str, Any]:
 
 def test_a_token_brings_back_the_whole_person() -> None:
     tokens = Tokens(KEY, ManualClock())
-    assert tokens.bearer(tokens.mint(BOB)) == BOB
+    assert tokens.read(tokens.mint(BOB)).named == BOB
 
 
-def test_a_verified_person_stays_verified() -> None:
+def test_a_name_alone_is_never_a_verified_person() -> None:
+    """Whoever has proved something has a sign-in; a token without one says a typed name, or nothing."""
     tokens = Tokens(KEY, ManualClock())
-    proven = account_named("bob@example.com", "email")
-    assert tokens.bearer(tokens.mint(proven)).verified
+    with pytest.raises(SignInNeeded):
+        tokens.read(tokens.mint(account_named("bob@example.com", "email")))
+
+
+def test_the_token_of_a_sign_in_names_it_and_nothing_else() -> None:
+    tokens = Tokens(KEY, ManualClock())
+    claims = tokens.read(tokens.mint_sign_in(BOB.id, SignInId("s-1")))
+    assert (claims.subject, claims.sign_in, claims.named) == (BOB.id, "s-1", None)
+
+
+def test_keys_from_before_verify_and_do_not_sign() -> None:
+    old, new = Tokens(KEY, ManualClock()), Tokens("n" * 48, ManualClock(), before=[KEY])
+    assert new.read(old.mint(BOB)).named == BOB
+    with pytest.raises(SignInNeeded):
+        old.read(new.mint(BOB))
+    new.renew("m" * 48, ["n" * 48])
+    with pytest.raises(SignInNeeded):
+        new.read(old.mint(BOB))
 
 
 def test_a_token_ends_with_its_time_by_our_clock() -> None:
@@ -46,14 +63,14 @@ def test_a_token_ends_with_its_time_by_our_clock() -> None:
     tokens = Tokens(KEY, clock)
     token = tokens.mint(BOB)
     clock.advance(LIFETIME_SECONDS - 1)
-    assert tokens.bearer(token) == BOB
+    assert tokens.read(token).named == BOB
     clock.advance(1)
     with pytest.raises(SignInNeeded):
-        tokens.bearer(token)
+        tokens.read(token)
 
 
 def test_a_handmade_token_with_our_key_passes_so_that_the_forgeries_below_mean_something() -> None:
-    assert Tokens(KEY, ManualClock()).bearer(jwt.encode(claims_of(BOB), KEY, "HS256")) == BOB
+    assert Tokens(KEY, ManualClock()).read(jwt.encode(claims_of(BOB), KEY, "HS256")).named == BOB
 
 
 @pytest.mark.parametrize(
@@ -76,29 +93,51 @@ def test_a_handmade_token_with_our_key_passes_so_that_the_forgeries_below_mean_s
         {"exp": 0},
         {"exp": True},
         {"exp": 1e300},
+        {"aud": "calls"},
+        {"aud": "sign-in"},
+        {"aud": "sign-in", "sid": 5},
+        {"aud": ["sign-in"], "sid": "s-1"},
+        {"aud": "", "sid": "s-1"},
     ],
 )
 def test_a_claim_that_is_wrong_or_missing_is_refused_even_with_our_key(changes: dict[str, Any]) -> None:
     token = jwt.encode(claims_of(BOB, **changes), KEY, "HS256")
     with pytest.raises(SignInNeeded):
-        Tokens(KEY, ManualClock()).bearer(token)
+        Tokens(KEY, ManualClock()).read(token)
 
 
 def test_a_token_by_another_key_is_refused() -> None:
     with pytest.raises(SignInNeeded):
-        Tokens(KEY, ManualClock()).bearer(jwt.encode(claims_of(BOB), "o" * 48, "HS256"))
+        Tokens(KEY, ManualClock()).read(jwt.encode(claims_of(BOB), "o" * 48, "HS256"))
 
 
 def test_a_token_without_a_signature_is_refused() -> None:
     unsigned = jwt.encode(claims_of(BOB), None, "none")
     with pytest.raises(SignInNeeded):
-        Tokens(KEY, ManualClock()).bearer(unsigned)
+        Tokens(KEY, ManualClock()).read(unsigned)
 
 
 @pytest.mark.parametrize("algorithm", ["HS384", "HS512"])
 def test_another_algorithm_is_refused_even_with_our_key(algorithm: str) -> None:
     with pytest.raises(SignInNeeded):
-        Tokens("k" * 64, ManualClock()).bearer(jwt.encode(claims_of(BOB), "k" * 64, algorithm))
+        Tokens("k" * 64, ManualClock()).read(jwt.encode(claims_of(BOB), "k" * 64, algorithm))
+
+
+def test_what_the_head_of_a_token_asks_for_is_not_done() -> None:
+    """Keys that a token brings or points to, and extensions that it calls critical."""
+    public = {"kty": "oct", "k": "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tr"}
+    for head in (
+        {"jwk": public},
+        {"jku": "http://127.0.0.1/key"},
+        {"kid": "../../dev/null"},
+        {"x5u": "file:///dev/null"},
+    ):
+        with pytest.raises(SignInNeeded):
+            Tokens(KEY, ManualClock()).read(jwt.encode(claims_of(BOB), "o" * 48, "HS256", headers=head))
+    with pytest.raises(SignInNeeded):
+        Tokens(KEY, ManualClock()).read(jwt.encode(claims_of(BOB), KEY, "HS256", headers={"crit": ["unheard-of"]}))
+    with pytest.raises(SignInNeeded):
+        Tokens(KEY, ManualClock()).read("e" * 5000)
 
 
 def test_a_token_with_one_changed_character_is_refused() -> None:
@@ -111,13 +150,13 @@ def test_a_token_with_one_changed_character_is_refused() -> None:
         f"{head}.{body}",
     ):
         with pytest.raises(SignInNeeded):
-            tokens.bearer(forged)
+            tokens.read(forged)
 
 
 @pytest.mark.parametrize("raw", [None, "", "x", "a.b.c", 5, b"bytes", ["token"], {"token": "x"}, "\ud800", "é.é.é"])
 def test_what_is_no_token_is_refused(raw: object) -> None:
     with pytest.raises(SignInNeeded):
-        Tokens(KEY, ManualClock()).bearer(raw)
+        Tokens(KEY, ManualClock()).read(raw)
 
 
 def test_a_stranger_is_not_told_why() -> None:
@@ -128,6 +167,6 @@ def test_a_stranger_is_not_told_why() -> None:
     sentences = set()
     for token in (old, "nonsense", jwt.encode(claims_of(BOB), "o" * 48, "HS256")):
         with pytest.raises(SignInNeeded) as refusal:
-            tokens.bearer(token)
+            tokens.read(token)
         sentences.add(refusal.value.sentence)
     assert len(sentences) == 1

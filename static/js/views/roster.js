@@ -45,7 +45,9 @@ export class PeopleList extends HTMLElement {
     avatar.style.setProperty("--hue", String(hueOf(person.id)));
     name.textContent = person.name;
     name.title = person.name;
-    mark.hidden = !me;
+    mark.hidden = !me && person.verified === true;
+    mark.textContent = me ? "Me" : "unverified";
+    mark.className = me ? "me-mark" : "unverified-mark";
     return item;
   }
 }
@@ -59,8 +61,6 @@ function newItem() {
   avatar.ariaHidden = "true";
   name.className = "person-name";
   name.dir = "auto";
-  mark.className = "me-mark";
-  mark.textContent = "Me";
   item.append(avatar, name, mark);
   return item;
 }

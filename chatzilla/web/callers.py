@@ -1,0 +1,132 @@
+"""Who calls over HTTP: by `Authorization: Bearer`, else by the session cookie. `SignIns.who` judges both.
+
+The cookie is HttpOnly, so no script reads it, SameSite=Lax, so no other site's request carries it (but a link that one
+follows does), and Secure behind TLS, under a name that only this host can set there (`__Host-`). A browser tells beside
+it which page asks; unless that is one of ours, the cookie does not count. So a page elsewhere can make a browser send a
+request, and never one that is anybody's. What changes something takes JSON as well, which no form can send.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from chatzilla.core.signin import IDLE_MS
+from chatzilla.errors import Forbidden, SignInNeeded, TooFast
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from chatzilla.core.signin import Bearer, SignInMode, SignIns
+    from chatzilla.web.peers import Peers
+
+_SAFE: Final = {"GET", "HEAD"}
+_OWN_SITE: Final = {None, "same-origin", "none"}
+"""What a browser says of a request that our own page made, or nobody but the person (Fetch Metadata)."""
+
+
+class Callers:
+    """Tells who calls, and gives browsers their cookie."""
+
+    def __init__(self, sign_ins: SignIns, peers: Peers) -> None:
+        self._sign_ins = sign_ins
+        self._peers = peers
+
+    @property
+    def mode(self) -> SignInMode:
+        return self._sign_ins.mode
+
+    def address(self, request: web.Request) -> str:
+        return self._peers.of(request).address
+
+    def origin(self, request: web.Request) -> str:
+        """The address of this server, as this caller sees it."""
+        return self._peers.of(request).origin
+
+    def ticket(self, request: web.Request) -> str | None:
+        """The token in the cookie, if the cookie counts."""
+        token = self._cookie(request)
+        return token if token is not None and self.is_own(request) else None
+
+    def is_own(self, request: web.Request) -> bool:
+        """Whether a page of ours asks, or nobody but the person; who sends no `Origin` may only read."""
+        origin = request.headers.get("Origin")
+        if origin is not None:
+            return origin.lower() == self._peers.of(request).origin
+        return request.method in _SAFE and request.headers.get("Sec-Fetch-Site") in _OWN_SITE
+
+    def check_form(self, request: web.Request) -> None:
+        """See that a form was sent from a page of ours, or from no page at all.
+
+        Raises:
+            Forbidden: another site sent it.
+        """
+        if "Origin" in request.headers or "Sec-Fetch-Site" in request.headers:
+            own = request.headers.get("Origin", "").lower() == self._peers.of(request).origin
+            if not own:
+                raise Forbidden("This was sent from a page elsewhere.")
+
+    def find(self, request: web.Request) -> Bearer | None:
+        """Who calls, if somebody does whom we know."""
+        try:
+            return self.need(request)
+        except (SignInNeeded, TooFast):
+            return None
+
+    def need(self, request: web.Request) -> Bearer:
+        """Who calls.
+
+        Raises:
+            SignInNeeded, TooFast: nobody whom we know.
+        """
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            return self._sign_ins.who(token.strip(), self.address(request))
+        ticket = self.ticket(request)
+        if ticket is None:
+            raise SignInNeeded("Sign in first.")
+        return self._sign_ins.who(ticket, self.address(request))
+
+    def remember(self, request: web.Request, response: web.Response, bearer: Bearer, *, anew: bool = False) -> None:
+        """Give the browser its cookie, at the sign-in, and again when half of its time is over."""
+        if bearer.sign_in is None or (bearer.fresh and not anew):
+            return
+        token = self._sign_ins.token_of(bearer.account, bearer.sign_in.id)
+        self._set_cookie(request, response, token, IDLE_MS // 1000)
+
+    def forget(self, request: web.Request, response: web.Response) -> None:
+        """Take the cookie away, if there is one."""
+        if self._cookie(request) is not None:
+            self._set_cookie(request, response, "", 0)
+
+    def _set_cookie(self, request: web.Request, response: web.Response, value: str, seconds: int) -> None:
+        response.set_cookie(
+            self._name(request),
+            value,
+            max_age=seconds,
+            path="/",
+            httponly=True,
+            samesite="Lax",
+            secure=self._is_secure(request),
+        )
+
+    def _cookie(self, request: web.Request) -> str | None:
+        name = self._name(request)
+        for header in request.headers.getall("Cookie", []):
+            for part in header.split(";"):
+                key, equals, value = part.strip().partition("=")
+                if equals and key == name:
+                    return value.strip('"')
+        return None
+
+    def _name(self, request: web.Request) -> str:
+        """What our cookie is called. Cookies know no ports, so the name tells two servers on one host apart."""
+        try:
+            port = urlsplit(self._peers.of(request).origin).port
+        except ValueError:
+            port = None
+        name = "chatzilla-session" if port is None else f"chatzilla-session-{port}"
+        return f"__Host-{name}" if self._is_secure(request) else name
+
+    def _is_secure(self, request: web.Request) -> bool:
+        return self._peers.of(request).scheme == "https"

@@ -1,0 +1,207 @@
+"""A closed server in a real browser: links, invitations, people who come and are shown out."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import pytest
+
+from chatzilla import control
+from tests.browser.test_page import DESK, PHONE, assert_accessible, overflow
+from tests.helpers.qr import read_qr
+from tests.helpers.servers import Process
+from tests.helpers.tabs import Tab
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from playwright.async_api import Browser, BrowserContext
+
+    from tests.browser.conftest import OpenTab
+
+OUT_WITHIN_SECONDS: Final = 5.0
+
+
+class Closed(NamedTuple):
+    """A closed server, and the browsers around it."""
+
+    server: Process
+    chromium: Browser
+    tabs: list[Tab]
+
+    async def browser(self, path: str, **options: Any) -> Tab:
+        """Open a page in a browser of its own."""
+        context: BrowserContext = await self.chromium.new_context(locale="en-GB", timezone_id="UTC", **options)
+        tab = await Tab.open(context, self.server.url, path)
+        self.tabs.append(tab)
+        return tab
+
+    async def owner(self, **options: Any) -> Tab:
+        """The owner, who came by the link that the first start printed."""
+        assert "owner" in await self.server.line()
+        path = (await self.server.line()).removeprefix(self.server.url)
+        return await comes_in(await self.browser(path, **options), "Olga")
+
+
+@pytest.fixture
+async def closed(chromium: Browser, tmp_path: Path) -> AsyncIterator[Closed]:
+    environ = {"CHATZILLA_HEARTBEAT": "2", "CHATZILLA_SIGN_IN": "links"}
+    process = await Process(tmp_path / "data", environ=environ).start()
+    house = Closed(process, chromium, [])
+    yield house
+    for tab in house.tabs:
+        tab.assert_well_behaved()
+    await process.kill()
+
+
+async def comes_in(tab: Tab, name: str) -> Tab:
+    """Type a name on a link's page, and wait for the room."""
+    await tab.page.get_by_label("Choose a name").fill(name)
+    await tab.page.get_by_role("button", name="Come in").click()
+    await tab.is_online()
+    return tab
+
+
+async def opens_people(tab: Tab) -> None:
+    menu = tab.page.get_by_role("button", name="Rooms and people")
+    if await menu.is_visible():
+        await menu.click()
+    await tab.page.get_by_role("button", name="People and links").click()
+    await tab.page.locator("[data-sign-ins] li").first.wait_for()
+
+
+async def makes_link(tab: Tab, button: str = "Make a link") -> str:
+    """Press a button that makes a link; returns what a camera reads from its QR code, which is what the field says."""
+    await tab.page.get_by_role("button", name=button).click()
+    await tab.page.locator("[data-made]").wait_for()
+    url = str(await tab.page.input_value("[data-url]"))
+    size = int((await tab.page.locator("[data-qr]").get_attribute("viewBox") or "").split()[-1])
+    assert read_qr(size, await tab.page.locator("[data-qr] path").get_attribute("d") or "") == url
+    return url.removeprefix(tab.url)
+
+
+async def test_a_small_team_runs_a_closed_server_with_links(closed: Closed) -> None:
+    """The owner comes in and invites Bob by a QR code; both talk; Bob is shown out, and stays out."""
+    olga = await closed.owner()
+    await opens_people(olga)
+    path = await makes_link(olga)
+    await olga.page.keyboard.press("Escape")
+
+    bob = await closed.browser(path)
+    assert "Olga" in await bob.page.locator(".card-room").inner_text()
+    await comes_in(bob, "Bob")
+    await bob.says("hello")
+    await olga.shows("hello")
+    await olga.says("welcome")
+    await bob.shows("hello", "welcome")
+
+    await opens_people(olga)
+    bobs = olga.page.locator("[data-sign-ins] li").filter(has_text="Bob")
+    began = time.monotonic()
+    await bobs.get_by_role("button").click()
+    await bob.page.get_by_role("heading", name="This Chatzilla is closed").wait_for()
+    assert time.monotonic() - began < OUT_WITHIN_SECONDS
+    await bobs.wait_for(state="detached")
+    await bob.page.goto(closed.server.url + "/r/lobby")
+    await bob.page.get_by_role("heading", name="This Chatzilla is closed").wait_for()
+    response = await bob.page.request.get(closed.server.url + path)
+    assert response.status == 404
+    bob.complaints.clear()
+    await olga.page.keyboard.press("Escape")
+    await olga.says("quiet again")
+    await olga.shows("hello", "welcome", "quiet again")
+
+
+async def test_a_phone_is_signed_in_by_a_link_for_oneself(closed: Closed) -> None:
+    olga = await closed.owner()
+    await opens_people(olga)
+    path = await makes_link(olga, "Open on my phone")
+    phone = await closed.browser(path, viewport=PHONE, has_touch=True, is_mobile=True)
+    await phone.page.get_by_role("button", name="Sign in").click()
+    await phone.is_online()
+    await phone.says("from my phone")
+    await olga.shows("from my phone")
+    assert (await olga.rows())[0].sender == "Me"
+
+
+async def test_a_guest_stays_in_one_room(closed: Closed) -> None:
+    olga = await closed.owner()
+    await opens_people(olga)
+    await olga.page.get_by_label("As", exact=True).select_option("guest")
+    await olga.page.get_by_label("Into the room").fill("garden")
+    path = await makes_link(olga)
+    guest = await comes_in(await closed.browser(path), "Gus")
+    assert guest.page.url.endswith("/r/garden")
+    assert not await guest.page.get_by_label("Open or create a room").is_visible()
+    await guest.page.goto(closed.server.url + "/")
+    await guest.is_online()
+    assert guest.page.url.endswith("/r/garden")
+    await opens_people(guest)
+    assert not await guest.page.get_by_role("button", name="Make a link").is_visible()
+    response = await guest.page.request.get(closed.server.url + "/r/lobby")
+    assert response.status == 403
+
+
+async def test_on_an_open_server_typed_names_are_shown_as_unverified(tab: OpenTab, chatzilla: Process) -> None:
+    """Whoever came by a link is not; one's own name needs no mark."""
+    lines = await asyncio.to_thread(control.ask, chatzilla.data, "owner-link")
+    olga = await comes_in(await tab(lines[1].removeprefix(chatzilla.url)), "Olga")
+    await (await tab()).joins("alice")
+    bob = await (await tab()).joins("bob")
+    await bob.page.locator("[data-people] li").nth(2).wait_for()
+    marks = [
+        await bob.page.locator("[data-people] li").filter(has_text=name).locator("span:visible").all_text_contents()
+        for name in ("alice", "bob", "Olga")
+    ]
+    assert [each[2:] for each in marks] == [["unverified"], ["Me"], []]
+    await olga.says("hello")
+    await bob.shows("hello")
+
+
+async def test_signing_out_by_oneself_asks_first(closed: Closed) -> None:
+    olga = await closed.owner()
+    answers: list[str] = []
+
+    async def answer(dialog: Any) -> None:
+        answers.append(dialog.message)
+        await (dialog.accept() if len(answers) > 1 else dialog.dismiss())
+
+    olga.page.on("dialog", answer)
+    await olga.page.get_by_role("button", name="Sign out").click()
+    assert "link" in answers[0]
+    await olga.says("still here")
+    await olga.shows("still here")
+    await olga.page.get_by_role("button", name="Sign out").click()
+    await olga.page.get_by_role("heading", name="This Chatzilla is closed").wait_for()
+
+
+async def test_a_name_that_is_taken_is_refused_and_the_link_is_kept(closed: Closed) -> None:
+    olga = await closed.owner()
+    await opens_people(olga)
+    path = await makes_link(olga)
+    bob = await closed.browser(path)
+    await bob.page.get_by_label("Choose a name").fill("0lga")
+    await bob.page.get_by_role("button", name="Come in").click()
+    await bob.page.get_by_role("alert").filter(has_text="looks like").wait_for()
+    bob.complaints.clear()  # the browser notes the status of the page
+    await comes_in(bob, "Bob")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
+async def test_axe_finds_nothing(closed: Closed, scheme: str, viewport: dict[str, int], tmp_path: Path) -> None:
+    options: dict[str, Any] = {"color_scheme": scheme, "viewport": viewport, "bypass_csp": True}
+    stranger = await closed.browser("/", **options)
+    await assert_accessible(stranger)
+    olga = await closed.owner(**options)
+    await opens_people(olga)
+    await assert_accessible(olga)
+    path = await makes_link(olga)
+    await assert_accessible(olga)
+    assert await overflow(olga) == 0
+    await stranger.page.goto(closed.server.url + path)
+    await assert_accessible(stranger)
+    assert await overflow(stranger) == 0

@@ -1,0 +1,204 @@
+"""The policy, walked: every role tries every act on every thing at every door, and the table alone decides."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from chatzilla.core import policy
+from chatzilla.core.people import AccountId
+from chatzilla.core.policy import Act, Role, Thing
+from tests.helpers.clients import Client
+from tests.helpers.people import Person, Town, town
+from tests.helpers.servers import serving
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+HOME: Final = "garden"
+ELSEWHERE: Final = "attic"
+
+BELOW: Final = {Role.OWNER: Role.ADMIN, Role.ADMIN: Role.MEMBER, Role.MEMBER: Role.GUEST}
+"""Somebody of a lower role, where there is one who can have anything."""
+
+OTHER: Final = {
+    Role.OWNER: Role.OWNER,
+    Role.ADMIN: Role.OWNER,
+    Role.MEMBER: Role.MEMBER,
+    Role.GUEST: Role.BOT,
+    Role.BOT: Role.MEMBER,
+    Role.VISITOR: Role.MEMBER,
+}
+
+
+@dataclass
+class Walk:
+    """One person who tries everything, and the others whose things they reach for."""
+
+    town: Town
+    actor: Person
+    others: dict[Thing, Person] = field(default_factory=dict)
+
+    async def socket(self, room: str, *calls: tuple[str, dict[str, Any]]) -> bool:
+        """Join a room and call; whether all of it was allowed."""
+        client = await Client(self.actor.url).connect(auth={"dialect": "full", "token": self.actor.token})
+        try:
+            results = [await client.call("join", {"room": room})]
+            results += [await client.call(event, {"room": room, **fields}) for event, fields in calls]
+        finally:
+            await client.close()
+        if not results[0][0] and calls:  # what is not entered cannot be reached otherwise either
+            assert not any(accepted for accepted, _ in results)
+        assert all(answer["code"] in ("forbidden", "not-joined") for accepted, answer in results if not accepted)
+        return all(accepted for accepted, _ in results)
+
+    async def page(self, room: str) -> bool:
+        headers = {"Authorization": f"Bearer {self.actor.token}"}
+        async with self.town.http.get(f"{self.actor.url}/r/{room}", headers=headers) as answer:
+            assert answer.status in (200, 403)
+            return answer.status == 200
+
+    async def asks(self, method: str, path: str, question: object = None) -> tuple[bool, Any]:
+        status, answer = await self.actor.ask(method, path, question)
+        assert status in (200, 201, 204, 401, 403, 404), (status, answer)
+        return status < 300, answer
+
+
+async def enter(walk: Walk, room: str) -> bool:
+    by_socket, by_page = await walk.socket(room), await walk.page(room)
+    assert by_socket == by_page, "both doors say the same"
+    return by_socket
+
+
+async def change(walk: Walk, thing: Thing) -> bool:
+    """Edit and delete a message of somebody's."""
+    author = await Client(walk.actor.url).connect(auth={"dialect": "full", "token": walk.others[thing].token})
+    await author.joins(HOME)
+    said = await author.says(HOME, "mine")
+    allowed = await walk.socket(
+        HOME, ("edit", {"id": said["id"], "content": "changed"}), ("delete", {"id": said["id"]})
+    )
+    await author.close()
+    return allowed
+
+
+async def invite(walk: Walk, role: str) -> bool:
+    return (await walk.asks("POST", "links", {"role": role, "room": HOME}))[0]
+
+
+async def sign_in(walk: Walk, thing: Thing) -> bool:
+    return (await walk.asks("POST", "links", {"account": walk.others[thing].id}))[0]
+
+
+async def see_link(walk: Walk, thing: Thing) -> bool:
+    ident, _ = await walk.town.link(maker=walk.others[thing].id)
+    allowed, answer = await walk.asks("GET", "links")
+    return allowed and ident in [link["id"] for link in answer["links"]]
+
+
+async def revoke_link(walk: Walk, thing: Thing) -> bool:
+    ident, secret = await walk.town.link(maker=walk.others[thing].id)
+    allowed, _ = await walk.asks("DELETE", f"links/{ident}")
+    async with walk.town.http.get(f"{walk.actor.url}/in/{secret}") as answer:
+        assert (answer.status == 404) == allowed, "what was allowed has happened, and nothing else"
+    return allowed
+
+
+async def another_sign_in(walk: Walk, thing: Thing) -> Person:
+    """The person whose thing it is, in one more browser."""
+    _, secret = await walk.town.link(account=walk.others[thing].id)
+    return await walk.town.comes(secret)
+
+
+async def see_sign_in(walk: Walk, thing: Thing) -> bool:
+    ident = await (await another_sign_in(walk, thing)).sign_in_id()
+    allowed, answer = await walk.asks("GET", "sign-ins")
+    return allowed and ident in [each["id"] for each in answer["sign_ins"]]
+
+
+async def end_sign_in(walk: Walk, thing: Thing) -> bool:
+    person = await another_sign_in(walk, thing)
+    ident = await person.sign_in_id()
+    allowed, _ = await walk.asks("DELETE", f"sign-ins/{ident}")
+    assert ((await person.ask("GET", "me"))[0] == 401) == allowed
+    return allowed
+
+
+TRIES: Final[dict[tuple[Act, Thing], Callable[[Walk], Awaitable[bool]]]] = {
+    **{
+        (act, thing): (lambda walk, act=act, room=room: attempt(walk, act, room))  # type: ignore[misc]  # bound now
+        for thing, room in ((Thing.ROOM, HOME), (Thing.OTHER_ROOM, ELSEWHERE))
+        for act in (Act.ENTER, Act.READ, Act.POST, Act.TYPE)
+    },
+    **{
+        (Act.INVITE, policy.giving(role)): (lambda walk, role=role: invite(walk, role.value))  # type: ignore[misc]
+        for role in policy.GIVEN
+    },
+    **{
+        (act, thing): (lambda walk, thing=thing, tried=tried: tried(walk, thing))  # type: ignore[misc]
+        for thing in (Thing.OWN, Thing.BELOW, Thing.OTHER)
+        for act, tried in (
+            (Act.CHANGE, change),
+            (Act.SIGN_IN, sign_in),
+            (Act.SEE_LINK, see_link),
+            (Act.REVOKE_LINK, revoke_link),
+            (Act.SEE_SIGN_IN, see_sign_in),
+            (Act.END_SIGN_IN, end_sign_in),
+        )
+    },
+}
+
+
+async def attempt(walk: Walk, act: Act, room: str) -> bool:
+    """Try something in a room."""
+    match act:
+        case Act.ENTER:
+            return await enter(walk, room)
+        case Act.READ:
+            return await walk.socket(room, ("history", {}))
+        case Act.POST:
+            return await walk.socket(room, ("message", {"content": "hello", "client_id": str(uuid.uuid4())}))
+        case _:
+            return await walk.socket(room, ("typing", {}))
+
+
+def test_the_walk_leaves_nothing_of_the_table_out() -> None:
+    assert policy.TABLE.keys() <= TRIES.keys()
+
+
+def test_what_is_not_in_the_table_is_refused() -> None:
+    allowed = {(role, act, thing) for role in Role for act in Act for thing in Thing if policy.may(role, act, thing)}
+    assert allowed == {(role, *place) for place, roles in policy.TABLE.items() for role in roles}
+
+
+@pytest.mark.parametrize("role", list(Role))
+async def test_every_door_does_what_the_table_says(role: Role, tmp_path: Path) -> None:
+    mode = "open" if role is Role.VISITOR else "links"
+    async with serving(tmp_path / "data", sign_in=mode) as server, town(server) as place:
+        walk = Walk(place, await who_tries(place, role))
+        if role is not Role.VISITOR:
+            walk.others[Thing.OWN] = walk.actor
+        if role in BELOW:
+            walk.others[Thing.BELOW] = await place.enters("Below", BELOW[role], HOME)
+        walk.others[Thing.OTHER] = await place.enters("Other", OTHER[role], HOME)
+        told = {}
+        for (act, thing), tried in TRIES.items():
+            if thing in (Thing.OWN, Thing.BELOW) and thing not in walk.others:
+                continue
+            if thing is Thing.OTHER_ROOM and role is not Role.GUEST:
+                continue  # whoever is no guest knows of every room
+            told[act, thing] = await tried(walk)
+        assert told == {(act, thing): policy.may(role, act, thing) for act, thing in told}
+
+
+async def who_tries(place: Town, role: Role) -> Person:
+    if role is not Role.VISITOR:
+        return await place.enters("Tries", role, HOME)
+    client = await Client(place.server.url).connect(auth={"dialect": "full"})
+    you = (await client.joins(HOME, name="Tries"))["you"]
+    await client.close()
+    return Person(place.http, place.server.url, you["token"], AccountId(you["id"]), "Tries")
