@@ -166,12 +166,13 @@ async def test_a_silent_network_is_noticed(tab: OpenTab, chatzilla: Process) -> 
 
 async def test_a_message_that_cannot_be_sent_is_shown_as_failed(tab: OpenTab, chatzilla: Process) -> None:
     """A refusal for good is shown on the message, in words; the person tries again or discards it."""
-    taken = "00000000-0000-4000-8000-000000000000"
+    taken = "00000000-0000-7000-8000-000000000000"
     bot = await Client(chatzilla.url).connect(auth={"dialect": "full"})
     await bot.joins(name="alice")
     await bot.says("lobby", "the first with this id", taken)
     alice = await tab()
     await alice.page.add_init_script("crypto.getRandomValues = array => array.fill(0)")
+    await alice.page.add_init_script("DataView.prototype.setUint32 = DataView.prototype.setUint16 = () => {}")
     await alice.page.goto(chatzilla.url + "/r/elsewhere")
     await alice.joins("alice")
     await alice.says("the second with this id")
