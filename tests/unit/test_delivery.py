@@ -82,13 +82,13 @@ def scene() -> Scene:
     return Scene()
 
 
-def test_a_message_goes_to_its_room_but_for_its_origin(scene: Scene) -> None:
+async def test_a_message_goes_to_its_room_but_for_its_origin(scene: Scene) -> None:
     a, b, c = scene.joins("a", LOBBY), scene.joins("b", LOBBY), scene.joins("c", GARDEN)
     scene.said(1, origin="a")
     assert [len(wire.events("message")) for wire in (a, b, c)] == [0, 1, 0]
 
 
-def test_a_message_is_encoded_once_for_each_dialect(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_message_is_encoded_once_for_each_dialect(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     frames: list[Any] = []
 
     def write(frame: Any) -> bool:
@@ -141,7 +141,7 @@ async def test_what_a_room_is_told_keeps_its_order_whatever_its_size(scene: Scen
     assert told == [[("presence", 100), ("presence", 0)]] * len(wires)
 
 
-def test_who_is_forgotten_hears_nothing_and_leaves_nothing_behind(scene: Scene) -> None:
+async def test_who_is_forgotten_hears_nothing_and_leaves_nothing_behind(scene: Scene) -> None:
     wire = scene.joins("a", LOBBY)
     scene.delivery.watch(ConnectionId("a"), RoomHead(GARDEN, "garden", 1, 1))
     for _ in range(2):
@@ -153,7 +153,7 @@ def test_who_is_forgotten_hears_nothing_and_leaves_nothing_behind(scene: Scene) 
     assert not scene.delivery._connections
 
 
-def test_who_is_unknown_is_ignored(scene: Scene) -> None:
+async def test_who_is_unknown_is_ignored(scene: Scene) -> None:
     stranger = ConnectionId("stranger")
     scene.delivery.subscribe(stranger, LOBBY)
     scene.delivery.identify(stranger, ALICE)
@@ -164,7 +164,7 @@ def test_who_is_unknown_is_ignored(scene: Scene) -> None:
     assert not scene.delivery._halls
 
 
-def test_others_of_a_person_are_their_other_connections(scene: Scene) -> None:
+async def test_others_of_a_person_are_their_other_connections(scene: Scene) -> None:
     for name in ("a1", "a2", "a3"):
         scene.joins(name, LOBBY, ALICE)
     scene.joins("b", LOBBY, BOB)
@@ -174,7 +174,7 @@ def test_others_of_a_person_are_their_other_connections(scene: Scene) -> None:
     assert set(scene.delivery.others_of(ConnectionId("b"))) == {"a2"}
 
 
-def test_a_watcher_is_told_the_newest_head_at_a_pace(scene: Scene) -> None:
+async def test_a_watcher_is_told_the_newest_head_at_a_pace(scene: Scene) -> None:
     watcher = scene.joins("w", LOBBY)
     scene.delivery.watch(ConnectionId("w"), RoomHead(GARDEN, "garden", 3, 3))
     scene.clock.advance(5)
@@ -188,7 +188,7 @@ def test_a_watcher_is_told_the_newest_head_at_a_pace(scene: Scene) -> None:
     assert [room["head"] for room in watcher.events("room")] == [3, 6, 7]
 
 
-def test_a_head_that_was_read_before_the_room_moved_is_not_told_any_more(scene: Scene) -> None:
+async def test_a_head_that_was_read_before_the_room_moved_is_not_told_any_more(scene: Scene) -> None:
     """A reading takes time: what was told to the room meanwhile is newer than what it brings."""
     scene.joins("b", GARDEN, BOB)
     scene.said(5, GARDEN)
@@ -198,7 +198,7 @@ def test_a_head_that_was_read_before_the_room_moved_is_not_told_any_more(scene: 
     assert watcher.events("room")[-1]["head"] == 5
 
 
-def test_a_listener_does_not_watch_and_one_who_left_does(scene: Scene) -> None:
+async def test_a_listener_does_not_watch_and_one_who_left_does(scene: Scene) -> None:
     wire = scene.joins("a", GARDEN)
     scene.delivery.watch(ConnectionId("a"), RoomHead(GARDEN, "garden", 1, 1))
     scene.said(2, GARDEN)
@@ -211,7 +211,7 @@ def test_a_listener_does_not_watch_and_one_who_left_does(scene: Scene) -> None:
     assert [message["seq"] for message in wire.events("message")] == [2]
 
 
-def test_the_tutorial_dialect_neither_watches_nor_sees_who_is_typing(scene: Scene) -> None:
+async def test_the_tutorial_dialect_neither_watches_nor_sees_who_is_typing(scene: Scene) -> None:
     wire = scene.joins("t", LOBBY, dialect=Dialect.TUTORIAL)
     scene.delivery.watch(ConnectionId("t"), RoomHead(GARDEN, "garden", 1, 1))
     scene.delivery.tell_typing(LOBBY, ALICE)
