@@ -15,7 +15,7 @@ const MUTANTS = {
     ["journal.js", "this.#storage.setItem(PREFIX + letter.client_id, JSON.stringify(letter));", ""],
   ],
   new_id_for_a_retry: [
-    ["session.js", '{ room, client_id, content });', '{ room, client_id: crypto.randomUUID(), content });'],
+    ["session.js", '{ room, client_id, content })', '{ room, client_id: crypto.randomUUID(), content })'],
   ],
 };
 

@@ -111,7 +111,7 @@ def _read_before_subscribe() -> None:
     enter = rooms.enter
 
     async def swapped(ports: Any, *arguments: Any, cursor: int | None, epoch: str | None) -> Any:
-        early: Backlog = await ports.store.backlog(arguments[-1], cursor=cursor, epoch=epoch)
+        early: Backlog = await ports.store.backlog(arguments[-1], arguments[-2], cursor=cursor, epoch=epoch)
         await asyncio.sleep(2 * LATE_SECONDS)
 
         class Store:
