@@ -7,8 +7,10 @@ back by its cursor, and nobody else notices.
 
 from __future__ import annotations
 
+import asyncio
 import enum
 import logging
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -22,7 +24,7 @@ from chatzilla.realtime.channel import Channel
 from chatzilla.realtime.turns import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 
     from chatzilla.core.messages import Message, Posted
     from chatzilla.core.people import Account, AccountId
@@ -54,6 +56,11 @@ PIECE: Final = 64
 PIECE_BYTES: Final = 256 * 1024
 """About as much as is written before other work gets its turn: the kernel copies every byte for every listener."""
 
+
+BREATH: Final = 0.15
+"""How long a room with many listeners rests between two rounds, as a part of how long the last one took. What arrives
+meanwhile is told together with what waits already, and a write costs about the same whatever it carries. A room that
+falls behind does not rest."""
 
 NOTICES_AT_MOST: Final = 50
 """Notices of one room that may wait before those that somebody types are dropped."""
@@ -283,30 +290,47 @@ class Delivery:
 
     def _tell_all(self, room: RoomId, hall: _Hall) -> Iterator[bool]:
         """Tell a hall everything that waits, one thing after the other, so that none overtakes another."""
+        breath = 0.0
         try:
-            while self._halls.get(room) is hall:
+            while self._halls.get(room) is hall and not breath:
                 if hall.notices:
                     yield from self._give(hall.notices.popleft())
                 elif hall.untold:
-                    yield from self._tell_round(room, hall)
+                    breath = yield from self._tell_round(room, hall)
                 else:
                     break
         finally:
             hall.busy = False
+        if breath and hall.untold:
+            hall.busy = True
+            asyncio.get_running_loop().call_later(breath, self._go_on, room, hall)
 
-    def _tell_round(self, room: RoomId, hall: _Hall) -> Iterator[bool]:
-        """Tell what was stored, as much of it at once as a socket takes, to everybody who hears it now."""
+    def _go_on(self, room: RoomId, hall: _Hall) -> None:
+        """Tell a hall what has come together while it rested."""
+        hall.busy = False
+        self._attend(room, hall)
+
+    def _tell_round(self, room: RoomId, hall: _Hall) -> Generator[bool, None, float]:
+        """Tell what was stored, as much of it at once as a socket takes, to everybody who hears it now.
+
+        Returns:
+            Seconds to rest until the next round.
+        """
         posts, size = hall.next_round()
         piece = _piece(size)
         hall.rounds += piece
         telling = _Telling(posts, tuple(hall.listeners.items()), hall.rounds)
+        began = time.perf_counter()
         while telling.left and self._halls.get(room) is hall:
             for channel in telling.tell_piece(hall.listeners, piece):
                 self._let_go(channel)
             if telling.left:
                 yield True
+        if len(hall.listeners) > PIECE and len(hall.untold) <= len(posts):
+            return BREATH * (time.perf_counter() - began)
         if hall.untold:
             yield False  # one round in a turn, so that whoever reads can keep up
+        return 0.0
 
     def _give(self, notice: _Notice) -> Iterator[bool]:
         """Tell each of some connections something of its own, unless it is gone when its turn comes."""
