@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from playwright.async_api import expect
+
 from tests.browser.test_page import DESK, HIDE, PHONE, assert_accessible
 from tests.helpers.clients import Client
 
@@ -45,16 +47,16 @@ async def test_arrow_up_edits_the_last_own_message(tab: OpenTab) -> None:
     await alice.shows("helo", "hi")
     field = alice.page.locator(FIELD)
     await field.press("ArrowUp")
-    assert await field.input_value() == "helo"
+    await expect(field).to_have_value("helo")
     await field.press_sequentially(" world")
     await field.press("Enter")
     for each in (alice, bob):
         await each.shows("helo world", "hi")
         mark = each.page.locator(".message-edited:visible")
-        assert await mark.count() == 1
+        await expect(mark).to_have_count(1)
         assert (await mark.get_attribute("title") or "").startswith("Edited ")
-    assert await field.input_value() == ""
-    assert await alice.page.locator("[data-editing]:visible").count() == 0
+    await expect(field).to_have_value("")
+    await expect(alice.page.locator("[data-editing]:visible")).to_have_count(0)
 
 
 async def test_escape_leaves_the_message_as_it_is_and_brings_the_draft_back(tab: OpenTab) -> None:
@@ -65,15 +67,15 @@ async def test_escape_leaves_the_message_as_it_is_and_brings_the_draft_back(tab:
     await field.fill("half a thought")
     await point_at(alice, "hello")
     await alice.page.get_by_role("button", name="Edit", exact=True).click()
-    assert await field.input_value() == "hello"
+    await expect(field).to_have_value("hello")
     await field.fill("something else")
     await alice.page.reload()
     await alice.is_online()
-    assert await field.input_value() == "something else", "what is written here survives a reload"
-    assert await alice.page.locator(".message-editing").count() == 1
+    await expect(field).to_have_value("something else")
+    await expect(alice.page.locator(".message-editing")).to_have_count(1)
     await field.press("Escape")
-    assert await field.input_value() == "half a thought"
-    assert await alice.page.locator(".message-editing").count() == 0
+    await expect(field).to_have_value("half a thought")
+    await expect(alice.page.locator(".message-editing")).to_have_count(0)
     await alice.shows("hello")
 
 
@@ -84,8 +86,8 @@ async def test_arrow_up_in_a_text_only_moves_the_cursor(tab: OpenTab) -> None:
     field = alice.page.locator(FIELD)
     await field.fill("half a thought")
     await field.press("ArrowUp")
-    assert await field.input_value() == "half a thought"
-    assert await alice.page.locator("[data-editing]:visible").count() == 0
+    await expect(field).to_have_value("half a thought")
+    await expect(alice.page.locator("[data-editing]:visible")).to_have_count(0)
 
 
 async def test_a_deletion_asks_first_and_leaves_a_stone(tab: OpenTab) -> None:
@@ -99,14 +101,14 @@ async def test_a_deletion_asks_first_and_leaves_a_stone(tab: OpenTab) -> None:
     await question.wait_for()
     await question.get_by_role("button", name="Keep it").click()
     await alice.shows("regretted")
-    assert await question.count() == 0
+    await expect(question).to_have_count(0)
     await delete(alice, "regretted")
     for each in (alice, bob):
         await each.shows(GONE)
     await bob.page.locator("[data-message]").hover()
-    assert await bob.page.locator("[data-tools]:visible").count() == 0, "nobody changes what others say"
+    await expect(bob.page.locator("[data-tools]:visible")).to_have_count(0)
     await alice.page.locator("[data-message]").hover()
-    assert await alice.page.locator("[data-tools]:visible").count() == 0, "and nothing brings it back"
+    await expect(alice.page.locator("[data-tools]:visible")).to_have_count(0)
     await alice.page.reload()
     await alice.shows(GONE)
 
@@ -151,7 +153,7 @@ async def test_on_a_phone_a_tap_brings_the_buttons(tab: OpenTab) -> None:
     assert box is not None
     assert min(box["width"], box["height"]) >= 38
     await edit.tap()
-    assert await alice.page.locator(FIELD).input_value() == "helo"
+    await expect(alice.page.locator(FIELD)).to_have_value("helo")
     await alice.page.locator(FIELD).fill("hello")
     await alice.page.get_by_role("button", name="Save").tap()
     await alice.shows("hello")
@@ -215,8 +217,8 @@ async def test_a_message_that_is_deleted_while_it_is_edited(tab: OpenTab) -> Non
     await right.page.locator(FIELD).press("ArrowUp")
     await delete(left, "hello")
     await right.page.locator("[data-notice]", has_text="was deleted").wait_for()
-    assert await right.page.locator(FIELD).input_value() == ""
-    assert await right.page.locator("[data-editing]:visible").count() == 0
+    await expect(right.page.locator(FIELD)).to_have_value("")
+    await expect(right.page.locator("[data-editing]:visible")).to_have_count(0)
 
 
 async def test_axe_finds_nothing(tab: OpenTab) -> None:
