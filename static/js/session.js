@@ -281,7 +281,7 @@ export class Session {
         if (this.#roster.doubtful) this.#recount();
       },
       room: (room) => {
-        if (this.#joined) listener.room(room);
+        if (this.#joined) this.#moved(room);
         else this.#early.push(room);
       },
       typing: ({ room, name }) => {
@@ -305,6 +305,14 @@ export class Session {
     if (message.changed === message.seq && this.#typists.delete(message.name)) listener.typing();
     listener.heard(message);
     this.#changed();
+  }
+
+  /** @param {Room} room */
+  #moved(room) {
+    this.#world.listener.room(room);
+    if (room.room !== this.#room) return;
+    this.timeline.reached(room.head);
+    if (this.timeline.incomplete) this.#repair();
   }
 
   #changed() {
@@ -367,7 +375,7 @@ export class Session {
     this.#joined = true;
     this.#setStatus("online");
     this.#world.listener.joined(answer, { reset });
-    for (const room of this.#early.splice(0)) this.#world.listener.room(room);
+    for (const room of this.#early.splice(0)) this.#moved(room);
   }
 
   /**

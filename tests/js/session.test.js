@@ -194,6 +194,21 @@ test("a hole gets a moment to close by itself, and is then repaired", async () =
   assert.deepEqual(texts(session), ["first", "second", "lost", "after it"]);
 });
 
+test("an event that was the last one and got lost is repaired when the server says where the room stands", async () => {
+  const { session, wire, lobby, clock } = visit();
+  await wire.connect();
+  wire.ear.message(lobby.post("heard"));
+  wire.ear.room({ room: "lobby", name: "lobby", head: 1, last: 1 });
+  await clock.advance(1_000);
+  assert.equal(wire.joins.length, 1);
+
+  lobby.post("lost");
+  wire.ear.room({ room: "lobby", name: "lobby", head: 2, last: 2 });
+  await clock.advance(1_000);
+  assert.equal(wire.joins.length, 2);
+  assert.deepEqual(texts(session), ["heard", "lost"]);
+});
+
 test("a hole that the server cannot fill is not asked for in a hurry", async () => {
   const { wire, lobby, clock } = visit();
   await wire.connect();
