@@ -347,7 +347,7 @@ test("a roster that contradicts its count is asked for again, after a while", as
 test("a letter for another room is posted by a visit there", async () => {
   const { session, wire } = visit();
   await wire.connect();
-  assert.equal(await session.enterToPost("garden"), true);
+  assert.equal(await session.enterToPost("garden"), null);
   const letter = { client_id: "c-1", person: "alice", room: "garden", content: "hi", written_at: 0, refusal: null };
   await session.post(letter);
   assert.deepEqual(wire.asked.slice(1).map(([event, { room }]) => [event, room]), [
@@ -355,6 +355,30 @@ test("a letter for another room is posted by a visit there", async () => {
     ["message", "garden"],
     ["leave", "garden"],
   ]);
+});
+
+test("a visit ends by itself when what was to be posted is settled by another way, or its answer got lost", async () => {
+  const { session, wire, clock } = visit();
+  await wire.connect();
+  assert.equal(await session.enterToPost("garden"), null);
+  await clock.advance(16_000);
+  wire.refusals = [{ code: "timeout", message: "" }];
+  assert.equal((await session.enterToPost("garden"))?.code, "timeout");
+  await clock.advance(16_000);
+  assert.deepEqual(wire.asked.slice(1).map(([event]) => event), ["join", "leave", "join", "leave"]);
+});
+
+test("what was visited on a connection that is lost is left like any other room afterwards", async () => {
+  const { session, wire } = visit();
+  await wire.connect();
+  await session.enterToPost("garden");
+  wire.lose();
+  await wire.connect();
+  session.enter("garden");
+  await idle();
+  session.enter("lobby");
+  await idle();
+  assert.deepEqual(wire.asked.filter(([event]) => event === "leave").map(([, { room }]) => room), ["lobby", "garden"]);
 });
 
 test("what one posts in another room is told as one's own", async () => {
