@@ -231,9 +231,24 @@ def encode_page(page: Page) -> Json:
 
 def encode_room(head: RoomHead) -> Json:
     """The event `room`, and the room in the answer of `join`: one shape. `read` is there when it is told."""
-    encoded: Json = {"room": head.room, "name": head.name, "head": head.head, "last": head.last}
+    encoded: Json = {
+        "room": head.room,
+        "name": head.name,
+        "kind": head.kind.value,
+        "topic": head.topic,
+        "head": head.head,
+        "last": head.last,
+    }
+    if head.archived:
+        encoded["archived"] = True
+    if head.locked:
+        encoded["locked"] = True
+    if head.people:
+        encoded["people"] = encode_people(head.people)
     if head.read is not None:
         encoded["read"] = head.read
+    if head.muted is not None:
+        encoded["muted"] = head.muted
     return encoded
 
 

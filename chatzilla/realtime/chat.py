@@ -268,6 +268,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
             posting=Allowance(self._posting, clock, *shared),
             asking=Allowance(self._asking, clock),
             typing=Allowance(TYPING, clock),
+            address=channel.address,
             account=account,
             by_token=account is not None,
             sign_in=None if bearer is None else bearer.standing,

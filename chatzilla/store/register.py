@@ -1,15 +1,12 @@
 """Who may come in: implements `ports.Register` over one database.
 
-One thread does it all, one transaction after the other, on a connection of its own. It is small and rare beside the
-log, and the two wait for each other at the database's lock, for a commit at most.
+It is small and rare beside the log: see `clerk`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
@@ -20,18 +17,17 @@ from chatzilla.core.rooms import RoomId
 from chatzilla.core.signin import IDLE_MS, NAME_TAKEN, SignIn
 from chatzilla.core.tokens import SignInId
 from chatzilla.errors import Conflict, Full, Unavailable
+from chatzilla.store.clerk import Clerk
 from chatzilla.store.tables import accounts, links, sign_ins
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from sqlalchemy import Connection
 
     from chatzilla.store.database import Database
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 LINKS_AT_MOST: Final = 20_000
 """Links of all people that can still be used."""
@@ -65,12 +61,11 @@ _ACCOUNT: Final = (
 )
 
 
-class SignInRegister:
+class SignInRegister(Clerk):
     """People, sign-ins and links in the database."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-register")
+        super().__init__(database, "store-register")
 
     def recall(self, now: int) -> tuple[Sequence[Account], Sequence[SignIn]]:
         with self._database.writing.begin() as connection:
@@ -153,19 +148,6 @@ class SignInRegister:
                 logger.warning("when a sign-in was last used could not be noted")
 
         self._thread.submit(quietly)
-
-    def close(self) -> None:
-        self._thread.shutdown()
-
-    async def _do(self, work: Callable[[Connection], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._ask, work)
-
-    def _ask(self, work: Callable[[Connection], T]) -> T:
-        try:
-            with self._database.writing.begin() as connection:
-                return work(connection)
-        except sa.exc.OperationalError as error:
-            raise Unavailable("The server cannot do that right now. Try again in a moment.") from error
 
 
 def _usable(now: int) -> sa.ColumnElement[bool]:
