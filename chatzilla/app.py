@@ -63,13 +63,13 @@ class House:
         self.store = RoomStore(self.database)
         tokens = tokens_of(config, self.database, clock)
         self.register = SignInRegister(self.database)
-        self.sign_ins = SignIns(
-            self.register, tokens, clock, SignInMode(config.sign_in), ended=self.delivery.end_sign_ins
-        )
         self.tries = Tries(clock)
         """Vain tries with links, and at rooms that are not one's own."""
         self.rooms = RoomRegister(self.database)
-        self.directory = Directory(self.rooms, self.tries, self.sign_ins.person)
+        self.directory = Directory(self.rooms, self.tries, clock, lambda ident: self.sign_ins.person(ident))
+        self.sign_ins = SignIns(
+            self.register, tokens, clock, SignInMode(config.sign_in), self.directory, ended=self.delivery.end_sign_ins
+        )
         self.ports = Ports(self.log, self.store, self.delivery, clock, self.directory)
         self.operators = Operators(config, self.database, self.sign_ins, tokens)
         self.control = Control(config.data, self.operators.commands)
