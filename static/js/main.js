@@ -222,7 +222,8 @@ class Visit {
    */
   async #affairs(wish) {
     if (!this.#inside) return;
-    const { Affairs } = await import("./affairs.js");
+    // Without waiting where it is there: what somebody types after Ctrl+K is meant for the finder.
+    const { Affairs } = affairs ?? (await loadAffairs());
     if (this.#over) return;
     if (NARROW.matches) sidebar.hidePopover();
     await wish(
@@ -354,6 +355,7 @@ class Visit {
     this.#rooms.forget(room);
     this.#rights.delete(room);
     if (room === this.#session.room) {
+      document.querySelector(/** @type {"dialog"} */ ("room-details dialog"))?.close();
       this.open(LOBBY);
       tell(words);
       attention.say(words);
@@ -471,7 +473,8 @@ class Visit {
     const known = this.#rooms.get(room);
     const { name, topic } = known;
     find("[data-room-name]", HTMLElement).textContent = name;
-    find("[data-beginning-of]", HTMLElement).textContent = name;
+    const beginning = known.kind === "direct" ? `your conversation with ${name}` : name;
+    find("[data-beginning-of]", HTMLElement).textContent = beginning;
     find("[data-topic]", HTMLElement).textContent = topic;
     find("[data-topic]", HTMLElement).title = topic;
     const closed = whyClosed(known, this.#rights.get(room));
@@ -556,6 +559,13 @@ function whyClosed({ archived, locked }, may) {
 const identity = new Identity();
 /** @type {Visit | null} */
 let visit = null;
+/** @type {typeof import("./affairs.js") | null} */
+let affairs = null;
+
+async function loadAffairs() {
+  affairs = await import("./affairs.js");
+  return affairs;
+}
 
 /**
  * @param {string} name
@@ -665,6 +675,7 @@ document.querySelector("[data-people-and-links]")?.addEventListener("click", () 
 find("[data-details]", HTMLElement).addEventListener("click", () => visit?.showDetails());
 find("[data-find]", HTMLElement).addEventListener("click", () => visit?.find());
 addEventListener("keydown", (event) => {
+  if (event.key === "Control" || event.key === "Meta") void loadAffairs();
   if (event.key.toLowerCase() !== "k" || !(event.ctrlKey || event.metaKey) || event.shiftKey || event.altKey) return;
   event.preventDefault();
   visit?.find();
