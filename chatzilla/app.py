@@ -10,6 +10,7 @@ from aiohttp import web
 from chatzilla import __version__
 from chatzilla.clock import SystemClock
 from chatzilla.control import Control
+from chatzilla.core.directory import Directory
 from chatzilla.core.limits import Rate
 from chatzilla.core.lookalikes import Names
 from chatzilla.core.presence import Presence
@@ -27,6 +28,7 @@ from chatzilla.store.database import Database
 from chatzilla.store.log import RoomLog
 from chatzilla.store.queries import RoomStore
 from chatzilla.store.register import SignInRegister
+from chatzilla.store.roombook import RoomRegister
 from chatzilla.web import middleware
 from chatzilla.web.api import Api
 from chatzilla.web.assets import Assets, shipped
@@ -59,14 +61,16 @@ class House:
         self.delivery = Delivery(clock)
         self.log = RoomLog(self.database.writing, clock, self.delivery.tell)
         self.store = RoomStore(self.database)
-        self.ports = Ports(self.log, self.store, self.delivery, clock)
         tokens = tokens_of(config, self.database, clock)
         self.register = SignInRegister(self.database)
-        self.sign_ins = SignIns(
-            self.register, tokens, clock, SignInMode(config.sign_in), ended=self.delivery.end_sign_ins
-        )
         self.tries = Tries(clock)
-        """Vain tries with links."""
+        """Vain tries with links, and at rooms that are not one's own."""
+        self.rooms = RoomRegister(self.database)
+        self.directory = Directory(self.rooms, self.tries, clock, lambda ident: self.sign_ins.person(ident))
+        self.sign_ins = SignIns(
+            self.register, tokens, clock, SignInMode(config.sign_in), self.directory, ended=self.delivery.end_sign_ins
+        )
+        self.ports = Ports(self.log, self.store, self.delivery, clock, self.directory)
         self.operators = Operators(config, self.database, self.sign_ins, tokens)
         self.control = Control(config.data, self.operators.commands)
         self.presence = Presence(self.delivery, clock, Names(self.sign_ins.holder))
@@ -117,12 +121,14 @@ class House:
         """From the application's start to its end."""
         self.log.start()
         self.sign_ins.start()
+        self.directory.start()
         await self.control.start()
         yield
         await self.control.close()
         self.sign_ins.stop()
         await self.log.close()
         self.register.close()
+        self.rooms.close()
         self.store.close()
         self.database.close(cleanly=True)
 
@@ -152,7 +158,7 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
     """
     assets = Assets(shipped("static"))
     house = House(config, clock or SystemClock())
-    pages = Pages(shipped("templates"), assets, house.callers)
+    pages = Pages(shipped("templates"), assets, house.callers, house.directory)
     entrance = Entrance(house.sign_ins, house.tries, house.callers, pages)
     api = Api(house.sign_ins, house.tries, house.callers, config.url)
     app = web.Application(middlewares=[middleware.trace(house.peers, house.patience), middleware.errors(pages)])

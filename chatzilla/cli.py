@@ -22,13 +22,16 @@ from chatzilla import __version__, control
 from chatzilla.app import tokens_of
 from chatzilla.clock import SystemClock
 from chatzilla.config import read_config, settings
+from chatzilla.core.directory import Directory
 from chatzilla.core.signin import SignInMode, SignIns
+from chatzilla.core.tries import Tries
 from chatzilla.errors import ChatError, StartError
 from chatzilla.loop import make_loop
 from chatzilla.operators import Operators
 from chatzilla.serve import serve
 from chatzilla.store.database import Database
 from chatzilla.store.register import SignInRegister
+from chatzilla.store.roombook import RoomRegister
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,17 +115,20 @@ def _operate(config: Config, operation: str, **arguments: Any) -> None:
 
 async def _operate_alone(config: Config, operation: str, arguments: dict[str, Any]) -> list[str]:
     database = Database(config.data, config.database_path, synchronous=config.synchronous).open()
-    register = SignInRegister(database)
+    register, rooms = SignInRegister(database), RoomRegister(database)
     try:
         clock = SystemClock()
         tokens = tokens_of(config, database, clock)
-        sign_ins = SignIns(register, tokens, clock, SignInMode(config.sign_in))
+        directory = Directory(rooms, Tries(clock), clock)
+        sign_ins = SignIns(register, tokens, clock, SignInMode(config.sign_in), directory)
+        directory.start()
         sign_ins.start()
         try:
             return await Operators(config, database, sign_ins, tokens).commands[operation](arguments)
         finally:
             sign_ins.stop()
     finally:
+        rooms.close()
         register.close()
         database.close(cleanly=True)
 

@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Collection, Generator, Sequence
 
     from chatzilla.core.catchup import Backlog, Span
+    from chatzilla.core.directory import Directory, Room
     from chatzilla.core.links import Link, LinkId
     from chatzilla.core.messages import Change, Draft, Message, Page, Posted
     from chatzilla.core.people import Account, AccountId
     from chatzilla.core.presence import PresenceChange
-    from chatzilla.core.rooms import ConnectionId, RoomHead, RoomId
+    from chatzilla.core.rooms import ConnectionId, Grade, RoomHead, RoomId
+    from chatzilla.core.session import Session
     from chatzilla.core.signin import SignIn
     from chatzilla.core.tokens import SignInId
 
@@ -97,6 +99,18 @@ class Store(Protocol):
 
     async def history(self, room: RoomId, span: Span) -> Page: ...
 
+    async def head(self, room: RoomId, account: Account) -> RoomHead:
+        """Where a room stands, as somebody sees it."""
+        ...
+
+    async def members(self, room: RoomId, *, limit: int) -> tuple[Sequence[Account], int]:
+        """Whose room a public one is, as far as that is stored: the first of them by name, and how many there are."""
+        ...
+
+    async def rooms(self, account: Account, *, limit: int) -> Sequence[tuple[RoomHead, bool]]:
+        """The rooms of somebody, and every public one, each with whether it is theirs; what was used last first."""
+        ...
+
     async def memberships(self, account: Account) -> Sequence[RoomHead]:
         """The rooms that an account belongs to; empty for one that has never written."""
         ...
@@ -159,6 +173,45 @@ class Register(Protocol):
         ...
 
 
+class RoomRegister(Protocol):
+    """Which rooms there are that are not ordinary ones, and who is in them. Times are milliseconds since 1970.
+
+    Whatever waits raises `Unavailable` while the database cannot be used.
+    """
+
+    def recall_rooms(self) -> Sequence[Room]:
+        """Every room that is not an ordinary one, with everybody who was given something there."""
+        ...
+
+    async def create_room(self, room: Room, people: Collection[AccountId], now: int) -> bool:
+        """Store a new room, which is one of these people's and of everybody's who is given something there.
+
+        Returns:
+            False where its id is taken; nothing is changed then.
+        """
+        ...
+
+    async def change_room(self, room: Room) -> bool:
+        """Store the name, the topic and the state of a room; returns False where there is no such room."""
+        ...
+
+    async def grade(self, room: RoomId, account: Account, grade: Grade | None, now: int) -> bool:
+        """Store what somebody is given in a room, which then is one of theirs; None is what everybody has.
+
+        Returns:
+            False where there is no such room.
+        """
+        ...
+
+    async def dismiss(self, room: RoomId, account: AccountId, *, heir: AccountId | None, now: int) -> None:
+        """Store that a room is not somebody's any more, and that `heir` moderates it, if anybody."""
+        ...
+
+    async def mute(self, room: RoomId, account: Account, on: bool, now: int) -> None:
+        """Store whether somebody wants to be told of a room, and with it whatever of the two is not stored yet."""
+        ...
+
+
 class Audience(Protocol):
     """Who hears what, now. Every call returns at once: nothing here waits for a network."""
 
@@ -175,7 +228,7 @@ class Audience(Protocol):
         ...
 
     def unsubscribe(self, connection: ConnectionId, room: RoomId, *, watching: bool) -> None:
-        """The connection hears the room no more; with `watching`, it still hears that the room moves."""
+        """The connection hears the room no more; with `watching`, it still hears that the room moves, if it did."""
         ...
 
     def tell(self, batch: Sequence[Posted]) -> None:
@@ -188,12 +241,36 @@ class Audience(Protocol):
         """Tell the other connections of a person how far that person has read."""
         ...
 
+    def tell_standing(
+        self,
+        room: RoomId,
+        account: AccountId,
+        *,
+        muted: bool | None = None,
+        may: tuple[str, ...] | None = None,
+        origin: ConnectionId | None = None,
+    ) -> None:
+        """Tell the other connections of a person, or all, how that person stands to a room now."""
+        ...
+
+    def tell_gone(self, room: RoomId, account: AccountId) -> None:
+        """Tell all connections of a person that a room is not theirs any more."""
+        ...
+
+    def tell_room(self, head: RoomHead) -> None:
+        """Tell everybody who hears or watches a room what it is called and how it stands now."""
+        ...
+
     def tell_typing(self, room: RoomId, account: Account) -> None: ...
 
     def listeners(self, room: RoomId) -> int: ...
 
     def others_of(self, connection: ConnectionId) -> Sequence[ConnectionId]:
         """The other connections of the same person."""
+        ...
+
+    def sessions_of(self, account: AccountId) -> Sequence[Session]:
+        """The sessions of all connections of a person."""
         ...
 
 
@@ -205,3 +282,5 @@ class Ports:
     store: Store
     audience: Audience
     clock: Clock
+    directory: Directory
+    """No port, and yet what every verb asks first: what the rooms are."""

@@ -1,37 +1,37 @@
 """Who may come in: implements `ports.Register` over one database.
 
-One thread does it all, one transaction after the other, on a connection of its own. It is small and rare beside the
-log, and the two wait for each other at the database's lock, for a commit at most.
+It is small and rare beside the log: see `clerk`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
+from chatzilla.core.directory import is_hidden
 from chatzilla.core.links import Link, LinkId
-from chatzilla.core.people import OPEN, Account, AccountId
+from chatzilla.core.people import OPEN, AccountId
 from chatzilla.core.policy import GIVEN, Role
-from chatzilla.core.rooms import RoomId
+from chatzilla.core.rooms import Grade, RoomId
 from chatzilla.core.signin import IDLE_MS, NAME_TAKEN, SignIn
 from chatzilla.core.tokens import SignInId
 from chatzilla.errors import Conflict, Full, Unavailable
+from chatzilla.store.clerk import Clerk
+from chatzilla.store.queries import account_from, account_rows
+from chatzilla.store.roombook import give
 from chatzilla.store.tables import accounts, links, sign_ins
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from sqlalchemy import Connection
 
+    from chatzilla.core.people import Account
     from chatzilla.store.database import Database
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 LINKS_AT_MOST: Final = 20_000
 """Links of all people that can still be used."""
@@ -54,31 +54,21 @@ _LINK: Final = (
     links.c.uses,
     links.c.used,
 )
-_ACCOUNT: Final = (
-    accounts.c.id,
-    accounts.c.kind,
-    accounts.c.key,
-    accounts.c.name,
-    accounts.c.role,
-    accounts.c.room,
-    accounts.c.ends_at,
-)
 
 
-class SignInRegister:
+class SignInRegister(Clerk):
     """People, sign-ins and links in the database."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-register")
+        super().__init__(database, "store-register")
 
     def recall(self, now: int) -> tuple[Sequence[Account], Sequence[SignIn]]:
         with self._database.writing.begin() as connection:
             _sweep(connection, now)
             people = {
-                row.id: _account(row)
+                row.id: account_from(row)
                 for row in connection.execute(
-                    sa.select(*_ACCOUNT)
+                    sa.select(*account_rows)
                     .where(accounts.c.kind != OPEN, accounts.c.role.in_([role.value for role in GIVEN]))
                     .where(sa.or_(accounts.c.ends_at.is_(None), accounts.c.ends_at > now))
                     .order_by(accounts.c.no)
@@ -154,19 +144,6 @@ class SignInRegister:
 
         self._thread.submit(quietly)
 
-    def close(self) -> None:
-        self._thread.shutdown()
-
-    async def _do(self, work: Callable[[Connection], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._ask, work)
-
-    def _ask(self, work: Callable[[Connection], T]) -> T:
-        try:
-            with self._database.writing.begin() as connection:
-                return work(connection)
-        except sa.exc.OperationalError as error:
-            raise Unavailable("The server cannot do that right now. Try again in a moment.") from error
-
 
 def _usable(now: int) -> sa.ColumnElement[bool]:
     """Whether a link can be used now; one that gives a role which nobody has cannot."""
@@ -201,7 +178,7 @@ def _make(connection: Connection, link: Link, digest: str, at_most: int) -> None
 def _use(connection: Connection, digest: str, sign_in: SignIn, at_most: int) -> Sequence[SignInId] | None:
     now, account = sign_in.made_at, sign_in.account
     taken = sa.update(links).where(links.c.digest == digest, _usable(now)).values(used=links.c.used + 1)
-    link = connection.execute(taken.returning(links.c.account)).one_or_none()
+    link = connection.execute(taken.returning(links.c.account, links.c.room)).one_or_none()
     if link is None:
         return None
     find = sa.select(accounts.c.no).where(accounts.c.id == account.id)
@@ -222,6 +199,8 @@ def _use(connection: Connection, digest: str, sign_in: SignIn, at_most: int) -> 
             )
         )
         known = connection.execute(find).one()
+        if link.room is not None and is_hidden(RoomId(link.room)):
+            give(connection, RoomId(link.room), account.id, Grade.POST, now)
     lasting = sa.and_(sign_ins.c.account == known.no, sign_ins.c.ended_at.is_(None))
     oldest = sa.select(sign_ins.c.id).where(lasting).order_by(sign_ins.c.seen_at.desc()).offset(at_most - 1)
     superseded = [SignInId(ident) for ident in connection.execute(oldest).scalars()]
@@ -245,11 +224,6 @@ def _sweep(connection: Connection, now: int) -> None:
         sa.delete(sign_ins).where(sa.or_(sign_ins.c.ended_at < long_ago, sign_ins.c.seen_at < long_ago - IDLE_MS))
     )
     connection.execute(sa.delete(links).where(sa.or_(links.c.revoked_at < long_ago, links.c.ends_at < long_ago)))
-
-
-def _account(row: Any) -> Account:
-    room = None if row.room is None else RoomId(row.room)
-    return Account(AccountId(row.id), row.kind, row.key, row.name, Role(row.role), room, row.ends_at)
 
 
 def _link(row: Any) -> Link:

@@ -4,7 +4,7 @@
 /** @import { Connection, Ear } from "./connection.js" */
 /** @import { Letter } from "./outbox-store.js" */
 /** @import { Answer } from "./outbox.js" */
-/** @import { HistoryPage, JoinAnswer, Message, PostAnswer, Refusal, Result, Room, You } from "./protocol.js" */
+/** @import { Gone, HistoryPage, JoinAnswer, Message, PostAnswer, Refusal, Result, Room, You } from "./protocol.js" */
 
 import { Roster } from "./roster.js";
 import { Timeline } from "./timeline.js";
@@ -27,6 +27,12 @@ const FOR_GOOD = new Set(["bad-request", "unknown-event", "sign-in", "forbidden"
 /** @typedef {"connecting" | "online" | "offline"} Status */
 
 /**
+ * How far a room has come, and whether by this person's own message; and what else was told of it.
+ *
+ * @typedef {Partial<Room> & {room: string, last: number, own?: boolean}} News
+ */
+
+/**
  * @typedef {object} Listener
  * @property {() => void} status
  * @property {(answer: JoinAnswer, news: {reset: boolean}) => void} joined
@@ -34,8 +40,8 @@ const FOR_GOOD = new Set(["bad-request", "unknown-event", "sign-in", "forbidden"
  * @property {(message: Message) => void} heard    A live message or change of one, in the room that is open.
  * @property {() => void} people
  * @property {() => void} typing
- * @property {(news: {room: string, name?: string, last: number, read?: number, own?: boolean}) => void} room
- *   How far a room has come, and whether by this person's own message; how far this person has read there.
+ * @property {(news: News) => void} room
+ * @property {(room: string) => void} gone  A room is not this person's any more.
  * @property {(refusal: Refusal) => void} refused  This person cannot be in this room.
  * @property {(refusal: Refusal) => void} ended    This person cannot be on this server.
  */
@@ -71,7 +77,7 @@ export class Session {
 
   /** @type {Status} */
   #status = "connecting";
-  /** @type {Room[]} What was told of rooms before the answer of a join says which numbering that is of. */
+  /** @type {(Room | Gone)[]} What was told of rooms before the answer of a join says which numbering that is of. */
   #early = [];
   #joined = false;
   #joining = false;
@@ -256,6 +262,18 @@ export class Session {
   }
 
   /**
+   * Ask the server something about rooms and people.
+   *
+   * @template Answer
+   * @param {string} event
+   * @param {object} question
+   * @returns {Promise<Result<Answer>>}
+   */
+  ask(event, question) {
+    return this.#connection.ask(event, question);
+  }
+
+  /**
    * Tell the server how far this person has read.
    *
    * @param {string} room
@@ -304,7 +322,7 @@ export class Session {
         if (this.#roster.doubtful) this.#recount();
       },
       room: (room) => {
-        if (this.#joined) this.#moved(room);
+        if (this.#joined) this.#told(room);
         else this.#early.push(room);
       },
       typing: ({ room, name }) => {
@@ -328,14 +346,6 @@ export class Session {
     if (message.changed === message.seq && this.#typists.delete(message.name)) listener.typing();
     listener.heard(message);
     this.#changed();
-  }
-
-  /** @param {Room} room */
-  #moved(room) {
-    this.#world.listener.room(room);
-    if (room.room !== this.#room) return;
-    this.timeline.reached(room.head);
-    if (this.timeline.incomplete) this.#repair();
   }
 
   #changed() {
@@ -406,7 +416,20 @@ export class Session {
     this.#joined = true;
     this.#setStatus("online");
     this.#world.listener.joined(answer, { reset });
-    for (const room of this.#early.splice(0)) this.#moved(room);
+    for (const room of this.#early.splice(0)) this.#told(room);
+  }
+
+  /** @param {Room | Gone} room */
+  #told(room) {
+    if ("gone" in room) {
+      this.#timelines.delete(room.room);
+      this.#world.listener.gone(room.room);
+      return;
+    }
+    this.#world.listener.room(room);
+    if (room.room !== this.#room) return;
+    this.timeline.reached(room.head);
+    if (this.timeline.incomplete) this.#repair();
   }
 
   /**
