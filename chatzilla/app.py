@@ -10,10 +10,12 @@ from aiohttp import web
 from chatzilla import __version__
 from chatzilla.clock import SystemClock
 from chatzilla.control import Control
+from chatzilla.core.foreign import Pair
 from chatzilla.core.limits import Rate
 from chatzilla.core.lookalikes import Names
 from chatzilla.core.presence import Presence
 from chatzilla.core.reading import Reading
+from chatzilla.core.rights import Rights
 from chatzilla.core.signin import SignInMode, SignIns
 from chatzilla.core.tokens import Tokens
 from chatzilla.core.tries import Tries
@@ -63,7 +65,12 @@ class House:
         tokens = tokens_of(config, self.database, clock)
         self.register = SignInRegister(self.database)
         self.sign_ins = SignIns(
-            self.register, tokens, clock, SignInMode(config.sign_in), ended=self.delivery.end_sign_ins
+            self.register,
+            tokens,
+            clock,
+            SignInMode(config.sign_in),
+            rights=Rights(tokens, clock, Pair(config.api_key, config.api_secret) if config.api_secret else None),
+            ended=self.delivery.end_sign_ins,
         )
         self.tries = Tries(clock)
         """Vain tries with links."""
