@@ -10,7 +10,7 @@ from aiohttp import web
 from chatzilla import __version__
 from chatzilla.clock import SystemClock
 from chatzilla.control import Control
-from chatzilla.core.limits import Rate
+from chatzilla.core.limits import Paces, Rate
 from chatzilla.core.lookalikes import Names
 from chatzilla.core.presence import Presence
 from chatzilla.core.reading import Reading
@@ -74,15 +74,19 @@ class House:
         self.peers = Peers(config.proxies, config.origins)
         self.patience = Patience(config.header_seconds)
         self.callers = Callers(self.sign_ins, self.peers)
+        self.paces = Paces(
+            clock,
+            posting=Rate(config.message_rate, config.message_burst),
+            posting_from_address=Rate(config.address_rate, config.address_burst),
+            asking=Rate(config.call_rate, config.call_burst),
+        )
         self.chat = ChatNamespace(
             self.ports,
             self.presence,
             self.reading,
             self.delivery,
             self.sign_ins,
-            posting=Rate(config.message_rate, config.message_burst),
-            posting_from_address=Rate(config.address_rate, config.address_burst),
-            asking=Rate(config.call_rate, config.call_burst),
+            self.paces,
         )
         self.server = Server(
             limits=Limits(
