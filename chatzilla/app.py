@@ -27,7 +27,7 @@ from chatzilla.store.database import Database
 from chatzilla.store.log import RoomLog
 from chatzilla.store.queries import RoomStore
 from chatzilla.store.register import SignInRegister
-from chatzilla.web import middleware
+from chatzilla.web import contract, middleware
 from chatzilla.web.api import Api
 from chatzilla.web.assets import Assets, shipped
 from chatzilla.web.callers import Callers
@@ -35,6 +35,7 @@ from chatzilla.web.entrance import Entrance
 from chatzilla.web.pages import Pages
 from chatzilla.web.patience import Patience
 from chatzilla.web.peers import Peers
+from chatzilla.web.talk import Talk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -158,7 +159,10 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
     house = House(config, clock or SystemClock())
     pages = Pages(shipped("templates"), assets, house.callers)
     entrance = Entrance(house.sign_ins, house.tries, house.callers, pages)
-    api = Api(house.sign_ins, house.tries, house.callers, config.url)
+    apis = (
+        Api(house.sign_ins, house.tries, house.callers, config.url),
+        Talk(house.ports, house.paces, house.callers),
+    )
     app = web.Application(middlewares=[middleware.trace(house.peers, house.patience), middleware.errors(pages)])
     app[HOUSE] = house
     app.on_response_prepare.append(middleware.secure(house.peers))
@@ -170,15 +174,7 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
             web.get("/healthz", house.health),
             web.get("/in/{secret}", entrance.show),
             web.post("/in/{secret}", entrance.enter),
-            web.get("/api/v1/me", api.me),
-            web.post("/api/v1/sign-in", api.sign_in),
-            web.post("/api/v1/sign-out", api.sign_out),
-            web.get("/api/v1/links", api.list_links),
-            web.post("/api/v1/links", api.make_link),
-            web.delete("/api/v1/links/{id}", api.revoke_link),
-            web.get("/api/v1/sign-ins", api.list_sign_ins),
-            web.delete("/api/v1/sign-ins", api.end_sign_ins),
-            web.delete("/api/v1/sign-ins/{id}", api.end_sign_in),
+            *contract.routes(house.callers, *apis),
         ]
     )
     house.server.attach(app)
