@@ -35,6 +35,7 @@ from chatzilla.web.entrance import Entrance
 from chatzilla.web.pages import Pages
 from chatzilla.web.patience import Patience
 from chatzilla.web.peers import Peers
+from chatzilla.web.reference import Reference
 from chatzilla.web.talk import Talk
 
 if TYPE_CHECKING:
@@ -163,6 +164,7 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
         Api(house.sign_ins, house.tries, house.callers, config.url),
         Talk(house.ports, house.paces, house.callers),
     )
+    reference = Reference(contract.operations(*apis), house.callers, pages, config.url)
     app = web.Application(middlewares=[middleware.trace(house.peers, house.patience), middleware.errors(pages)])
     app[HOUSE] = house
     app.on_response_prepare.append(middleware.secure(house.peers))
@@ -174,6 +176,8 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
             web.get("/healthz", house.health),
             web.get("/in/{secret}", entrance.show),
             web.post("/in/{secret}", entrance.enter),
+            web.get("/api/v1/", reference.show),
+            web.get("/api/v1/openapi.json", reference.serve),
             *contract.routes(house.callers, *apis),
         ]
     )

@@ -55,6 +55,7 @@ class Made(Generic[T]):
 class Operation:
     """One route and method: what it takes, what it gives, what it refuses."""
 
+    name: str
     method: str
     path: str
     group: str
@@ -118,6 +119,7 @@ def _read(
     refused += [BadRequest, TooLong] if "body" in hints else []
     refused += [SignInNeeded, TooFast] if needs else []
     return Operation(
+        handler.__name__,
         method,
         path,
         group,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import http
-import json
 import logging
 import secrets
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 from aiohttp import web
 
 from chatzilla.errors import (
@@ -23,6 +23,7 @@ from chatzilla.errors import (
     TooLong,
     Unavailable,
 )
+from chatzilla.web.models import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from chatzilla.web.peers import Peers
 
 logger = logging.getLogger(__name__)
+
+PROBLEM: Final = "application/problem+json"
 
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 
@@ -141,10 +144,8 @@ def errors(pages: Pages) -> Middleware:
             page = pages.error(request, status, title, sentence)
             page.headers.update(headers)
             return page
-        problem = {"type": "about:blank", "title": title, "status": status, "detail": sentence, "code": code}
-        return web.Response(
-            body=json.dumps(problem), status=status, headers=headers, content_type="application/problem+json"
-        )
+        problem = Problem(title=title, status=status, detail=sentence, code=code)
+        return web.Response(body=msgspec.json.encode(problem), status=status, headers=headers, content_type=PROBLEM)
 
     return middleware
 

@@ -7,7 +7,7 @@ What is taken here has the right shape. What a shape cannot say, such as that a 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -267,6 +267,3 @@ class Posted(msgspec.Struct, kw_only=True):
     changed: Place
     sent_at: Moment
     client_id: str
-
-
-PROBLEM: Final = "application/problem+json"
