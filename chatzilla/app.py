@@ -11,7 +11,7 @@ from chatzilla import __version__
 from chatzilla.clock import SystemClock
 from chatzilla.control import Control
 from chatzilla.core.foreign import Pair
-from chatzilla.core.limits import Rate
+from chatzilla.core.limits import Paces, Rate
 from chatzilla.core.lookalikes import Names
 from chatzilla.core.presence import Presence
 from chatzilla.core.reading import Reading
@@ -29,7 +29,7 @@ from chatzilla.store.database import Database
 from chatzilla.store.log import RoomLog
 from chatzilla.store.queries import RoomStore
 from chatzilla.store.register import SignInRegister
-from chatzilla.web import middleware
+from chatzilla.web import contract, middleware
 from chatzilla.web.api import Api
 from chatzilla.web.assets import Assets, shipped
 from chatzilla.web.callers import Callers
@@ -37,6 +37,8 @@ from chatzilla.web.entrance import Entrance
 from chatzilla.web.pages import Pages
 from chatzilla.web.patience import Patience
 from chatzilla.web.peers import Peers
+from chatzilla.web.reference import Reference
+from chatzilla.web.talk import Talk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -81,15 +83,19 @@ class House:
         self.peers = Peers(config.proxies, config.origins)
         self.patience = Patience(config.header_seconds)
         self.callers = Callers(self.sign_ins, self.peers)
+        self.paces = Paces(
+            clock,
+            posting=Rate(config.message_rate, config.message_burst),
+            posting_from_address=Rate(config.address_rate, config.address_burst),
+            asking=Rate(config.call_rate, config.call_burst),
+        )
         self.chat = ChatNamespace(
             self.ports,
             self.presence,
             self.reading,
             self.delivery,
             self.sign_ins,
-            posting=Rate(config.message_rate, config.message_burst),
-            posting_from_address=Rate(config.address_rate, config.address_burst),
-            asking=Rate(config.call_rate, config.call_burst),
+            self.paces,
         )
         self.server = Server(
             limits=Limits(
@@ -161,7 +167,11 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
     house = House(config, clock or SystemClock())
     pages = Pages(shipped("templates"), assets, house.callers)
     entrance = Entrance(house.sign_ins, house.tries, house.callers, pages)
-    api = Api(house.sign_ins, house.tries, house.callers, config.url)
+    apis = (
+        Api(house.sign_ins, house.tries, house.callers, config.url),
+        Talk(house.ports, house.paces, house.callers),
+    )
+    reference = Reference(contract.operations(*apis), house.callers, pages, config.url)
     app = web.Application(middlewares=[middleware.trace(house.peers, house.patience), middleware.errors(pages)])
     app[HOUSE] = house
     app.on_response_prepare.append(middleware.secure(house.peers))
@@ -173,15 +183,9 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
             web.get("/healthz", house.health),
             web.get("/in/{secret}", entrance.show),
             web.post("/in/{secret}", entrance.enter),
-            web.get("/api/v1/me", api.me),
-            web.post("/api/v1/sign-in", api.sign_in),
-            web.post("/api/v1/sign-out", api.sign_out),
-            web.get("/api/v1/links", api.list_links),
-            web.post("/api/v1/links", api.make_link),
-            web.delete("/api/v1/links/{id}", api.revoke_link),
-            web.get("/api/v1/sign-ins", api.list_sign_ins),
-            web.delete("/api/v1/sign-ins", api.end_sign_ins),
-            web.delete("/api/v1/sign-ins/{id}", api.end_sign_in),
+            web.get("/api/v1/", reference.show),
+            web.get("/api/v1/openapi.json", reference.serve),
+            *contract.routes(house.callers, *apis),
         ]
     )
     house.server.attach(app)

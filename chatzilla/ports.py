@@ -57,10 +57,17 @@ class Place(Protocol):
     def __await__(self) -> Generator[Any, None, Message]: ...
 
 
+class Spot(Place, Protocol):
+    """The place of something that is said."""
+
+    repeated: bool
+    """Once it is settled: whether it was said before, under the same `client_id`."""
+
+
 class Log(Protocol):
     """The one writer: what was said, numbered per room."""
 
-    def append(self, author: Account, draft: Draft, *, origin: ConnectionId | None) -> Place:
+    def append(self, author: Account, draft: Draft, *, origin: ConnectionId | None) -> Spot:
         """Take a place in the log at once.
 
         Raises:

@@ -20,7 +20,7 @@ import socketio.exceptions
 
 from chatzilla import wire
 from chatzilla.core import messages, people, rooms
-from chatzilla.core.limits import Allowance, Rate, Shared
+from chatzilla.core.limits import Allowance, Rate
 from chatzilla.core.messages import Message
 from chatzilla.core.rooms import LOBBY, ConnectionId
 from chatzilla.core.session import Session
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
 
     from chatzilla.core.catchup import Span
+    from chatzilla.core.limits import Paces
     from chatzilla.core.messages import Change
     from chatzilla.core.presence import Presence
     from chatzilla.core.reading import Reading
@@ -130,10 +131,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         reading: Reading,
         delivery: Delivery,
         sign_ins: SignIns,
-        *,
-        posting: Rate,
-        posting_from_address: Rate,
-        asking: Rate,
+        paces: Paces,
     ) -> None:
         super().__init__(CHAT)
         self._ports = ports
@@ -141,10 +139,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         self._reading = reading
         self._delivery = delivery
         self._sign_ins = sign_ins
-        self._posting = posting
-        self._posting_by_account = Shared(posting, ports.clock)
-        self._posting_by_address = Shared(posting_from_address, ports.clock)
-        self._asking = asking
+        self._paces = paces
         self._calls = {
             "join": Call(wire.decode_join, self.on_join, alone=True),
             "leave": Call(wire.decode_room, self.on_leave),
@@ -260,13 +255,10 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         full = wanted.get("dialect") == "full"
         bearer = self._bearer(wanted.get("token"), channel, needed=full and self._sign_ins.mode.closed)
         account = None if bearer is None else bearer.account
-        shared = [self._posting_by_address.of(channel.address)]
-        if account is not None and account.verified:
-            shared.append(self._posting_by_account.of(account.id))
         session = Session(
             sid,
-            posting=Allowance(self._posting, clock, *shared),
-            asking=Allowance(self._asking, clock),
+            posting=self._paces.posting(account, channel.address),
+            asking=self._paces.asking(),
             typing=Allowance(TYPING, clock),
             account=account,
             by_token=account is not None,

@@ -1,0 +1,269 @@
+"""What `/api/v1` takes and gives, each shape once: requests are checked by it, answers are made by it, and the OpenAPI
+document is generated from it.
+
+What is taken here has the right shape. What a shape cannot say, such as that a name has to show something, the rules of
+`core` say.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from chatzilla.core.catchup import PAGE_ROWS
+from chatzilla.core.links import LONGEST_MS, USES_AT_MOST
+from chatzilla.core.messages import CLIENT_ID_LIMIT, TEXT_LIMIT
+from chatzilla.core.people import NAME_LIMIT
+from chatzilla.core.policy import Role
+from chatzilla.core.signin import SignInMode
+from chatzilla.errors import ChatError
+from chatzilla.wire import HISTORY_ROWS, LARGEST_NUMBER, Json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+S = TypeVar("S", bound=msgspec.Struct)
+T = TypeVar("T")
+
+
+def shaped(kind: type[S], answer: Json) -> S:
+    """An answer of `wire` in the shape that the document promises; keys that the shape does not have stay at home."""
+    return msgspec.convert(answer, kind)
+
+
+def given(value: T | UnsetType) -> T | None:
+    """What was asked for, if it was."""
+    return None if isinstance(value, UnsetType) else value
+
+
+def codes(kind: type[ChatError] = ChatError) -> Iterator[str]:
+    """The codes of a refusal and of all below it."""
+    yield kind.code
+    for child in kind.__subclasses__():
+        yield from codes(child)
+
+
+# Parts of paths, and of shapes.
+
+RoomName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9_-]{1,64}$", description="A room's id; upper and lower case are one.", examples=["lobby"]
+    ),
+]
+MessageName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9_-]{1,64}:[1-9][0-9]{0,15}$",
+        description="A message's id: its room and place.",
+        examples=["lobby:1"],
+    ),
+]
+Ident = Annotated[str, Meta(min_length=1, max_length=64)]
+Count = Annotated[int, Meta(ge=0, le=LARGEST_NUMBER)]
+Place = Annotated[int, Meta(ge=0, le=LARGEST_NUMBER)]
+Moment = Annotated[int, Meta(ge=0, description="Milliseconds since 1970, by the server's clock.")]
+Text = Annotated[str, Meta(min_length=1, max_length=TEXT_LIMIT, description="What is said, as plain text.")]
+ClientId = Annotated[
+    str,
+    Meta(
+        pattern=rf"^[ -~]{{1,{CLIENT_ID_LIMIT}}}$",
+        description="An id of the client's own making, such as a UUID, under which sending it again is harmless.",
+    ),
+]
+Name = Annotated[str, Meta(min_length=1, max_length=NAME_LIMIT)]
+
+
+class Problem(msgspec.Struct, kw_only=True):
+    """Why something was refused (RFC 9457)."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: Annotated[str, Meta(description="A sentence for people.")]
+    code: Annotated[
+        str, Meta(extra_json_schema={"enum": sorted(codes())}, description="For programs: it stays as it is.")
+    ]
+
+
+# People.
+
+
+class Person(msgspec.Struct, kw_only=True):
+    """Somebody, as others see them."""
+
+    id: str
+    name: str
+    verified: Annotated[bool, Meta(description="There where it is true.")] | UnsetType = UNSET
+
+
+class Holder(msgspec.Struct, kw_only=True):
+    """Somebody, with what they are here."""
+
+    id: str
+    name: str
+    verified: bool
+    role: Role
+    room: Annotated[str, Meta(description="The one room that a guest was let into.")] | None
+
+
+class Me(msgspec.Struct, kw_only=True):
+    """Who calls, and what they may do."""
+
+    you: Holder
+    sign_in: SignInMode
+    invites: Annotated[list[Role], Meta(description="The roles that they may invite to.")]
+
+
+class SecretAndName(msgspec.Struct, kw_only=True):
+    """A link that is used."""
+
+    secret: Annotated[str, Meta(pattern=r"^[!-~]{1,128}$", description="What the link ends with.")]
+    name: Annotated[str, Meta(max_length=NAME_LIMIT, description="Of somebody new.")] | None = None
+
+
+class You(Holder, kw_only=True):
+    """Somebody who has come in, with the token that says so."""
+
+    token: str
+
+
+class Welcome(msgspec.Struct, kw_only=True):
+    """Somebody has come in."""
+
+    you: You
+
+
+class Nothing(msgspec.Struct):
+    """An object in which nothing is asked."""
+
+
+# Links and sign-ins.
+
+
+class LinkTerms(msgspec.Struct, kw_only=True):
+    """What a link is to be: an invitation, or, with `account`, a sign-in for that person."""
+
+    role: Role = Role.MEMBER
+    room: Annotated[RoomName, Meta(description="The room that it leads to; a guest stays in it.")] | None = None
+    hours: Annotated[int, Meta(ge=1, le=LONGEST_MS // 3_600_000)] = 7 * 24
+    uses: Annotated[int, Meta(ge=1, le=USES_AT_MOST)] = 1
+    account: Annotated[Ident, Meta(description='A person\'s id, or "me": whom it signs in.')] | None = None
+
+
+class Link(msgspec.Struct, kw_only=True):
+    """A link that can be used, without its secret."""
+
+    id: str
+    kind: Annotated[str, Meta(extra_json_schema={"enum": ["invitation", "sign-in"]})]
+    role: Role
+    room: str | None
+    person: Annotated[Person, Meta(description="Whom it signs in.")] | None
+    maker: Annotated[Person, Meta(description="Nobody where the operator made it.")] | None
+    made_at: Moment
+    ends_at: Moment
+    uses: Count
+    used: Count
+
+
+class Links(msgspec.Struct, kw_only=True):
+    links: list[Link]
+
+
+class QrCode(msgspec.Struct, kw_only=True):
+    """A QR code as the path of an SVG."""
+
+    size: int
+    path: str
+
+
+class MadeLink(msgspec.Struct, kw_only=True):
+    """A link with its address, which no other answer has."""
+
+    link: Link
+    url: str
+    qr: QrCode
+
+
+class SignIn(msgspec.Struct, kw_only=True):
+    """A browser or program that is signed in."""
+
+    id: str
+    person: Holder
+    made_at: Moment
+    seen_at: Annotated[Moment, Meta(description="When it was last used, to five minutes.")]
+    ends_at: Moment
+    agent: Annotated[str, Meta(description="What it calls itself.")]
+    current: Annotated[bool, Meta(description="Whether it is the one that asks.")]
+
+
+class SignIns(msgspec.Struct, kw_only=True):
+    sign_ins: list[SignIn]
+
+
+class WhoseSignIns(msgspec.Struct, kw_only=True):
+    account: (
+        Annotated[Ident, Meta(description="Whose; the caller's own, but for the one that asks, unless said.")]
+        | UnsetType
+    ) = UNSET
+
+
+# Messages.
+
+
+class Message(msgspec.Struct, kw_only=True):
+    """The newest state of one message."""
+
+    id: str
+    room: str
+    seq: Annotated[Place, Meta(description="Its place in the room, for ever.")]
+    changed: Annotated[Place, Meta(description="The number of its newest change.")]
+    kind: Annotated[str, Meta(description="`text`: somebody said it.")]
+    client_id: str
+    sender: Annotated[str, Meta(description="The author's id.")]
+    name: Annotated[str, Meta(description="The author's name when it was said.")]
+    content: str
+    sent_at: Moment
+    edited_at: Moment | UnsetType = UNSET
+    deleted: Annotated[bool, Meta(description="There where it was taken back; the text is then gone.")] | UnsetType = (
+        UNSET
+    )
+
+
+class Messages(msgspec.Struct, kw_only=True):
+    """A part of a room's history, in the order of `seq`. A page ends at 100 messages or 128 KB."""
+
+    messages: list[Message]
+    more: Annotated[bool, Meta(description="Whether there is more in the direction asked for.")]
+    next: Annotated[str, Meta(description="Where that is.")] | None
+
+
+class Part(msgspec.Struct, kw_only=True):
+    """Which part of a history; without any, the newest."""
+
+    before: Annotated[Place, Meta(description="What was said before this `seq`.")] | UnsetType = UNSET
+    after: Annotated[Place, Meta(description="What was said after this `seq`.")] | UnsetType = UNSET
+    limit: Annotated[int, Meta(ge=1, le=PAGE_ROWS)] = HISTORY_ROWS
+
+
+class NewMessage(msgspec.Struct, kw_only=True):
+    """Something to say."""
+
+    content: Text
+    client_id: ClientId | UnsetType = UNSET
+
+
+class NewText(msgspec.Struct, kw_only=True):
+    content: Text
+
+
+class Posted(msgspec.Struct, kw_only=True):
+    """A message is on disk, under these numbers."""
+
+    id: str
+    seq: Place
+    changed: Place
+    sent_at: Moment
+    client_id: str
