@@ -10,6 +10,7 @@ from aiohttp import web
 from chatzilla import __version__
 from chatzilla.clock import SystemClock
 from chatzilla.control import Control
+from chatzilla.core.bookings import Bookings
 from chatzilla.core.foreign import Pair
 from chatzilla.core.limits import Paces, Rate
 from chatzilla.core.lookalikes import Names
@@ -38,6 +39,11 @@ from chatzilla.web.pages import Pages
 from chatzilla.web.patience import Patience
 from chatzilla.web.peers import Peers
 from chatzilla.web.reference import Reference
+from chatzilla.web.seeds.asking import Askers, CrossOrigin
+from chatzilla.web.seeds.minichat import Minichat
+from chatzilla.web.seeds.opentok import OpenTok
+from chatzilla.web.seeds.openvidu import OpenVidu
+from chatzilla.web.seeds.twilio import Twilio
 from chatzilla.web.talk import Talk
 
 if TYPE_CHECKING:
@@ -66,12 +72,13 @@ class House:
         self.ports = Ports(self.log, self.store, self.delivery, clock)
         tokens = tokens_of(config, self.database, clock)
         self.register = SignInRegister(self.database)
+        self.rights = Rights(tokens, clock, Pair(config.api_key, config.api_secret) if config.api_secret else None)
         self.sign_ins = SignIns(
             self.register,
             tokens,
             clock,
             SignInMode(config.sign_in),
-            rights=Rights(tokens, clock, Pair(config.api_key, config.api_secret) if config.api_secret else None),
+            rights=self.rights,
             ended=self.delivery.end_sign_ins,
         )
         self.tries = Tries(clock)
@@ -83,12 +90,14 @@ class House:
         self.peers = Peers(config.proxies, config.origins)
         self.patience = Patience(config.header_seconds)
         self.callers = Callers(self.sign_ins, self.peers)
+        asking = Rate(config.call_rate, config.call_burst)
         self.paces = Paces(
             clock,
             posting=Rate(config.message_rate, config.message_burst),
             posting_from_address=Rate(config.address_rate, config.address_burst),
-            asking=Rate(config.call_rate, config.call_burst),
+            asking=asking,
         )
+        self.bookings = Bookings(self.store, self.sign_ins, self.rights, clock, asking)
         self.chat = ChatNamespace(
             self.ports,
             self.presence,
@@ -172,9 +181,17 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
         Talk(house.ports, house.paces, house.callers),
     )
     reference = Reference(contract.operations(*apis), house.callers, pages, config.url)
+    askers = Askers(house.rights.pair, house.callers, Tries(house.ports.clock))
+    doors = (
+        Minichat(house.ports, house.paces, house.callers, pages),
+        OpenVidu(house.bookings, askers),
+        Twilio(house.bookings, askers),
+        OpenTok(askers, house.ports.clock),
+        cross_origin := CrossOrigin(config.cors_origins),
+    )
     app = web.Application(middlewares=[middleware.trace(house.peers, house.patience), middleware.errors(pages)])
     app[HOUSE] = house
-    app.on_response_prepare.append(middleware.secure(house.peers))
+    app.on_response_prepare.extend((middleware.secure(house.peers), cross_origin.on_prepare))
     app.add_routes(
         [
             web.get("/", pages.landing),
@@ -186,6 +203,7 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
             web.get("/api/v1/", reference.show),
             web.get("/api/v1/openapi.json", reference.serve),
             *contract.routes(house.callers, *apis),
+            *(route for door in doors for route in door.routes()),
         ]
     )
     house.server.attach(app)

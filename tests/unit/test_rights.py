@@ -23,7 +23,7 @@ from chatzilla.core.rights import LASTS_SECONDS, CallRole, Right, Rights, name_i
 from chatzilla.core.rooms import LOBBY, RoomId
 from chatzilla.core.tokens import SignInId, Tokens
 from chatzilla.errors import BadRequest, SignInNeeded
-from tests.helpers.clock import ManualClock
+from tests.helpers.clock import TodaysClock
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # they warn of their own parts
@@ -39,32 +39,17 @@ BOB: Final = account_named("Bob")
 MINUTE: Final = 60
 
 
-class Now(ManualClock):
-    """The clock of this machine, as the SDKs see it, which tests move on."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._ahead = time.time() * 1000 - super().wall_ms()
-
-    def wall_ms(self) -> int:
-        return super().wall_ms() + int(self._ahead)
-
-    @property
-    def seconds(self) -> int:
-        return self.wall_ms() // 1000
-
-
 def nobody(_: SignInId, __: AccountId) -> Account:
     raise SignInNeeded("nobody is signed in")
 
 
 @pytest.fixture
-def clock() -> Now:
-    return Now()
+def clock() -> TodaysClock:
+    return TodaysClock()
 
 
 @pytest.fixture
-def rights(clock: Now) -> Rights:
+def rights(clock: TodaysClock) -> Rights:
     return Rights(Tokens(KEY, clock), clock, PAIR)
 
 
@@ -87,7 +72,7 @@ def refused(rights: Rights, token: object) -> None:
 
 
 class TestOurs:
-    def test_a_right_brings_back_all_that_it_was_made_of(self, rights: Rights, clock: Now) -> None:
+    def test_a_right_brings_back_all_that_it_was_made_of(self, rights: Rights, clock: TodaysClock) -> None:
         made = rights.make(BOB, GARDEN, CallRole.MODERATOR, data='{"seat": 5}')
         assert rights.read(made.token, nobody) == made
         assert (made.room, made.role, made.data) == (GARDEN, CallRole.MODERATOR, '{"seat": 5}')
@@ -110,7 +95,7 @@ class TestOurs:
     def test_each_right_is_another(self, rights: Rights) -> None:
         assert rights.make(BOB, GARDEN, CallRole.PUBLISHER).id != rights.make(BOB, GARDEN, CallRole.PUBLISHER).id
 
-    def test_it_ends_with_its_time(self, rights: Rights, clock: Now) -> None:
+    def test_it_ends_with_its_time(self, rights: Rights, clock: TodaysClock) -> None:
         made = rights.make(BOB, GARDEN, CallRole.PUBLISHER)
         clock.advance(LASTS_SECONDS - 1)
         assert rights.read(made.token, nobody).account.name == "Bob"
@@ -162,7 +147,7 @@ class TestOurs:
         ],
     )
     def test_a_claim_that_is_wrong_or_missing_is_refused_even_with_our_key(
-        self, rights: Rights, clock: Now, changes: dict[str, Any]
+        self, rights: Rights, clock: TodaysClock, changes: dict[str, Any]
     ) -> None:
         account = app_named("Bob", GARDEN)
         claims: dict[str, Any] = {
@@ -186,7 +171,7 @@ class TestOurs:
         for key in ("o" * 48, SECRET, ""):
             refused(rights, jwt.encode(claims, key, "HS256" if key else "none"))
 
-    def test_other_tokens_of_ours_are_no_rights_and_rights_are_no_other_tokens(self, clock: Now) -> None:
+    def test_other_tokens_of_ours_are_no_rights_and_rights_are_no_other_tokens(self, clock: TodaysClock) -> None:
         tokens = Tokens(KEY, clock)
         rights = Rights(tokens, clock, PAIR)
         refused(rights, tokens.mint(BOB))
@@ -229,7 +214,9 @@ class TestOurs:
 
 
 class TestTwilio:
-    def test_a_token_of_the_official_helper_enters_the_room_that_it_names(self, rights: Rights, clock: Now) -> None:
+    def test_a_token_of_the_official_helper_enters_the_room_that_it_names(
+        self, rights: Rights, clock: TodaysClock
+    ) -> None:
         right = rights.read(twilio(ttl=600), nobody)
         assert (right.account.name, right.account.kind, right.account.verified) == ("bob", APP, False)
         assert right.room == right.account.room == room_of("My Room")
@@ -251,7 +238,7 @@ class TestTwilio:
         here, there = (rights.read(twilio(room=room), nobody) for room in ("garden", "attic"))
         assert here.account.id != there.account.id
 
-    def test_it_ends(self, rights: Rights, clock: Now) -> None:
+    def test_it_ends(self, rights: Rights, clock: TodaysClock) -> None:
         token = twilio(ttl=MINUTE)
         clock.advance(MINUTE + 1)
         refused(rights, token)
@@ -274,14 +261,14 @@ class TestTwilio:
     def test_what_is_wrong_is_refused(self, rights: Rights, options: dict[str, Any]) -> None:
         refused(rights, twilio(**options))
 
-    def test_without_a_pair_there_are_no_applications(self, clock: Now) -> None:
+    def test_without_a_pair_there_are_no_applications(self, clock: TodaysClock) -> None:
         refused(Rights(Tokens(KEY, clock), clock, None), twilio())
 
 
 @pytest.mark.parametrize("use_jwt", [True, False])
 class TestOpenTok:
     def test_a_token_of_the_official_sdk_has_its_role_and_its_end(
-        self, rights: Rights, clock: Now, use_jwt: bool
+        self, rights: Rights, clock: TodaysClock, use_jwt: bool
     ) -> None:
         end = clock.seconds + 500
         for role in (Roles.subscriber, Roles.publisher, Roles.moderator):
@@ -290,7 +277,7 @@ class TestOpenTok:
             assert (right.role.value, right.ends_at) == (role.value, end * 1000)
             assert (right.account.name, right.data, right.room) == ("Ann é", "name=Ann é", room_of(SESSION))
 
-    def test_by_default_it_is_a_publisher_for_a_day(self, rights: Rights, clock: Now, use_jwt: bool) -> None:
+    def test_by_default_it_is_a_publisher_for_a_day(self, rights: Rights, clock: TodaysClock, use_jwt: bool) -> None:
         right = rights.read(opentok().generate_token(SESSION, use_jwt=use_jwt), nobody)
         assert right.role is CallRole.PUBLISHER
         assert abs(right.ends_at // 1000 - clock.seconds - 24 * 3600) <= 2
@@ -302,7 +289,7 @@ class TestOpenTok:
         }
         assert len(people) == 5
 
-    def test_it_ends(self, rights: Rights, clock: Now, use_jwt: bool) -> None:
+    def test_it_ends(self, rights: Rights, clock: TodaysClock, use_jwt: bool) -> None:
         token = opentok().generate_token(SESSION, expire_time=clock.seconds + MINUTE, use_jwt=use_jwt)
         clock.advance(MINUTE)
         refused(rights, token)
@@ -365,7 +352,7 @@ def test_an_older_token_with_a_changed_role_or_signature_is_refused(rights: Righ
         refused(rights, "T1==" + base64.b64encode(forged).decode())
 
 
-def test_a_request_is_signed_for_a_request_and_a_token_for_a_session(rights: Rights, clock: Now) -> None:
+def test_a_request_is_signed_for_a_request_and_a_token_for_a_session(rights: Rights, clock: TodaysClock) -> None:
     header = opentok().get_headers()["X-OPENTOK-AUTH"]
     foreign.check_call(header, PAIR, clock.seconds)
     refused(rights, header)
