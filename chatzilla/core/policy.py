@@ -48,6 +48,12 @@ class Act(StrEnum):
     REVOKE_LINK = "revoke a link"
     SEE_SIGN_IN = "see a sign-in"
     END_SIGN_IN = "end a sign-in"
+    MAKE_TOKEN = "make the token of a program"  # noqa: S105  # it is none
+    SEE_BOT = "see a bot"
+    END_BOT = "end a bot"
+    MAKE_HOOK = "make a hook"
+    SEE_HOOK = "see a hook"
+    END_HOOK = "end a hook"
 
 
 class Thing(StrEnum):
@@ -63,6 +69,7 @@ class Thing(StrEnum):
     AS_MEMBER = "as member"
     AS_GUEST = "as guest"
     AS_BOT = "as bot"
+    BOT = "a bot"
 
 
 _HOLDERS: Final = frozenset({Role.OWNER, Role.ADMIN, Role.MEMBER, Role.GUEST, Role.BOT})
@@ -94,6 +101,17 @@ TABLE: Final[dict[tuple[Act, Thing], frozenset[Role]]] = {
     (Act.SEE_SIGN_IN, Thing.BELOW): _HEADS,
     (Act.END_SIGN_IN, Thing.OWN): _HOLDERS,
     (Act.END_SIGN_IN, Thing.BELOW): _HEADS,
+    (Act.MAKE_TOKEN, Thing.OWN): _TEAM,
+    (Act.MAKE_TOKEN, Thing.BOT): _HEADS,
+    (Act.SEE_BOT, Thing.BOT): _HEADS,
+    (Act.END_BOT, Thing.BOT): _HEADS,
+    (Act.MAKE_HOOK, Thing.ROOM): _TEAM,
+    (Act.SEE_HOOK, Thing.OWN): _TEAM,
+    (Act.SEE_HOOK, Thing.BELOW): _HEADS,
+    (Act.SEE_HOOK, Thing.OTHER): _OWNER,
+    (Act.END_HOOK, Thing.OWN): _TEAM,
+    (Act.END_HOOK, Thing.BELOW): _HEADS,
+    (Act.END_HOOK, Thing.OTHER): _OWNER,
 }
 
 _RANK: Final = {
