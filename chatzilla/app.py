@@ -10,6 +10,7 @@ from aiohttp import web
 from chatzilla import __version__
 from chatzilla.clock import SystemClock
 from chatzilla.control import Control
+from chatzilla.core.directory import Directory
 from chatzilla.core.limits import Paces, Rate
 from chatzilla.core.lookalikes import Names
 from chatzilla.core.presence import Presence
@@ -24,9 +25,11 @@ from chatzilla.realtime.delivery import Delivery
 from chatzilla.realtime.engine import Limits
 from chatzilla.realtime.server import Server
 from chatzilla.store.database import Database
+from chatzilla.store.hooks import HookRegister
 from chatzilla.store.log import RoomLog
 from chatzilla.store.queries import RoomStore
 from chatzilla.store.register import SignInRegister
+from chatzilla.store.roombook import RoomRegister
 from chatzilla.web import contract, middleware
 from chatzilla.web.api import Api
 from chatzilla.web.assets import Assets, shipped
@@ -35,6 +38,7 @@ from chatzilla.web.entrance import Entrance
 from chatzilla.web.pages import Pages
 from chatzilla.web.patience import Patience
 from chatzilla.web.peers import Peers
+from chatzilla.web.programs import Programs
 from chatzilla.web.reference import Reference
 from chatzilla.web.talk import Talk
 
@@ -61,14 +65,19 @@ class House:
         self.delivery = Delivery(clock)
         self.log = RoomLog(self.database.writing, clock, self.delivery.tell)
         self.store = RoomStore(self.database)
-        self.ports = Ports(self.log, self.store, self.delivery, clock)
         tokens = tokens_of(config, self.database, clock)
         self.register = SignInRegister(self.database)
         self.sign_ins = SignIns(
             self.register, tokens, clock, SignInMode(config.sign_in), ended=self.delivery.end_sign_ins
         )
         self.tries = Tries(clock)
-        """Vain tries with links."""
+        """Vain tries with links, and at rooms that are not one's own."""
+        self.hooks = HookRegister(self.database, self.store)
+        self.hook_tries = Tries(clock)
+        """Vain tries with hooks: what a machine does with an old address keeps nobody from coming in."""
+        self.rooms = RoomRegister(self.database)
+        self.directory = Directory(self.rooms, self.tries, self.sign_ins.person)
+        self.ports = Ports(self.log, self.store, self.delivery, clock, self.directory)
         self.operators = Operators(config, self.database, self.sign_ins, tokens)
         self.control = Control(config.data, self.operators.commands)
         self.presence = Presence(self.delivery, clock, Names(self.sign_ins.holder))
@@ -123,12 +132,15 @@ class House:
         """From the application's start to its end."""
         self.log.start()
         self.sign_ins.start()
+        self.directory.start()
         await self.control.start()
         yield
         await self.control.close()
         self.sign_ins.stop()
         await self.log.close()
         self.register.close()
+        self.hooks.close()
+        self.rooms.close()
         self.store.close()
         self.database.close(cleanly=True)
 
@@ -158,11 +170,12 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
     """
     assets = Assets(shipped("static"))
     house = House(config, clock or SystemClock())
-    pages = Pages(shipped("templates"), assets, house.callers)
+    pages = Pages(shipped("templates"), assets, house.callers, house.directory)
     entrance = Entrance(house.sign_ins, house.tries, house.callers, pages)
     apis = (
         Api(house.sign_ins, house.tries, house.callers, config.url),
         Talk(house.ports, house.paces, house.callers),
+        Programs(house.ports, house.paces, house.sign_ins, house.hooks, house.hook_tries, house.callers, config.url),
     )
     reference = Reference(contract.operations(*apis), house.callers, pages, config.url)
     app = web.Application(middlewares=[middleware.trace(house.peers, house.patience), middleware.errors(pages)])

@@ -1,12 +1,13 @@
 """Hooks: an address that says in one room whatever is sent to it, so that `curl -d hello` is an integration.
 
-Whoever holds the address may speak there, under the hook's name, and can do nothing else. It has 128 random bits, is
-told once, to whoever made the hook, and the store knows a hash of it.
+Whoever holds the address may speak there, under the hook's name, and can do nothing else; for as long as whoever made
+it might make it. It has 128 random bits, is told once, to whoever made the hook, and the store knows a hash of it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NewType
@@ -21,6 +22,7 @@ from chatzilla.errors import Conflict, NotFound, TooFast
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from chatzilla.core.directory import Directory
     from chatzilla.core.limits import Paces
     from chatzilla.core.messages import Message
     from chatzilla.core.people import Account, AccountId
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     from chatzilla.ports import HookRegister, Ports
 
 HookId = NewType("HookId", str)
+
+_FORM: Final = re.compile(r"[A-Za-z0-9_-]{22}", re.ASCII)
+"""What every secret looks like."""
 
 HOOKS_PER_PERSON: Final = 50
 NO_SUCH_HOOK: Final = "There is no such hook."
@@ -58,7 +63,7 @@ class Hook:
 
 
 async def make(
-    register: HookRegister, sign_ins: SignIns, maker: Bearer | None, name: object, room: RoomId
+    register: HookRegister, directory: Directory, sign_ins: SignIns, maker: Bearer | None, name: object, room: RoomId
 ) -> tuple[Hook, str]:
     """Make a hook; returns it with its secret, which nobody is told again.
 
@@ -69,8 +74,7 @@ async def make(
         Full: they have as many hooks as one may.
     """
     if maker is not None:
-        policy.check(maker.account, Act.POST, policy.room(maker.account, room))
-        policy.check(maker.account, Act.MAKE_HOOK, policy.room(maker.account, room))
+        directory.check(maker.account, Act.MAKE_HOOK, room)
     ident = HookId(secrets.token_urlsafe(9))
     account = hook_named(name, ident, room)
     if sign_ins.holder(account.name) is not None:
@@ -120,7 +124,7 @@ async def find(register: HookRegister, tries: Tries, secret: str, *, address: st
         NotFound: nobody's. It counts against the address.
         TooFast: the same, and too many came from this address.
     """
-    hook = await register.hook(digest(secret))
+    hook = await register.hook(digest(secret)) if _FORM.fullmatch(secret) else None
     if hook is not None:
         return hook
     if tries.exhausted(address):
@@ -129,16 +133,21 @@ async def find(register: HookRegister, tries: Tries, secret: str, *, address: st
     raise NotFound(NO_SUCH_HOOK)
 
 
-async def speak(ports: Ports, paces: Paces, hook: Hook, content: str, *, address: str) -> Message:
+async def speak(ports: Ports, paces: Paces, sign_ins: SignIns, hook: Hook, content: str, *, address: str) -> Message:
     """Let a hook say something in its room; returns the message once it is on disk.
 
     Raises:
-        Forbidden: nobody of its kind may speak there.
+        NotFound: whoever made it might not make it any more.
+        Forbidden: nobody like it speaks there now.
         TooFast: over a rate.
         Unavailable: the log cannot store now.
     """
     account = hook.account
-    policy.check(account, Act.POST, policy.room(account, hook.room))
+    if hook.maker is not None:
+        maker = sign_ins.person(hook.maker)
+        if maker is None or not ports.directory.may(maker, Act.MAKE_HOOK, hook.room):
+            raise NotFound(NO_SUCH_HOOK)
+    policy.check(account, Act.POST, _room_of(ports.directory, hook))
     paces.spend_posting(account, address)
     return await ports.log.append(account, Draft(hook.room, mint_client_id(), content), origin=None)
 
@@ -146,6 +155,18 @@ async def speak(ports: Ports, paces: Paces, hook: Hook, content: str, *, address
 def digest(secret: str) -> str:
     """What the store knows of a secret."""
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _room_of(directory: Directory, hook: Hook) -> Thing:
+    """What its room is to a hook, which was let in by whoever made it."""
+    room = directory.get(hook.room)
+    if room is None:
+        return Thing.ROOM
+    if room.archived_at is not None:
+        return Thing.ARCHIVED_ROOM
+    if room.locked_at is not None:
+        return Thing.LOCKED_ROOM
+    return Thing.PRIVATE_ROOM if room.hidden else Thing.ROOM
 
 
 def _stands(sign_ins: SignIns, account: Account, hook: Hook) -> Thing:

@@ -1,4 +1,4 @@
-"""Hooks in the database. What is sent to one asks a reader; to make and to end one is rare, and the register's work."""
+"""Hooks in the database. What is sent to one asks a reader: it does not wait for what is being written."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from chatzilla.core.people import AccountId
 from chatzilla.core.rooms import RoomId
 from chatzilla.core.tokens import SignInId
 from chatzilla.errors import Full
+from chatzilla.store.clerk import Clerk
 from chatzilla.store.tables import hooks
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from chatzilla.store.database import Database
     from chatzilla.store.queries import RoomStore
-    from chatzilla.store.register import SignInRegister
 
 HOOKS_AT_MOST: Final = 10_000
 """Hooks of all people that can be used."""
@@ -28,11 +29,11 @@ _HOOK: Final = (hooks.c.id, hooks.c.name, hooks.c.room, hooks.c.maker, hooks.c.m
 _LASTS: Final = hooks.c.ended_at.is_(None)
 
 
-class Hooks:
+class HookRegister(Clerk):
     """The hooks that can be used."""
 
-    def __init__(self, register: SignInRegister, store: RoomStore) -> None:
-        self._register = register
+    def __init__(self, database: Database, store: RoomStore) -> None:
+        super().__init__(database, "store-hooks")
         self._store = store
 
     async def hook(self, digest: str) -> Hook | None:
@@ -46,11 +47,11 @@ class Hooks:
         return [_hook(row) for row in rows]
 
     async def make(self, hook: Hook, digest: str, *, at_most: int) -> None:
-        await self._register.do(lambda connection: _make(connection, hook, digest, at_most))
+        await self._do(lambda connection: _make(connection, hook, digest, at_most))
 
     async def end(self, ident: HookId, now: int) -> None:
         over = sa.update(hooks).where(hooks.c.id == ident, _LASTS).values(ended_at=now)
-        await self._register.do(lambda connection: connection.execute(over))
+        await self._do(lambda connection: connection.execute(over))
 
 
 def _make(connection: Connection, hook: Hook, digest: str, at_most: int) -> None:

@@ -1,15 +1,12 @@
 """Who may come in: implements `ports.Register` over one database.
 
-One thread does it all, one transaction after the other, on a connection of its own. It is small and rare beside the
-log, and the two wait for each other at the database's lock, for a commit at most.
+It is small and rare beside the log: see `clerk`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
@@ -20,18 +17,17 @@ from chatzilla.core.rooms import RoomId
 from chatzilla.core.signin import IDLE_MS, NAME_TAKEN, SignIn
 from chatzilla.core.tokens import SignInId
 from chatzilla.errors import Conflict, Full, Unavailable
+from chatzilla.store.clerk import Clerk
 from chatzilla.store.tables import accounts, hooks, links, sign_ins
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from sqlalchemy import Connection
 
     from chatzilla.store.database import Database
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 LINKS_AT_MOST: Final = 20_000
 """Links of all people that can still be used."""
@@ -65,12 +61,11 @@ _ACCOUNT: Final = (
 )
 
 
-class SignInRegister:
+class SignInRegister(Clerk):
     """People, sign-ins and links in the database."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-register")
+        super().__init__(database, "store-register")
 
     def recall(self, now: int) -> tuple[Sequence[Account], Sequence[SignIn]]:
         with self._database.writing.begin() as connection:
@@ -105,7 +100,7 @@ class SignInRegister:
         return tuple(people.values()), found
 
     async def link(self, digest: str, now: int) -> Link | None:
-        found = await self.do(
+        found = await self._do(
             lambda connection: connection.execute(
                 sa.select(*_LINK).where(links.c.digest == digest, _usable(now))
             ).one_or_none()
@@ -113,7 +108,7 @@ class SignInRegister:
         return None if found is None else _link(found)
 
     async def links(self, now: int) -> Sequence[Link]:
-        rows = await self.do(
+        rows = await self._do(
             lambda connection: connection.execute(
                 sa.select(*_LINK).where(_usable(now)).order_by(links.c.made_at.desc(), links.c.id)
             ).all()
@@ -121,33 +116,33 @@ class SignInRegister:
         return [_link(row) for row in rows]
 
     async def make_link(self, link: Link, digest: str, *, at_most: int) -> None:
-        await self.do(lambda connection: _make(connection, link, digest, at_most))
+        await self._do(lambda connection: _make(connection, link, digest, at_most))
 
     async def use_link(self, digest: str, sign_in: SignIn, *, at_most: int) -> Sequence[SignInId] | None:
         try:
-            return await self.do(lambda connection: _use(connection, digest, sign_in, at_most))
+            return await self._do(lambda connection: _use(connection, digest, sign_in, at_most))
         except sa.exc.IntegrityError as error:
             raise Conflict(NAME_TAKEN) from error
 
     async def begin(self, sign_in: SignIn, *, at_most: int) -> None:
         try:
-            await self.do(lambda connection: _begin(connection, sign_in, at_most))
+            await self._do(lambda connection: _begin(connection, sign_in, at_most))
         except sa.exc.IntegrityError as error:
             raise Conflict(NAME_TAKEN) from error
 
     async def end_account(self, account: AccountId, now: int) -> None:
         over = sa.update(accounts).where(accounts.c.id == account).values(ends_at=now)
-        await self.do(lambda connection: connection.execute(over))
+        await self._do(lambda connection: connection.execute(over))
 
     async def revoke_link(self, ident: LinkId, now: int) -> None:
-        await self.do(lambda connection: _revoke(connection, links.c.id == ident, now))
+        await self._do(lambda connection: _revoke(connection, links.c.id == ident, now))
 
     async def revoke_links_for(self, account: AccountId, now: int) -> None:
-        await self.do(lambda connection: _revoke(connection, links.c.account == account, now))
+        await self._do(lambda connection: _revoke(connection, links.c.account == account, now))
 
     async def revoke_owner_links(self, now: int) -> None:
         theirs = sa.and_(links.c.maker.is_(None), links.c.role == Role.OWNER.value)
-        await self.do(lambda connection: _revoke(connection, theirs, now))
+        await self._do(lambda connection: _revoke(connection, theirs, now))
 
     async def end_sign_ins(
         self, idents: Sequence[SignInId], now: int, *, its_links: bool, its_hooks: bool = False
@@ -163,7 +158,7 @@ class SignInRegister:
                     theirs = sa.and_(hooks.c.made_in.in_(some), hooks.c.ended_at.is_(None))
                     connection.execute(sa.update(hooks).where(theirs).values(ended_at=now))
 
-        await self.do(end)
+        await self._do(end)
 
     def note_seen(self, ident: SignInId, now: int) -> None:
         def note(connection: Connection) -> None:
@@ -176,24 +171,6 @@ class SignInRegister:
                 logger.warning("when a sign-in was last used could not be noted")
 
         self._thread.submit(quietly)
-
-    def close(self) -> None:
-        self._thread.shutdown()
-
-    async def do(self, work: Callable[[Connection], T]) -> T:
-        """Run one transaction that writes.
-
-        Raises:
-            Unavailable: the database cannot be used now.
-        """
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._ask, work)
-
-    def _ask(self, work: Callable[[Connection], T]) -> T:
-        try:
-            with self._database.writing.begin() as connection:
-                return work(connection)
-        except sa.exc.OperationalError as error:
-            raise Unavailable("The server cannot do that right now. Try again in a moment.") from error
 
 
 def _usable(now: int) -> sa.ColumnElement[bool]:
