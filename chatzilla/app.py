@@ -160,6 +160,7 @@ def tokens_of(config: Config, database: Database, clock: Clock) -> Tokens:
 
 
 HOUSE: Final = web.AppKey("house", House)
+REFERENCE: Final = web.AppKey("reference", Reference)
 
 
 def create_app(config: Config, clock: Clock | None = None) -> web.Application:
@@ -180,6 +181,7 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
     reference = Reference(contract.operations(*apis), house.callers, pages, config.url)
     app = web.Application(middlewares=[middleware.trace(house.peers, house.patience), middleware.errors(pages)])
     app[HOUSE] = house
+    app[REFERENCE] = reference
     app.on_response_prepare.append(middleware.secure(house.peers))
     app.add_routes(
         [

@@ -56,6 +56,8 @@ NO_STORE: Final = {"Cache-Control": "no-store"}
 
 _SPECIAL: Final = {"self", "caller", "holder", "query", "body", "request", "return"}
 _MARK: Final = "_operation"
+_TOO_LONG: Final = "of length <="
+"""How msgspec says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +235,8 @@ def parse_json(raw: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(raw, type=kind)
     except msgspec.ValidationError as error:
-        raise _refusal(error) from error
+        words = _words(error)
+        raise (TooLong(words) if _TOO_LONG in words else BadRequest(words)) from error
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise BadRequest("This is no JSON.") from error
 
@@ -251,7 +254,7 @@ def _query(request: web.Request, kind: type[msgspec.Struct]) -> msgspec.Struct:
     try:
         return msgspec.convert({name: value for name, (value,) in known.items()}, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise _refusal(error) from error
+        raise BadRequest(_words(error)) from error
 
 
 def _part(request: web.Request, name: str, kind: Any) -> str:
@@ -266,12 +269,11 @@ def _part(request: web.Request, name: str, kind: Any) -> str:
         raise NotFound("There is nothing at this address.") from error
 
 
-def _refusal(error: msgspec.ValidationError) -> BadRequest:
-    """What is wrong with a document, with the place in it."""
+def _words(error: msgspec.ValidationError) -> str:
+    """What is wrong with what was sent, with the place in it."""
     words, _, place = str(error).partition(" - at `$")
     name = place.rstrip("`").lstrip(".")
-    kind = TooLong if "of length <=" in words else BadRequest
-    return kind(f"{name}: {words[0].lower()}{words[1:]}." if name else f"{words}.")
+    return f"{name}: {words[0].lower()}{words[1:]}." if name else f"{words}."
 
 
 def _answer(answer: object) -> web.StreamResponse:
