@@ -11,6 +11,7 @@ from chatzilla import __version__
 from chatzilla.clock import SystemClock
 from chatzilla.control import Control
 from chatzilla.core.bookings import Bookings
+from chatzilla.core.directory import Directory
 from chatzilla.core.foreign import Pair
 from chatzilla.core.limits import Paces, Rate
 from chatzilla.core.lookalikes import Names
@@ -27,9 +28,11 @@ from chatzilla.realtime.delivery import Delivery
 from chatzilla.realtime.engine import Limits
 from chatzilla.realtime.server import Server
 from chatzilla.store.database import Database
+from chatzilla.store.hooks import HookRegister
 from chatzilla.store.log import RoomLog
 from chatzilla.store.queries import RoomStore
 from chatzilla.store.register import SignInRegister
+from chatzilla.store.roombook import RoomRegister
 from chatzilla.web import contract, middleware
 from chatzilla.web.api import Api
 from chatzilla.web.assets import Assets, shipped
@@ -38,6 +41,7 @@ from chatzilla.web.entrance import Entrance
 from chatzilla.web.pages import Pages
 from chatzilla.web.patience import Patience
 from chatzilla.web.peers import Peers
+from chatzilla.web.programs import Programs
 from chatzilla.web.reference import Reference
 from chatzilla.web.seeds.asking import Askers, CrossOrigin
 from chatzilla.web.seeds.minichat import Minichat
@@ -69,7 +73,6 @@ class House:
         self.delivery = Delivery(clock)
         self.log = RoomLog(self.database.writing, clock, self.delivery.tell)
         self.store = RoomStore(self.database)
-        self.ports = Ports(self.log, self.store, self.delivery, clock)
         tokens = tokens_of(config, self.database, clock)
         self.register = SignInRegister(self.database)
         self.rights = Rights(tokens, clock, Pair(config.api_key, config.api_secret) if config.api_secret else None)
@@ -82,7 +85,13 @@ class House:
             ended=self.delivery.end_sign_ins,
         )
         self.tries = Tries(clock)
-        """Vain tries with links."""
+        """Vain tries with links, and at rooms that are not one's own."""
+        self.hooks = HookRegister(self.database, self.store)
+        self.hook_tries = Tries(clock)
+        """Vain tries with hooks: what a machine does with an old address keeps nobody from coming in."""
+        self.rooms = RoomRegister(self.database)
+        self.directory = Directory(self.rooms, self.tries, self.sign_ins.person)
+        self.ports = Ports(self.log, self.store, self.delivery, clock, self.directory)
         self.operators = Operators(config, self.database, self.sign_ins, tokens)
         self.control = Control(config.data, self.operators.commands)
         self.presence = Presence(self.delivery, clock, Names(self.sign_ins.holder))
@@ -139,12 +148,15 @@ class House:
         """From the application's start to its end."""
         self.log.start()
         self.sign_ins.start()
+        self.directory.start()
         await self.control.start()
         yield
         await self.control.close()
         self.sign_ins.stop()
         await self.log.close()
         self.register.close()
+        self.hooks.close()
+        self.rooms.close()
         self.store.close()
         self.database.close(cleanly=True)
 
@@ -164,6 +176,7 @@ def tokens_of(config: Config, database: Database, clock: Clock) -> Tokens:
 
 
 HOUSE: Final = web.AppKey("house", House)
+REFERENCE: Final = web.AppKey("reference", Reference)
 
 
 def create_app(config: Config, clock: Clock | None = None) -> web.Application:
@@ -174,11 +187,12 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
     """
     assets = Assets(shipped("static"))
     house = House(config, clock or SystemClock())
-    pages = Pages(shipped("templates"), assets, house.callers)
+    pages = Pages(shipped("templates"), assets, house.callers, house.directory)
     entrance = Entrance(house.sign_ins, house.tries, house.callers, pages)
     apis = (
         Api(house.sign_ins, house.tries, house.callers, config.url),
         Talk(house.ports, house.paces, house.callers),
+        Programs(house.ports, house.paces, house.sign_ins, house.hooks, house.hook_tries, house.callers, config.url),
     )
     reference = Reference(contract.operations(*apis), house.callers, pages, config.url)
     askers = Askers(house.rights.pair, house.callers, Tries(house.ports.clock))
@@ -191,6 +205,7 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
     )
     app = web.Application(middlewares=[middleware.trace(house.peers, house.patience), middleware.errors(pages)])
     app[HOUSE] = house
+    app[REFERENCE] = reference
     app.on_response_prepare.extend((middleware.secure(house.peers), cross_origin.on_prepare))
     app.add_routes(
         [

@@ -72,7 +72,8 @@ class Operators:
             )
         now = self._sign_ins.clock.wall_ms() // 1000
         forget = bool(asked.get("forget"))
-        self._database.rotate_key(until=0 if forget else now + LIFETIME_SECONDS)
+        lasts = max(now + LIFETIME_SECONDS, self._sign_ins.last_end() // 1000)  # the tokens of programs last longer
+        self._database.rotate_key(until=0 if forget else lasts)
         self._tokens.renew(self._database.key, self._database.keys_before)
         if forget:
             await self._sign_ins.end_everything()

@@ -13,11 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from chatzilla.core.catchup import Backlog, Span
+    from chatzilla.core.directory import Directory, Room
+    from chatzilla.core.hooks import Hook, HookId
     from chatzilla.core.links import Link, LinkId
     from chatzilla.core.messages import Change, Draft, Message, Page, Posted
     from chatzilla.core.people import Account, AccountId
     from chatzilla.core.presence import PresenceChange
-    from chatzilla.core.rooms import ConnectionId, RoomHead, RoomId
+    from chatzilla.core.rooms import ConnectionId, Grade, RoomHead, RoomId
+    from chatzilla.core.session import Session
     from chatzilla.core.signin import SignIn
     from chatzilla.core.tokens import SignInId
 
@@ -147,6 +150,18 @@ class Register(Protocol):
         """
         ...
 
+    async def begin(self, sign_in: SignIn, *, at_most: int) -> None:
+        """Store the token of a program, and the account where that is new or was ended: all of it or nothing.
+
+        Raises:
+            Full: the account has `at_most` tokens that last.
+        """
+        ...
+
+    async def end_account(self, account: AccountId, now: int) -> None:
+        """Let somebody's time here be over."""
+        ...
+
     async def revoke_link(self, ident: LinkId, now: int) -> None: ...
 
     async def revoke_links_for(self, account: AccountId, now: int) -> None:
@@ -157,12 +172,69 @@ class Register(Protocol):
         """End every link that would sign an owner in and that the operator made."""
         ...
 
-    async def end_sign_ins(self, idents: Sequence[SignInId], now: int, *, its_links: bool) -> None:
-        """End sign-ins, and the sign-in links that were made in them; with `its_links`, their invitations too."""
+    async def end_sign_ins(
+        self, idents: Sequence[SignInId], now: int, *, its_links: bool, its_hooks: bool = False
+    ) -> None:
+        """End sign-ins, and the sign-in links that were made in them; if asked, their invitations and hooks too."""
         ...
 
     def note_seen(self, ident: SignInId, now: int) -> None:
         """Note when a sign-in was last used; best effort."""
+        ...
+
+
+class HookRegister(Protocol):
+    """The hooks that can be used. Whatever waits raises `Unavailable` while the database cannot be used."""
+
+    async def hook(self, digest: str) -> Hook | None: ...
+
+    async def hooks(self) -> Sequence[Hook]:
+        """All of them, the newest first."""
+        ...
+
+    async def make(self, hook: Hook, digest: str, *, at_most: int) -> None:
+        """Store a hook.
+
+        Raises:
+            Full: its maker has `at_most`, or there are too many altogether.
+        """
+        ...
+
+    async def end(self, ident: HookId, now: int) -> None: ...
+
+
+class RoomRegister(Protocol):
+    """Which rooms there are that are not ordinary ones, and who is in them. Times are milliseconds since 1970.
+
+    Whatever waits raises `Unavailable` while the database cannot be used.
+    """
+
+    def recall_rooms(self) -> Sequence[Room]:
+        """Every room that is not an ordinary one, with everybody who was given something there."""
+        ...
+
+    async def create_room(self, room: Room, now: int) -> bool:
+        """Store a new room with its members; returns False, and changes nothing, where its id is taken."""
+        ...
+
+    async def change_room(self, room: Room) -> bool:
+        """Store the name, the topic and the state of a room; returns False where there is no such room."""
+        ...
+
+    async def grade(self, room: RoomId, account: Account, grade: Grade | None, now: int) -> bool:
+        """Store what somebody is given in a room, which then is one of theirs; None is what everybody has.
+
+        Returns:
+            False where there is no such room.
+        """
+        ...
+
+    async def dismiss(self, room: RoomId, account: AccountId, *, heir: AccountId | None, now: int) -> None:
+        """Store that a room is not somebody's any more, and that `heir` moderates it, if anybody."""
+        ...
+
+    async def mute(self, room: RoomId, account: Account, on: bool, now: int) -> None:
+        """Store whether somebody wants to be told of a room, and with it whatever of the two is not stored yet."""
         ...
 
 
@@ -182,7 +254,7 @@ class Audience(Protocol):
         ...
 
     def unsubscribe(self, connection: ConnectionId, room: RoomId, *, watching: bool) -> None:
-        """The connection hears the room no more; with `watching`, it still hears that the room moves."""
+        """The connection hears the room no more; with `watching`, it still hears that the room moves, if it did."""
         ...
 
     def tell(self, batch: Sequence[Posted]) -> None:
@@ -195,12 +267,24 @@ class Audience(Protocol):
         """Tell the other connections of a person how far that person has read."""
         ...
 
+    def tell_muted(self, room: RoomId, account: Account, *, on: bool, origin: ConnectionId | None) -> None:
+        """Tell the other connections of a person whether that person wants to be told of a room."""
+        ...
+
+    def tell_room(self, head: RoomHead) -> None:
+        """Tell everybody who hears or watches a room what it is called and how it stands now."""
+        ...
+
     def tell_typing(self, room: RoomId, account: Account) -> None: ...
 
     def listeners(self, room: RoomId) -> int: ...
 
     def others_of(self, connection: ConnectionId) -> Sequence[ConnectionId]:
         """The other connections of the same person."""
+        ...
+
+    def sessions_of(self, account: AccountId) -> Sequence[Session]:
+        """The sessions of all connections of a person."""
         ...
 
 
@@ -212,3 +296,5 @@ class Ports:
     store: Store
     audience: Audience
     clock: Clock
+    directory: Directory
+    """No port, and yet what every verb asks first: what the rooms are."""

@@ -14,8 +14,9 @@ from chatzilla.core.rooms import LOBBY, RoomId, parse_room
 from chatzilla.errors import BadRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from chatzilla.core.hooks import Hook
     from chatzilla.core.links import Offer
     from chatzilla.core.messages import Message, Page
     from chatzilla.core.people import Account
@@ -229,9 +230,24 @@ def encode_page(page: Page) -> Json:
 
 def encode_room(head: RoomHead) -> Json:
     """The event `room`, and the room in the answer of `join`: one shape. `read` is there when it is told."""
-    encoded: Json = {"room": head.room, "name": head.name, "head": head.head, "last": head.last}
+    encoded: Json = {
+        "room": head.room,
+        "name": head.name,
+        "kind": head.kind.value,
+        "topic": head.topic,
+        "head": head.head,
+        "last": head.last,
+    }
+    if head.archived:
+        encoded["archived"] = True
+    if head.locked:
+        encoded["locked"] = True
+    if head.people:
+        encoded["people"] = encode_people(head.people)
     if head.read is not None:
         encoded["read"] = head.read
+    if head.muted is not None:
+        encoded["muted"] = head.muted
     return encoded
 
 
@@ -308,5 +324,36 @@ def encode_sign_in(sign_in: SignIn, *, current: bool) -> Json:
         "seen_at": sign_in.seen_at,
         "ends_at": sign_in.ends_at,
         "agent": sign_in.agent,
+        "program": sign_in.of_program,
         "current": current,
+    }
+
+
+def encode_token(sign_in: SignIn) -> Json:
+    """The token of a program, without the token."""
+    return {
+        "id": sign_in.id,
+        "label": sign_in.agent,
+        "person": encode_holder(sign_in.account),
+        "made_at": sign_in.made_at,
+        "seen_at": sign_in.seen_at,
+        "ends_at": sign_in.ends_at,
+    }
+
+
+def encode_bot(account: Account, tokens: Sequence[SignIn]) -> Json:
+    return encode_person(account) | {
+        "tokens": len(tokens),
+        "seen_at": max((token.seen_at for token in tokens), default=None),
+    }
+
+
+def encode_hook(hook: Hook, maker: Account | None) -> Json:
+    """A hook, without its address."""
+    return {
+        "id": hook.id,
+        "name": hook.name,
+        "room": hook.room,
+        "maker": None if maker is None else encode_person(maker),
+        "made_at": hook.made_at,
     }

@@ -40,6 +40,11 @@ _count: Final = itertools.count()
 TEXT: Final = "text"
 """The kind of a message that a person wrote."""
 
+NOTICE: Final = "notice"
+"""The kind of a message that says what somebody did to the room, in words. Nobody edits it."""
+
+READ_ONLY: Final = "You may read here, and not write."
+
 
 class Draft(NamedTuple):
     """What somebody wants to say, under an id of their own making."""
@@ -47,6 +52,7 @@ class Draft(NamedTuple):
     room: RoomId
     client_id: ClientId
     content: str
+    kind: str = TEXT
 
 
 class Target(NamedTuple):
@@ -150,14 +156,15 @@ def post(ports: Ports, session: Session, draft: Draft) -> Place:
 
     Raises:
         NotJoined: this connection has not joined the room.
-        Forbidden: this person may not write.
+        Forbidden: this person may not write, or nobody may there now.
         TooFast: over the connection's rate.
         Unavailable: the log takes nothing more now. The place may come to it too, and to `Conflict` for a
             `client_id` that was used for something else.
     """
     author = speaker(session, draft.room)
     if not session.voice:
-        raise Forbidden("You may read here, and not write.")
+        raise Forbidden(READ_ONLY)
+    ports.directory.check_voice(author, draft.room)
     session.posting.spend()
     return ports.log.append(author, draft, origin=session.connection)
 
@@ -177,6 +184,7 @@ def change(ports: Ports, session: Session, wanted: Change) -> Place:
     if author is None or wanted.target.room not in session.rooms:
         raise NotFound(NO_SUCH_MESSAGE)
     policy.check(author, Act.CHANGE, Thing.OWN)  # whether it is, the log finds out
+    ports.directory.check_voice(author, wanted.target.room)
     session.posting.spend()
     return ports.log.change(author, wanted, origin=session.connection)
 
@@ -189,8 +197,10 @@ async def history(ports: Ports, session: Session, room: RoomId, span: Span) -> P
         Unavailable: the store cannot be read now.
     """
     reader = speaker(session, room)
-    policy.check(reader, Act.READ, policy.room(reader, room))
-    return await ports.store.history(room, span)
+    ports.directory.check(reader, Act.READ, room)
+    page = await ports.store.history(room, span)
+    speaker(session, room)  # still: whoever was removed meanwhile is told nothing
+    return page
 
 
 def typing(ports: Ports, session: Session, room: RoomId) -> None:
@@ -200,7 +210,7 @@ def typing(ports: Ports, session: Session, room: RoomId) -> None:
         NotJoined: this connection has not joined the room.
     """
     author = speaker(session, room)
-    policy.check(author, Act.TYPE, policy.room(author, room))
+    ports.directory.check(author, Act.TYPE, room)
     if session.typing.take():
         ports.audience.tell_typing(room, author)
 

@@ -37,6 +37,12 @@ OPEN: Final = "open"
 LINK: Final = "link"
 """The kind of an account that came by an invitation."""
 
+BOT: Final = "bot"
+"""The kind of an account that was made for a program."""
+
+HOOK: Final = "hook"
+"""The kind of an account under which a hook speaks."""
+
 GUEST: Final = "guest"
 """The kind of an account that was let into one room for a while."""
 
@@ -98,6 +104,16 @@ def app_named(raw: object, room: RoomId) -> Account:
     named = account_named(raw, APP)
     key = f"{named.key}\n{room}"
     return Account(_id_of(APP, key), APP, key, named.name)
+
+
+def hook_named(raw: object, hook: str, room: RoomId) -> Account:
+    """The account under which a hook speaks; each hook is somebody else, whatever it is called.
+
+    Raises:
+        BadRequest, TooLong: see `account_named`.
+    """
+    named = account_named(raw, HOOK)
+    return Account(_id_of(HOOK, hook), HOOK, hook, named.name, Role.BOT, room)
 
 
 def key_of(name: str) -> str:

@@ -1,10 +1,10 @@
 """Who may do what, to what: one table. What is not in it is refused.
 
-A person has one role. `visitor` is whoever typed a name on an open server, `listener` who came with a right that lets
-nothing be said; nobody is ever given these roles. A thing is
-named by how it stands to the person who reaches for it: a room that they may know of, a link or a sign-in that is
-their own, that belongs to somebody of a lower role, or to anybody else; and for an invitation, by the role that it
-gives away.
+A person has one role. `visitor` is whoever typed a name on an open server, `listener` and `speaker` are who came with a
+right to one room; nobody is ever given these roles. A thing is named by how it stands to the person who reaches for it:
+a room that everybody may know of, one that they were let into, one that they moderate, and, for whoever wants to speak,
+one where nobody does now (`core/directory.py` tells which it is); a link or a sign-in that is their own, that belongs to
+somebody of a lower role, or to anybody else; and for an invitation, by the role that it gives away.
 
 Doors ask `check` or `may` and decide nothing themselves. `tests/integration/test_policy.py` walks the whole table
 through every door.
@@ -19,7 +19,6 @@ from chatzilla.errors import Forbidden
 
 if TYPE_CHECKING:
     from chatzilla.core.people import Account
-    from chatzilla.core.rooms import RoomId
 
 
 class Role(StrEnum):
@@ -34,7 +33,9 @@ class Role(StrEnum):
     VISITOR = "visitor"
     """Whoever typed a name on an open server."""
     LISTENER = "listener"
-    """Whoever was let into one room to hear and to read."""
+    """Whoever came with a right to one room, to hear and to read."""
+    SPEAKER = "speaker"
+    """Likewise, and to speak."""
 
 
 class Act(StrEnum):
@@ -45,18 +46,38 @@ class Act(StrEnum):
     POST = "post"
     TYPE = "type"
     CHANGE = "edit or delete a message"
+    CREATE = "make a room"
+    RENAME = "give a room a name or a topic"
+    ARCHIVE = "archive a room, or open it again"
+    ADMIT = "invite into a room"
+    GRADE = "say what somebody may in a room"
+    EXPEL = "remove somebody from a room"
+    LEAVE = "leave a room for good"
     INVITE = "invite"
     SIGN_IN = "make a sign-in link"
     SEE_LINK = "see a link"
     REVOKE_LINK = "revoke a link"
     SEE_SIGN_IN = "see a sign-in"
     END_SIGN_IN = "end a sign-in"
+    MAKE_TOKEN = "make the token of a program"  # noqa: S105  # it is none
+    SEE_BOT = "see a bot"
+    END_BOT = "end a bot"
+    MAKE_HOOK = "make a hook"
+    SEE_HOOK = "see a hook"
+    END_HOOK = "end a hook"
 
 
 class Thing(StrEnum):
     """What it is done to."""
 
-    ROOM = "a room"
+    ROOM = "a public room"
+    COMMON_ROOM = "a public room that nobody moderates"
+    OWN_ROOM = "a room that one moderates"
+    PRIVATE_ROOM = "a private room that one is in"
+    DIRECT_ROOM = "a direct room that one is in"
+    QUIET_ROOM = "a room where one may only read"
+    LOCKED_ROOM = "a locked room that one does not moderate"
+    ARCHIVED_ROOM = "an archived room"
     OTHER_ROOM = "a room that one was not let into"
     OWN = "one's own"
     BELOW = "of somebody below"
@@ -66,6 +87,7 @@ class Thing(StrEnum):
     AS_MEMBER = "as member"
     AS_GUEST = "as guest"
     AS_BOT = "as bot"
+    BOT = "a bot"
 
 
 _HOLDERS: Final = frozenset({Role.OWNER, Role.ADMIN, Role.MEMBER, Role.GUEST, Role.BOT})
@@ -73,13 +95,50 @@ _EVERYBODY: Final = _HOLDERS | {Role.VISITOR}
 _TEAM: Final = frozenset({Role.OWNER, Role.ADMIN, Role.MEMBER})
 _HEADS: Final = frozenset({Role.OWNER, Role.ADMIN})
 _OWNER: Final = frozenset({Role.OWNER})
+_STANDING: Final = _TEAM | {Role.BOT}
+"""Whoever is here for good, and is who they say."""
+_BY_RIGHT: Final = frozenset({Role.LISTENER, Role.SPEAKER})
+_SPEAKER: Final = frozenset({Role.SPEAKER})
+
+SPEAKING: Final = frozenset({Act.POST, Act.TYPE})
+"""What a room can be closed to, for a while or for good. Editing is speaking too."""
 
 TABLE: Final[dict[tuple[Act, Thing], frozenset[Role]]] = {
-    (Act.ENTER, Thing.ROOM): _EVERYBODY | {Role.LISTENER},
-    (Act.READ, Thing.ROOM): _EVERYBODY | {Role.LISTENER},
-    (Act.POST, Thing.ROOM): _EVERYBODY,
-    (Act.TYPE, Thing.ROOM): _EVERYBODY,
-    (Act.CHANGE, Thing.OWN): _EVERYBODY,
+    **{
+        (act, thing): roles | (_SPEAKER if act in SPEAKING else _BY_RIGHT)
+        for thing, roles in (
+            (Thing.ROOM, _EVERYBODY),
+            (Thing.COMMON_ROOM, _EVERYBODY),
+            (Thing.OWN_ROOM, _STANDING),
+            (Thing.PRIVATE_ROOM, _HOLDERS),
+            (Thing.DIRECT_ROOM, _STANDING),
+        )
+        for act in (Act.ENTER, Act.READ, *SPEAKING)
+    },
+    **{(act, Thing.QUIET_ROOM): _HOLDERS | _BY_RIGHT for act in (Act.ENTER, Act.READ)},
+    **{(act, Thing.LOCKED_ROOM): _HEADS for act in SPEAKING},
+    (Act.CREATE, Thing.ROOM): _STANDING | {Role.VISITOR},
+    (Act.CREATE, Thing.PRIVATE_ROOM): _STANDING,
+    (Act.CREATE, Thing.DIRECT_ROOM): _STANDING,
+    (Act.RENAME, Thing.ROOM): _HEADS,
+    (Act.RENAME, Thing.COMMON_ROOM): _TEAM | {Role.VISITOR},
+    (Act.RENAME, Thing.OWN_ROOM): _STANDING,
+    (Act.ARCHIVE, Thing.ROOM): _HEADS,
+    (Act.ARCHIVE, Thing.COMMON_ROOM): _TEAM,
+    (Act.ARCHIVE, Thing.OWN_ROOM): _STANDING,
+    (Act.ADMIT, Thing.ROOM): _TEAM,
+    (Act.ADMIT, Thing.COMMON_ROOM): _TEAM,
+    (Act.ADMIT, Thing.PRIVATE_ROOM): _TEAM,
+    (Act.ADMIT, Thing.OWN_ROOM): _STANDING,
+    (Act.GRADE, Thing.ROOM): _HEADS,
+    (Act.GRADE, Thing.COMMON_ROOM): _HEADS,
+    (Act.GRADE, Thing.OWN_ROOM): _STANDING,
+    (Act.EXPEL, Thing.OWN_ROOM): _STANDING,
+    **{
+        (Act.LEAVE, thing): _EVERYBODY if thing in (Thing.ROOM, Thing.COMMON_ROOM) else _HOLDERS
+        for thing in (Thing.ROOM, Thing.COMMON_ROOM, Thing.PRIVATE_ROOM, Thing.OWN_ROOM, Thing.QUIET_ROOM)
+    },
+    (Act.CHANGE, Thing.OWN): _EVERYBODY | _SPEAKER,
     (Act.INVITE, Thing.AS_OWNER): _OWNER,
     (Act.INVITE, Thing.AS_ADMIN): _OWNER,
     (Act.INVITE, Thing.AS_MEMBER): _TEAM,
@@ -97,6 +156,17 @@ TABLE: Final[dict[tuple[Act, Thing], frozenset[Role]]] = {
     (Act.SEE_SIGN_IN, Thing.BELOW): _HEADS,
     (Act.END_SIGN_IN, Thing.OWN): _HOLDERS,
     (Act.END_SIGN_IN, Thing.BELOW): _HEADS,
+    (Act.MAKE_TOKEN, Thing.OWN): _TEAM,
+    (Act.MAKE_TOKEN, Thing.BOT): _HEADS,
+    (Act.SEE_BOT, Thing.BOT): _HEADS,
+    (Act.END_BOT, Thing.BOT): _HEADS,
+    **{(Act.MAKE_HOOK, thing): _TEAM for thing in (Thing.ROOM, Thing.COMMON_ROOM, Thing.OWN_ROOM, Thing.PRIVATE_ROOM)},
+    (Act.SEE_HOOK, Thing.OWN): _TEAM,
+    (Act.SEE_HOOK, Thing.BELOW): _HEADS,
+    (Act.SEE_HOOK, Thing.OTHER): _OWNER,
+    (Act.END_HOOK, Thing.OWN): _TEAM,
+    (Act.END_HOOK, Thing.BELOW): _HEADS,
+    (Act.END_HOOK, Thing.OTHER): _OWNER,
 }
 
 _RANK: Final = {
@@ -107,6 +177,7 @@ _RANK: Final = {
     Role.GUEST: 1,
     Role.VISITOR: 0,
     Role.LISTENER: 0,
+    Role.SPEAKER: 0,
 }
 
 _GIVING: Final = {
@@ -143,11 +214,6 @@ def stands(account: Account, owner: Account | None) -> Thing:
     if owner.id == account.id:
         return Thing.OWN
     return Thing.BELOW if _RANK[owner.role] < _RANK[account.role] else Thing.OTHER
-
-
-def room(account: Account, wanted: RoomId) -> Thing:
-    """How a room stands to somebody: whoever was let into one room knows of no other."""
-    return Thing.ROOM if account.room is None or account.room == wanted else Thing.OTHER_ROOM
 
 
 def giving(role: Role) -> Thing:

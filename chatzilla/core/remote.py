@@ -29,12 +29,13 @@ async def post(ports: Ports, paces: Paces, author: Account, draft: Draft, *, add
         The message, once it is on disk, and whether it is new.
 
     Raises:
-        Forbidden: the room is not for this person, or they may not write.
+        NotFound: there is no such room for them.
+        Forbidden: they may not write there, or nobody may now.
         Conflict: the `client_id` was used for something else.
         TooFast: over a rate.
         Unavailable: the log cannot store now.
     """
-    policy.check(author, Act.POST, policy.room(author, draft.room))
+    ports.directory.check(author, Act.POST, draft.room, address=address)
     paces.spend_posting(author, address)
     spot = ports.log.append(author, draft, origin=None)
     message = await spot
@@ -46,12 +47,13 @@ async def change(ports: Ports, paces: Paces, author: Account, wanted: Change, *,
 
     Raises:
         NotFound: it is not there, or in a room that is not for this person: they cannot tell which.
-        Forbidden: it is somebody else's.
+        Forbidden: it is somebody else's, or nobody speaks there now.
         Conflict: it was deleted, and is given a text.
         TooFast, Unavailable: see `post`.
     """
-    _check_readable(author, wanted.target.room)
+    _check_readable(ports, author, wanted.target.room, address)
     policy.check(author, Act.CHANGE, Thing.OWN)  # whether it is, the log finds out
+    ports.directory.check_voice(author, wanted.target.room)
     paces.spend_posting(author, address)
     return await ports.log.change(author, wanted, origin=None)
 
@@ -60,11 +62,11 @@ async def history(ports: Ports, paces: Paces, reader: Account, room: RoomId, spa
     """Read a part of a room's history.
 
     Raises:
-        Forbidden: the room is not for this person.
+        NotFound, Forbidden: the room is not for this person.
         TooFast: over a rate.
         Unavailable: the store cannot be read now.
     """
-    policy.check(reader, Act.READ, policy.room(reader, room))
+    ports.directory.check(reader, Act.READ, room, address=address)
     paces.spend_asking(reader, address)
     return await ports.store.history(room, span)
 
@@ -76,7 +78,7 @@ async def message(ports: Ports, paces: Paces, reader: Account, target: Target, *
         NotFound: it is not there, or in a room that is not for this person: they cannot tell which.
         TooFast, Unavailable: see `history`.
     """
-    _check_readable(reader, target.room)
+    _check_readable(ports, reader, target.room, address)
     paces.spend_asking(reader, address)
     page = await ports.store.history(target.room, Span(limit=1, after=target.seq - 1))
     found = next((each for each in page.messages if each.seq == target.seq), None)
@@ -85,8 +87,8 @@ async def message(ports: Ports, paces: Paces, reader: Account, target: Target, *
     return found
 
 
-def _check_readable(account: Account, room: RoomId) -> None:
+def _check_readable(ports: Ports, account: Account, room: RoomId, address: str) -> None:
     try:
-        policy.check(account, Act.READ, policy.room(account, room))
-    except Forbidden as error:
+        ports.directory.check(account, Act.READ, room, address=address)
+    except (Forbidden, NotFound) as error:
         raise NotFound(NO_SUCH_MESSAGE) from error

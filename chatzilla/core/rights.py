@@ -222,8 +222,8 @@ def _person(identity: object, data: str, ident: str, room: RoomId) -> Account:
 
 def _let_in(account: Account, room: RoomId, role: CallRole, ends_at: int) -> Account:
     """A person as a right lets them in: into one room, whatever else they may do elsewhere."""
-    kind = Role.LISTENER if role is CallRole.SUBSCRIBER else Role.GUEST
-    return replace(account, role=kind, room=room, ends_at=ends_at)
+    here = Role.LISTENER if role is CallRole.SUBSCRIBER else Role.SPEAKER
+    return replace(account, role=here, room=room, ends_at=ends_at)
 
 
 def _is_signed_by(token: str, pair: Pair) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NewType
 
-from chatzilla.core import people, policy
+from chatzilla.core import people
 from chatzilla.core.policy import Act
-from chatzilla.errors import BadRequest, Full
+from chatzilla.errors import BadRequest, Full, NotFound
 
 if TYPE_CHECKING:
     from chatzilla.core.catchup import Backlog
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 RoomId = NewType("RoomId", str)
 ConnectionId = NewType("ConnectionId", str)
+
+NO_SUCH_ROOM: Final = "There is no such room, or it is not yours to see."
+"""All that a stranger is told of a private room."""
 
 LOBBY: Final = RoomId("lobby")
 """The room that always exists."""
@@ -32,6 +36,25 @@ ROOMS_REMEMBERED: Final = 400
 _FORM = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 
+class Kind(StrEnum):
+    """What a room is."""
+
+    PUBLIC = "public"
+    """Open to everybody who may be on the server. The lobby is one."""
+    PRIVATE = "private"
+    """For its members, who were invited."""
+    DIRECT = "direct"
+    """For the two or few people that it was made for, and for ever these."""
+
+
+class Grade(StrEnum):
+    """What somebody was given in a room."""
+
+    READ = "read"
+    POST = "post"
+    MODERATE = "moderate"
+
+
 @dataclass(frozen=True, slots=True)
 class RoomHead:
     """A room as a room list shows it: `head` is the number of its newest change."""
@@ -43,6 +66,14 @@ class RoomHead:
     """The place of its newest message; 0 where there is none."""
     read: int | None = None
     """The place up to which a person has read, where that is known."""
+    muted: bool | None = None
+    """Whether a person does not want to be told of it, likewise."""
+    kind: Kind = Kind.PUBLIC
+    topic: str = ""
+    archived: bool = False
+    locked: bool = False
+    people: tuple[Account, ...] = ()
+    """Whose direct room it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +102,11 @@ def join(ports: Ports, presence: Presence, session: Session, account: Account, r
     """Put a connection into a room, under an account: it hears the room and is seen there from now on.
 
     Raises:
+        NotFound, TooFast: there is no such room for this person; see `Directory.check`.
         Forbidden: the room is not for this person, or their name looks like another one that is in use.
         Full: the connection is in as many rooms as it may be.
     """
-    policy.check(account, Act.ENTER, policy.room(account, room))
+    ports.directory.check(account, Act.ENTER, room, address=session.address)
     if room not in session.rooms and len(session.rooms) >= ROOMS_PER_CONNECTION:
         raise Full(f"A connection can be in {ROOMS_PER_CONNECTION} rooms at once; leave one first.")
     people.introduce(ports, presence, session, account)
@@ -96,8 +128,7 @@ async def enter(
     """Join a room and read what was missed: subscribe first, then read, so that nothing falls in between.
 
     Raises:
-        Forbidden: the room is not for this person.
-        Full: the connection is in as many rooms as it may be.
+        NotFound, TooFast, Forbidden, Full: see `join`. `NotFound` too for somebody who was removed meanwhile.
         Unavailable: the store cannot be read now; the connection is then what and where it was before.
     """
     joined_before, account_before = room in session.rooms, session.account
@@ -105,6 +136,8 @@ async def enter(
     try:
         backlog = await ports.store.backlog(room, account, cursor=cursor, epoch=epoch)
         member_of = await _show_rooms(ports, session, account)
+        if room not in session.rooms:
+            raise NotFound(NO_SUCH_ROOM)
     except BaseException:
         if not joined_before:
             leave(ports, presence, session, room, watching=room in (session.member_of or ()))
@@ -114,7 +147,7 @@ async def enter(
             presence.names.release(session.connection)
             ports.audience.identify(session.connection, None)
         raise
-    head = backlog.room
+    head = ports.directory.dress(backlog.room)
     ports.audience.watch(session.connection, head)
     if room not in member_of and len(member_of) < ROOMS_REMEMBERED:
         member_of.add(room)
@@ -150,7 +183,10 @@ async def _show_rooms(ports: Ports, session: Session, account: Account) -> set[R
     """Tell a connection, once, of the rooms that its person belongs to."""
     if session.member_of is None:
         heads = await ports.store.memberships(account)
-        session.member_of = {head.room for head in heads}
-        for head in heads:
+        if not {room.id for room in ports.directory.of(account.id)} <= {head.room for head in heads}:
+            heads = await ports.store.memberships(account)  # somebody was invited while they were read
+        theirs = [ports.directory.dress(head) for head in heads if ports.directory.admits(account, head.room)]
+        session.member_of = {head.room for head in theirs}
+        for head in theirs:
             ports.audience.watch(session.connection, head)
     return session.member_of

@@ -22,6 +22,8 @@ class Session:
     asking: Allowance
     """For calls that read the store or move between rooms."""
     typing: Allowance
+    address: str | None = None
+    """Where it comes from."""
     account: Account | None = None
     by_token: bool = False
     """Whether the person is proven, by a token or a cookie; a name beside it can then only be the same one."""

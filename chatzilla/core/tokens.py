@@ -64,9 +64,12 @@ class Tokens:
         """A token with which its bearer goes by a typed name for `LIFETIME_SECONDS`."""
         return self._sign({"sub": account.id, "kind": account.kind, "name": account.name})
 
-    def mint_sign_in(self, account: AccountId, sign_in: SignInId) -> str:
-        """A token that stands for a sign-in, for as long as that lasts and at most `LIFETIME_SECONDS`."""
-        return self._sign({"aud": SIGN_IN, "sub": account, "sid": sign_in})
+    def mint_sign_in(self, account: AccountId, sign_in: SignInId, *, until: int | None = None) -> str:
+        """A token that stands for a sign-in, for as long as that lasts and at most until a moment, in seconds since
+        1970, or else for `LIFETIME_SECONDS`.
+        """
+        claims = {"aud": SIGN_IN, "sub": account, "sid": sign_in}
+        return self._sign(claims if until is None else claims | {"exp": until})
 
     def read(self, token: object) -> Claims:
         """What a token says, if it is one of ours.
@@ -110,7 +113,7 @@ class Tokens:
 
     def _sign(self, claims: dict[str, Any], seconds: int = LIFETIME_SECONDS) -> str:
         now = self._clock.wall_ms() // 1000
-        claims = {"iss": _ISSUER, **claims, "iat": now, "exp": now + seconds}
+        claims = {"iss": _ISSUER, "iat": now, "exp": now + seconds, **claims}
         return jwt.encode(claims, self._keys[0], algorithm=_ALGORITHM)
 
     def _verified(self, token: str) -> dict[str, Any]:

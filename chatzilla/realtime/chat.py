@@ -260,6 +260,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
             posting=self._paces.posting(account, channel.address),
             asking=self._paces.asking(),
             typing=Allowance(TYPING, clock),
+            address=channel.address,
             account=account,
             by_token=account is not None,
             sign_in=None if bearer is None else bearer.standing,

@@ -12,11 +12,12 @@ import enum
 import logging
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from chatzilla import wire
 from chatzilla.core.catchup import ROW_OVERHEAD
+from chatzilla.core.messages import TEXT
 from chatzilla.core.pace import Pacer
 from chatzilla.core.rooms import ROOMS_PER_CONNECTION, RoomHead
 from chatzilla.realtime import packets, websocket
@@ -98,7 +99,8 @@ class _Hall:
     """One room's listeners, and those who only watch that it moves."""
 
     heads: Pacer
-    name: str
+    about: RoomHead
+    """What is told of the room but for where it stands; nothing in it is one person's."""
     head: int = 0
     """The number of the room's newest change, as far as it is known here."""
     last: int = 0
@@ -180,17 +182,20 @@ class Delivery:
             return
         hall = self._hall(head.room)
         if head.head >= hall.head:
-            hall.head, hall.name, hall.last = head.head, head.name, head.last
+            hall.head, hall.last = head.head, head.last
+            hall.about = replace(head, read=None, muted=None)
         if connection not in hall.listeners:
             hall.watchers[connection] = known
             known.halls.add(head.room)
-            self.write(known, _room_event(head.room, hall, head.read))
+            self.write(known, _room_event(hall, read=head.read, muted=head.muted))
 
     def unsubscribe(self, connection: ConnectionId, room: RoomId, *, watching: bool) -> None:
         hall = self._halls.get(room)
         if hall is None:
             return
         known = hall.listeners.pop(connection, None)
+        if known is None and not watching:
+            known = hall.watchers.pop(connection, None)
         if known is None:
             return
         if watching and known.dialect is Dialect.FULL:
@@ -208,6 +213,9 @@ class Delivery:
         if known is None or known.person is None:
             return ()
         return [other for other in self._people[known.person] if other != connection]
+
+    def sessions_of(self, account: AccountId) -> Sequence[Session]:
+        return [self._connections[ident].session for ident in self._people.get(account, ())]
 
     def tell(self, batch: Sequence[Posted]) -> None:
         touched: dict[RoomId, _Hall] = {}
@@ -243,11 +251,25 @@ class Delivery:
         hall = self._halls.get(room)
         if hall is None or seq > hall.head:
             return
-        frame = _room_event(room, hall, seq)
-        for ident in tuple(self._people.get(account.id, ())):
-            connection = self._connections[ident]
-            if ident != origin and connection.dialect is Dialect.FULL and connection.session.may_know(room):
-                self.write(connection, frame)
+        self._tell_own(account.id, _room_event(hall, read=seq), room, but=origin)
+
+    def tell_muted(self, room: RoomId, account: Account, *, on: bool, origin: ConnectionId | None) -> None:
+        hall = self._halls.get(room)
+        if hall is not None:
+            self._tell_own(account.id, _room_event(hall, muted=on), room, but=origin)
+
+    def tell_room(self, head: RoomHead) -> None:
+        hall = self._halls.get(head.room)
+        if hall is None:
+            return
+        hall.about = head
+        frame = _room_event(hall)
+
+        def words(connection: Connection) -> Frame | None:
+            return frame if connection.dialect is Dialect.FULL else None
+
+        hall.notices += (_Notice(hall.listeners, words), _Notice(hall.watchers, words))
+        self._attend(head.room, hall)
 
     def tell_typing(self, room: RoomId, account: Account) -> None:
         hall = self._halls.get(room)
@@ -283,6 +305,13 @@ class Delivery:
         """Give one connection one frame, or let it go when it cannot take more."""
         if connection.channel.open and not connection.channel.write(frame):
             self._let_go(connection.channel)
+
+    def _tell_own(self, account: AccountId, frame: Frame, room: RoomId, *, but: ConnectionId | None) -> None:
+        """Tell the connections of a person that know of a room something about it."""
+        for ident in tuple(self._people.get(account, ())):
+            connection = self._connections[ident]
+            if ident != but and connection.dialect is Dialect.FULL and room in connection.halls:
+                self.write(connection, frame)
 
     def _attend(self, room: RoomId, hall: _Hall) -> None:
         """See that a hall is told what waits, piece by piece."""
@@ -355,13 +384,13 @@ class Delivery:
         hall = self._halls.get(room)
         if hall is None:
             pacer = Pacer(self._clock, lambda: HEADS_EVERY_SECONDS, lambda: self._tell_head(room))
-            hall = self._halls[room] = _Hall(pacer, room)
+            hall = self._halls[room] = _Hall(pacer, RoomHead(room, room, 0, 0))
         return hall
 
     def _tell_head(self, room: RoomId) -> None:
         hall = self._halls.get(room)
         if hall is not None:
-            frame = _room_event(room, hall)
+            frame = _room_event(hall)
             hall.notices.append(_Notice(hall.watchers, lambda _: frame))
             self._attend(room, hall)
 
@@ -391,8 +420,9 @@ def _dismiss(channel: Channel, code: str, message: str, *, reconnect: bool = Tru
     channel.close(f"dismissed: {code}", goodbye)
 
 
-def _room_event(room: RoomId, hall: _Hall, read: int | None = None) -> Frame:
-    return packets.event(CHAT, "room", wire.encode_room(RoomHead(room, hall.name, hall.head, hall.last, read)))
+def _room_event(hall: _Hall, *, read: int | None = None, muted: bool | None = None) -> Frame:
+    head = replace(hall.about, head=hall.head, last=hall.last, read=read, muted=muted)
+    return packets.event(CHAT, "room", wire.encode_room(head))
 
 
 def _last_place(hall: _Hall) -> int:
@@ -466,8 +496,9 @@ class _Telling:
             self._full = self._full or _Words(self._posts, wire.encode_message)
             return self._full
         if self._tutorial is None:
-            # Its messages have no id: that one was changed cannot be said.
-            said = [posted for posted in self._posts if posted.message.changed == posted.message.seq]
+            # Its messages have no id and no kind: that one was changed cannot be said, nor what a notice is.
+            messages = ((posted, posted.message) for posted in self._posts)
+            said = [posted for posted, it in messages if it.changed == it.seq and it.kind == TEXT]
             self._tutorial = _Words(said, wire.encode_tutorial_message)
         return self._tutorial
 

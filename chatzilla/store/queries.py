@@ -85,7 +85,7 @@ class RoomStore:
             Unavailable: the database cannot be read now.
         """
         same_epoch = epoch is None or epoch == self.epoch
-        return await self._read(lambda connection: _backlog(connection, room, account, cursor, same_epoch=same_epoch))
+        return await self.read(lambda connection: _backlog(connection, room, account, cursor, same_epoch=same_epoch))
 
     async def history(self, room: RoomId, span: Span) -> Page:
         """A part of a room by place.
@@ -93,7 +93,7 @@ class RoomStore:
         Raises:
             Unavailable: the database cannot be read now.
         """
-        return await self._read(lambda connection: _history(connection, room, span))
+        return await self.read(lambda connection: _history(connection, room, span))
 
     async def memberships(self, account: Account) -> Sequence[RoomHead]:
         """The rooms of an account.
@@ -101,19 +101,24 @@ class RoomStore:
         Raises:
             Unavailable: the database cannot be read now.
         """
-        return await self._read(lambda connection: _memberships(connection, account))
+        return await self.read(lambda connection: _memberships(connection, account))
 
     async def answers(self) -> bool:
         """Whether the database can be read."""
         try:
-            return await self._read(lambda connection: connection.execute(sa.select(1)).scalar_one() == 1)
+            return await self.read(lambda connection: connection.execute(sa.select(1)).scalar_one() == 1)
         except Unavailable:
             return False
 
     def close(self) -> None:
         self._readers.shutdown()
 
-    async def _read(self, ask: Callable[[Connection], T]) -> T:
+    async def read(self, ask: Callable[[Connection], T]) -> T:
+        """Run one transaction that reads.
+
+        Raises:
+            Unavailable: the database cannot be read now.
+        """
         async with self._gate:
             return await asyncio.get_running_loop().run_in_executor(self._readers, self._ask, ask)
 
@@ -143,18 +148,16 @@ def _backlog(
 
 def _head(connection: Connection, room: RoomId, account: Account) -> tuple[int, RoomHead]:
     """A room's number and its head, as this person sees it; a room that is not stored has neither."""
-    of_person = (
-        sa.select(members.c.read)
-        .join(accounts, accounts.c.no == members.c.account)
-        .where(accounts.c.id == account.id, members.c.room == rooms.c.no)
-        .scalar_subquery()
-    )
-    wanted = sa.select(rooms.c.no, rooms.c.name, rooms.c.head, _LAST, of_person).where(rooms.c.id == room)
+    number = sa.select(accounts.c.no).where(accounts.c.id == account.id).scalar_subquery()
+    theirs = sa.and_(members.c.room == rooms.c.no, members.c.account == number)
+    wanted = sa.select(rooms.c.no, *_HEAD).outerjoin_from(rooms, members, theirs).where(rooms.c.id == room)
     found = connection.execute(wanted).one_or_none()
-    if found is None:
-        return 0, RoomHead(room, str(room), 0, 0)
-    number, name, head, last, read = found
-    return number, RoomHead(room, name, head, last or 0, read)
+    return (0, RoomHead(room, str(room), 0, 0)) if found is None else (found[0], _head_from(found[1:]))
+
+
+def _head_from(row: Sequence[Any]) -> RoomHead:
+    room, name, head, last, read, muted = row
+    return RoomHead(RoomId(room), name, head, last or 0, read, muted)
 
 
 _LAST: Final = (
@@ -165,6 +168,9 @@ _LAST: Final = (
     .scalar_subquery()
 )
 """The place of a room's newest message."""
+
+_HEAD: Final = (rooms.c.id, rooms.c.name, rooms.c.head, _LAST, members.c.read, members.c.muted)
+"""A room as somebody sees it who may be a member."""
 
 
 def _of_room(number: int) -> sa.Select[Any]:
@@ -210,12 +216,11 @@ def _cut(room: RoomId, rows: Sequence[Row[Any]], limit: int = catchup.PAGE_ROWS)
 
 def _memberships(connection: Connection, account: Account) -> list[RoomHead]:
     of_account = (
-        sa.select(rooms.c.id, rooms.c.name, rooms.c.head, _LAST, members.c.read)
+        sa.select(*_HEAD)
         .join(members, members.c.room == rooms.c.no)
         .join(accounts, members.c.account == accounts.c.no)
         .where(accounts.c.id == account.id)
         .order_by(rooms.c.head.desc())
         .limit(ROOMS_SHOWN)
     )
-    found = connection.execute(of_account)
-    return [RoomHead(RoomId(room), name, head, last or 0, read) for room, name, head, last, read in found]
+    return [_head_from(row) for row in connection.execute(of_account)]

@@ -11,6 +11,7 @@ from typing import Final
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     ForeignKey,
     Index,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 metadata: Final = MetaData(
@@ -67,6 +69,11 @@ rooms: Final = Table(
     Column("name", Text, nullable=False),
     Column("head", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    Column("kind", String(16), nullable=False, server_default="public"),
+    Column("topic", Text, nullable=False, server_default=""),
+    Column("creator", String(20), comment="An account's id; nothing where the room began with a message."),
+    Column("archived_at", BigInteger, comment="Since when nothing is said there any more."),
+    Column("locked_at", BigInteger, comment="Since when nobody but its moderators speaks there."),
     comment="head: the number of the room's newest change; handed out under this row's lock.",
 )
 
@@ -74,8 +81,11 @@ members: Final = Table(
     "members",
     metadata,
     Column("account", ForeignKey("accounts.no"), nullable=False),
-    Column("room", ForeignKey("rooms.no"), nullable=False),
+    Column("room", ForeignKey("rooms.no"), nullable=False, index=True),
     Column("read", BigInteger, nullable=False, comment="The place up to which this person has read."),
+    Column("grade", String(16), comment="What this person was given there; without it nobody is in a private room."),
+    Column("graded_at", BigInteger, comment="Since when."),
+    Column("muted", Boolean, nullable=False, server_default=false(), comment="Whether this person does not listen."),
     PrimaryKeyConstraint("account", "room"),
     sqlite_with_rowid=False,
 )
@@ -89,6 +99,10 @@ sign_ins: Final = Table(
     Column("seen_at", BigInteger, nullable=False),
     Column("agent", Text, nullable=False),
     Column("ended_at", BigInteger),
+    Column(
+        "until", BigInteger, comment="When the token of a program is over; nothing for what lasts while it is used."
+    ),
+    Column("made_in", String(20), comment="The sign-in in which the token of a program was made."),
     comment="Browsers and programs that are signed in, and that were until lately.",
 )
 
@@ -107,6 +121,20 @@ links: Final = Table(
     Column("uses", Integer, nullable=False),
     Column("used", Integer, nullable=False),
     Column("revoked_at", BigInteger),
+)
+
+hooks: Final = Table(
+    "hooks",
+    metadata,
+    Column("id", String(12), primary_key=True),
+    Column("digest", String(64), nullable=False, unique=True, comment="SHA-256 of the secret, which is told once."),
+    Column("name", Text, nullable=False, comment="Under which it speaks."),
+    Column("room", String(64), nullable=False, index=True),
+    Column("maker", String(20), comment="An account's id; nothing where the operator made it."),
+    Column("made_in", String(20), comment="The sign-in in which it was made."),
+    Column("made_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+    comment="Addresses by which programs say something in one room.",
 )
 
 messages: Final = Table(

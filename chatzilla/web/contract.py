@@ -5,11 +5,12 @@ An operation is a method with a route. Its docstring is for those who call it. I
     caller      who calls, by token or cookie, be it only by a typed name
     holder      the same, signed in
     query       what stands behind the question mark, a Struct
-    body        the JSON document, a Struct
+    body        what is sent: a JSON document, as a Struct, or whatever a `Body` reads
     request     the request as it came
     others      the parts of the path by these names
 
-and what it returns says how it is answered: a Struct by 200, `Made` of one by 201, None by 204. What it refuses of
+and what it returns says how it is answered: a Struct by 200, as JSON, and a str as text; `Made` of one by 201, None by
+204. What it refuses of
 itself is named beside its route; what the scheme refuses for it follows from its parameters.
 """
 
@@ -18,7 +19,20 @@ from __future__ import annotations
 import inspect
 import types
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Final,
+    Generic,
+    Protocol,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import msgspec
 from aiohttp import web
@@ -42,6 +56,8 @@ NO_STORE: Final = {"Cache-Control": "no-store"}
 
 _SPECIAL: Final = {"self", "caller", "holder", "query", "body", "request", "return"}
 _MARK: Final = "_operation"
+_TOO_LONG: Final = "of length <="
+"""How msgspec says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +65,22 @@ class Made(Generic[T]):
     """Something that was not there before."""
 
     answer: T
+
+
+class Body(Protocol):
+    """What takes other things than one JSON document."""
+
+    media: ClassVar[Mapping[str, Any]]
+    """Each media type, with the type of what is sent by it."""
+
+    @classmethod
+    def read(cls, media_type: str, raw: bytes) -> Body:
+        """Read what was sent.
+
+        Raises:
+            BadRequest, TooLong: it cannot be understood.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +96,10 @@ class Operation:
     parts: Mapping[str, Any] = field(default_factory=dict)
     """The types of what stands in the path."""
     query: type[msgspec.Struct] | None = None
-    body: type[msgspec.Struct] | None = None
+    body: type[msgspec.Struct | Body] | None = None
     needs: str = ""
     """`caller` or `holder`, where it has to be known who calls."""
-    gives: Mapping[int, type[msgspec.Struct] | None] = field(default_factory=dict)
+    gives: Mapping[int, type | None] = field(default_factory=dict)
     """What it answers, by status."""
     refuses: tuple[type[ChatError], ...] = ()
 
@@ -134,7 +166,7 @@ def _read(
     )
 
 
-def _answers(hint: Any) -> Iterable[tuple[int, type[msgspec.Struct] | None]]:
+def _answers(hint: Any) -> Iterable[tuple[int, type | None]]:
     """The statuses that a return annotation stands for."""
     if get_origin(hint) in (Union, types.UnionType):
         for each in get_args(hint):
@@ -166,7 +198,7 @@ class _Desk:
         if asked.query is not None:
             given["query"] = _query(request, asked.query)
         if asked.body is not None:
-            given["body"] = await read_json(request, asked.body)
+            given["body"] = await _body(request, asked.body)
         return _answer(await self._handler(**given))
 
     def _caller(self, request: web.Request) -> Bearer:
@@ -181,19 +213,30 @@ class _Desk:
         return bearer
 
 
-async def read_json(request: web.Request, kind: type[T], *, limit: int = BODY_LIMIT) -> T:
-    """A small JSON document of a known shape.
+async def _body(request: web.Request, kind: type[msgspec.Struct | Body]) -> object:
+    """What was sent.
+
+    Raises:
+        BadRequest, TooLong: it is not what is asked for.
+    """
+    if not issubclass(kind, msgspec.Struct):
+        return kind.read(request.content_type, await read_body(request, BODY_LIMIT))
+    if request.content_type != "application/json":
+        raise BadRequest("This takes JSON, and says so: Content-Type: application/json.")
+    return parse_json(await read_body(request, BODY_LIMIT), kind)
+
+
+def parse_json(raw: bytes, kind: type[T]) -> T:
+    """A JSON document of a known shape.
 
     Raises:
         BadRequest, TooLong: it is none.
     """
-    if request.content_type != "application/json":
-        raise BadRequest("This takes JSON, and says so: Content-Type: application/json.")
-    body = await read_body(request, limit)
     try:
-        return msgspec.json.decode(body, type=kind)
+        return msgspec.json.decode(raw, type=kind)
     except msgspec.ValidationError as error:
-        raise _refusal(error) from error
+        words = _words(error)
+        raise (TooLong(words) if _TOO_LONG in words else BadRequest(words)) from error
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise BadRequest("This is no JSON.") from error
 
@@ -211,7 +254,7 @@ def _query(request: web.Request, kind: type[msgspec.Struct]) -> msgspec.Struct:
     try:
         return msgspec.convert({name: value for name, (value,) in known.items()}, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise _refusal(error) from error
+        raise BadRequest(_words(error)) from error
 
 
 def _part(request: web.Request, name: str, kind: Any) -> str:
@@ -226,12 +269,11 @@ def _part(request: web.Request, name: str, kind: Any) -> str:
         raise NotFound("There is nothing at this address.") from error
 
 
-def _refusal(error: msgspec.ValidationError) -> BadRequest:
-    """What is wrong with a document, with the place in it."""
+def _words(error: msgspec.ValidationError) -> str:
+    """What is wrong with what was sent, with the place in it."""
     words, _, place = str(error).partition(" - at `$")
     name = place.rstrip("`").lstrip(".")
-    kind = TooLong if "of length <=" in words else BadRequest
-    return kind(f"{name}: {words[0].lower()}{words[1:]}." if name else f"{words}.")
+    return f"{name}: {words[0].lower()}{words[1:]}." if name else f"{words}."
 
 
 def _answer(answer: object) -> web.StreamResponse:
@@ -239,6 +281,8 @@ def _answer(answer: object) -> web.StreamResponse:
         return answer
     if answer is None:
         return web.Response(status=204, headers=NO_STORE)
+    if isinstance(answer, str):
+        return web.Response(text=answer, headers=NO_STORE)
     made = isinstance(answer, Made)
     body = msgspec.json.encode(answer.answer if isinstance(answer, Made) else answer)
     return web.Response(

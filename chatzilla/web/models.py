@@ -17,6 +17,7 @@ from chatzilla.core.links import LONGEST_MS, USES_AT_MOST
 from chatzilla.core.messages import CLIENT_ID_LIMIT, TEXT_LIMIT
 from chatzilla.core.people import NAME_LIMIT
 from chatzilla.core.policy import Role
+from chatzilla.core.programs import DAYS_AT_MOST, LABEL_LIMIT, USUAL_DAYS
 from chatzilla.core.signin import SignInMode
 from chatzilla.errors import ChatError
 from chatzilla.wire import HISTORY_ROWS, LARGEST_NUMBER, Json
@@ -195,7 +196,8 @@ class SignIn(msgspec.Struct, kw_only=True):
     made_at: Moment
     seen_at: Annotated[Moment, Meta(description="When it was last used, to five minutes.")]
     ends_at: Moment
-    agent: Annotated[str, Meta(description="What it calls itself.")]
+    agent: Annotated[str, Meta(description="What it calls itself; of a program's token, what it is for.")]
+    program: Annotated[bool, Meta(description="Whether it is the token of a program.")]
     current: Annotated[bool, Meta(description="Whether it is the one that asks.")]
 
 
@@ -267,3 +269,95 @@ class Posted(msgspec.Struct, kw_only=True):
     changed: Place
     sent_at: Moment
     client_id: str
+
+
+# Programs.
+
+Days = Annotated[int, Meta(ge=1, le=DAYS_AT_MOST, description="How long the token lasts.")]
+Secret = Annotated[str, Meta(min_length=1, max_length=256, description="What the hook's address ends with.")]
+
+
+class Token(msgspec.Struct, kw_only=True):
+    """The token of a program, without the token."""
+
+    id: str
+    label: Annotated[str, Meta(description="What it is for.")]
+    person: Annotated[Holder, Meta(description="Who a program is that has it.")]
+    made_at: Moment
+    seen_at: Annotated[Moment, Meta(description="When it was last used, to five minutes.")]
+    ends_at: Moment
+
+
+class Tokens(msgspec.Struct, kw_only=True):
+    tokens: list[Token]
+
+
+class NewToken(msgspec.Struct, kw_only=True):
+    """A token that is wanted."""
+
+    label: Annotated[str, Meta(min_length=1, max_length=LABEL_LIMIT, description="What it is for, in a line.")]
+    bot: Annotated[Ident, Meta(description="The bot that it is for; else it is for the caller.")] | UnsetType = UNSET
+    days: Days = USUAL_DAYS
+
+
+class MadeToken(msgspec.Struct, kw_only=True):
+    """A token that was made, and the token itself, which no other answer has."""
+
+    token: Token
+    secret: Annotated[str, Meta(description="The token.")]
+
+
+class Bot(msgspec.Struct, kw_only=True):
+    """Somebody that is a program."""
+
+    id: str
+    name: str
+    verified: bool
+    tokens: Annotated[int, Meta(ge=0, description="How many it has that last.")]
+    seen_at: Annotated[Moment, Meta(description="When one was last used, to five minutes.")] | None
+
+
+class Bots(msgspec.Struct, kw_only=True):
+    bots: list[Bot]
+
+
+class NewBot(msgspec.Struct, kw_only=True):
+    """A bot that is wanted."""
+
+    name: Name
+    days: Days = USUAL_DAYS
+
+
+class MadeBot(msgspec.Struct, kw_only=True):
+    """A bot that was made, and its token, which no other answer has."""
+
+    bot: Bot
+    secret: Annotated[str, Meta(description="The token.")]
+
+
+class Hook(msgspec.Struct, kw_only=True):
+    """An address that speaks in one room, without the address."""
+
+    id: str
+    name: str
+    room: str
+    maker: Annotated[Person, Meta(description="Nobody where the operator made it.")] | None
+    made_at: Moment
+
+
+class Hooks(msgspec.Struct, kw_only=True):
+    hooks: list[Hook]
+
+
+class NewHook(msgspec.Struct, kw_only=True):
+    """A hook that is wanted."""
+
+    name: Annotated[Name, Meta(description="Under which it speaks.")]
+    room: RoomName
+
+
+class MadeHook(msgspec.Struct, kw_only=True):
+    """A hook that was made, and its address, which no other answer has."""
+
+    hook: Hook
+    url: str

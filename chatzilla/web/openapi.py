@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from chatzilla.errors import ChatError
-    from chatzilla.web.contract import Operation
+    from chatzilla.web.contract import Body, Operation
 
 Json = dict[str, Any]
+
+JSON: Final = "application/json"
+TEXT: Final = "text/plain"
 
 _REF: Final = "#/components/schemas/{name}"
 
@@ -32,8 +35,9 @@ answered by 401, and after 20 vain tries from one address in a quarter of an hou
 
 def describe(operations: Sequence[Operation]) -> Json:
     """The document of these operations."""
-    shapes = [shape for each in operations for shape in (*_bodies(each), *each.gives.values()) if shape is not None]
-    _, components = msgspec.json.schema_components([Problem, *dict.fromkeys(shapes)], ref_template=_REF)
+    shapes = [shape for each in operations for shape in (*_media(each.body).values(), *each.gives.values())]
+    shapes = [shape for shape in dict.fromkeys(shapes) if shape not in (None, str)]
+    _, components = msgspec.json.schema_components([Problem, *shapes], ref_template=_REF)
     paths: dict[str, Json] = {}
     for each in operations:
         paths.setdefault(each.path, {})[each.method.lower()] = _operation(each)
@@ -50,8 +54,11 @@ def describe(operations: Sequence[Operation]) -> Json:
     }
 
 
-def _bodies(asked: Operation) -> Iterable[Any]:
-    return () if asked.body is None else (asked.body,)
+def _media(body: type[msgspec.Struct | Body] | None) -> Mapping[str, Any]:
+    """What can be sent, by its media type."""
+    if body is None:
+        return {}
+    return {JSON: body} if issubclass(body, msgspec.Struct) else body.media
 
 
 def _operation(asked: Operation) -> Json:
@@ -66,7 +73,7 @@ def _operation(asked: Operation) -> Json:
     if parameters:
         described["parameters"] = [_lifted(parameter) for parameter in parameters]
     if asked.body is not None:
-        described["requestBody"] = {"required": True, "content": _content(asked.body, "application/json")}
+        described["requestBody"] = {"required": True, "content": _content(_media(asked.body))}
     described["responses"] = {str(status): _response(status, kind) for status, kind in asked.gives.items()}
     described["responses"] |= _refusals(asked.refuses)
     if asked.needs:
@@ -74,10 +81,10 @@ def _operation(asked: Operation) -> Json:
     return described
 
 
-def _response(status: int, kind: type[msgspec.Struct] | None) -> Json:
+def _response(status: int, kind: type | None) -> Json:
     response: Json = {"description": http.HTTPStatus(status).phrase}
     if kind is not None:
-        response["content"] = _content(kind, "application/json")
+        response["content"] = _content({TEXT if kind is str else JSON: kind})
     return response
 
 
@@ -87,14 +94,19 @@ def _refusals(kinds: Iterable[type[ChatError]]) -> dict[str, Json]:
     return {
         str(status): {
             "description": f"{http.HTTPStatus(status).phrase}: {' or '.join(f'`{kind.code}`' for kind in refused)}",
-            "content": _content(Problem, PROBLEM),
+            "content": _content({PROBLEM: Problem}),
         }
         for status, refused in groupby(ordered, key=status_of)
     }
 
 
-def _content(kind: Any, media_type: str) -> Json:
-    return {media_type: {"schema": {"$ref": _REF.format(name=kind.__name__)}}}
+def _content(media: Mapping[str, Any]) -> Json:
+    return {media_type: {"schema": _schema_of(kind)} for media_type, kind in media.items()}
+
+
+def _schema_of(kind: Any) -> Json:
+    """Where a shape is described; text describes itself."""
+    return {"type": "string"} if kind is str else {"$ref": _REF.format(name=kind.__name__)}
 
 
 def _parameters(query: type[msgspec.Struct]) -> list[Json]:

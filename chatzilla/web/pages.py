@@ -9,7 +9,6 @@ import jinja2
 from aiohttp import web
 
 from chatzilla import __version__
-from chatzilla.core import policy
 from chatzilla.core.policy import Act
 from chatzilla.core.rooms import LOBBY, RoomId, parse_room
 from chatzilla.errors import BadRequest, NotFound
@@ -18,6 +17,7 @@ from chatzilla.web.assets import takes_gzip
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from chatzilla.core.directory import Directory
     from chatzilla.web.assets import Assets
     from chatzilla.web.callers import Callers
 
@@ -43,8 +43,9 @@ PAGE_POLICY: Final = "; ".join(
 class Pages:
     """Renders the templates."""
 
-    def __init__(self, templates: Path, assets: Assets, callers: Callers) -> None:
+    def __init__(self, templates: Path, assets: Assets, callers: Callers, directory: Directory) -> None:
         self._callers = callers
+        self._directory = directory
         self._environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(templates),
             autoescape=True,
@@ -96,7 +97,7 @@ class Pages:
         caller = self._callers.find(request)
         account = None if caller is None or caller.sign_in is None else caller.account
         if account is not None:
-            policy.check(account, Act.ENTER, policy.room(account, room))
+            self._directory.check(account, Act.ENTER, room, address=self._callers.address(request))
         elif self._callers.mode.closed:
             page = self.render(request, "sign_in.html", 200, room=room, words="")
             self._callers.forget(request, page)

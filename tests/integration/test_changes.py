@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tests.helpers.clients import Client
 
 
+GARDEN: dict[str, Any] = {"room": "garden", "name": "garden", "kind": "public", "topic": ""}
+
 NO_OBJECT: list[Any] = [None, 5, [], b"x"]
 NO_TEXT: list[Any] = [None, 5, "", " \n", [], "a\0b", "\ud83d"]
 NO_ID: list[Any] = [None, 5, True, [], {}, b"1", 1.5]
@@ -234,7 +236,7 @@ class TestReading:
             phone.heard("room")
             assert await phone.call("read", {"room": "garden", "seq": 3}) == (True, {})
             clock.advance(0.5)
-            mark = {"room": "garden", "name": "garden", "head": 3, "last": 3, "read": 3}
+            mark = GARDEN | {"head": 3, "last": 3, "read": 3}
             assert await desk.hears("room") == mark
             assert await elsewhere.hears("room") == mark
             for each in (phone, bob, simple):
@@ -253,9 +255,9 @@ class TestReading:
             assert "read" not in (await lurker.joins("garden"))["room"]
         async with open_house(tmp_path / "kept") as house:
             alice, lurker = await house.enter("alice"), await house.enter("eve", "garden")
-            mark = {"room": "garden", "name": "garden", "head": 4, "last": 4, "read": 3}
+            mark = GARDEN | {"head": 4, "last": 4, "read": 3}
             assert await alice.hears("room") == mark
-            assert (await alice.joins("garden"))["room"] == mark
+            assert (await alice.joins("garden"))["room"] == mark | {"muted": False}
             assert "read" not in (await lurker.joins("garden"))["room"]
 
     async def test_an_edit_makes_nothing_unread(self, tmp_path: Path) -> None:
@@ -270,7 +272,7 @@ class TestReading:
             alice.heard("room")
             await changes(bob, "edit", ident, content="hello")
             clock.advance(1)
-            assert await alice.hears("room") == {"room": "garden", "name": "garden", "head": 2, "last": 1}
+            assert await alice.hears("room") == GARDEN | {"head": 2, "last": 1}
 
     async def test_refusals(self, lobby: Lobby) -> None:
         alice, bob = await lobby("alice"), await lobby("bob", "garden")

@@ -47,7 +47,14 @@ class TestTheAnswer:
         assert set(answer) == {"you", "room", "here", "messages", "cursor", "epoch", "more"}
         assert set(answer["you"]) == {"id", "name", "verified", "token"}
         assert (answer["you"]["name"], answer["you"]["verified"]) == ("Alice", False)
-        assert answer["room"] == {"room": "lobby", "name": "lobby", "head": 0, "last": 0}
+        assert answer["room"] == {
+            "room": "lobby",
+            "name": "lobby",
+            "kind": "public",
+            "topic": "",
+            "head": 0,
+            "last": 0,
+        }
         assert answer["here"] == {"count": 1, "people": [{"id": answer["you"]["id"], "name": "Alice"}]}
         assert (answer["messages"], answer["cursor"], answer["more"]) == ([], 0, False)
         assert isinstance(answer["epoch"], str)

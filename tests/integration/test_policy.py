@@ -35,9 +35,10 @@ OTHER: Final = {
     Role.BOT: Role.MEMBER,
     Role.VISITOR: Role.MEMBER,
     Role.LISTENER: Role.MEMBER,
+    Role.SPEAKER: Role.MEMBER,
 }
 
-WITH_A_RIGHT: Final = {Role.LISTENER}
+WITH_A_RIGHT: Final = {Role.LISTENER: CallRole.SUBSCRIBER, Role.SPEAKER: CallRole.MODERATOR}
 """Whoever came with a right to one room: they have nothing of their own, and nothing but sockets knows them."""
 
 
@@ -190,7 +191,7 @@ async def test_every_door_does_what_the_table_says(role: Role, tmp_path: Path) -
     mode = "open" if role is Role.VISITOR else "links"
     async with serving(tmp_path / "data", sign_in=mode) as server, town(server) as place:
         walk = Walk(place, role, await who_tries(place, role))
-        if role is not Role.VISITOR and role not in WITH_A_RIGHT:
+        if role not in (Role.VISITOR, Role.LISTENER):
             walk.others[Thing.OWN] = walk.actor
         if role in BELOW:
             walk.others[Thing.BELOW] = await place.enters("Below", BELOW[role], HOME)
@@ -206,10 +207,10 @@ async def test_every_door_does_what_the_table_says(role: Role, tmp_path: Path) -
 
 
 async def who_tries(place: Town, role: Role) -> Person:
-    if role is Role.LISTENER:
+    if role in WITH_A_RIGHT:
         rights, room = place.server.house.sign_ins.rights, RoomId(HOME)
         assert rights is not None
-        right = rights.make(app_named("Tries", room), room, CallRole.SUBSCRIBER)
+        right = rights.make(app_named("Tries", room), room, WITH_A_RIGHT[role])
         return Person(place.http, place.server.url, right.token, right.account.id, "Tries")
     if role is not Role.VISITOR:
         return await place.enters("Tries", role, HOME)

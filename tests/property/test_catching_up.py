@@ -23,12 +23,14 @@ from hypothesis import strategies as st
 from chatzilla import wire
 from chatzilla.core import catchup, messages, rooms
 from chatzilla.core.catchup import Span
+from chatzilla.core.directory import Directory
 from chatzilla.core.limits import Allowance, Rate
 from chatzilla.core.messages import Change, ClientId, Draft, Target
 from chatzilla.core.people import account_named
 from chatzilla.core.presence import Presence
 from chatzilla.core.rooms import LOBBY, ConnectionId
 from chatzilla.core.session import Session
+from chatzilla.core.tries import Tries
 from chatzilla.errors import Conflict
 from chatzilla.ports import Ports
 from chatzilla.realtime.delivery import Connection, Delivery, Dialect
@@ -36,6 +38,7 @@ from chatzilla.realtime.line import Line
 from chatzilla.store.database import Database
 from chatzilla.store.log import RoomLog
 from chatzilla.store.queries import RoomStore
+from chatzilla.store.roombook import RoomRegister
 from tests.helpers.clock import ManualClock
 from tests.helpers.timelines import TimelineHost
 
@@ -87,12 +90,15 @@ class Room:
         self.log = RoomLog(self.database.writing, self.clock, self.delivery.tell)
         self.log.start()
         self.store = RoomStore(self.database)
-        self.ports = Ports(self.log, self.store, self.delivery, self.clock)
+        self.rooms = RoomRegister(self.database)
+        directory = Directory(self.rooms, Tries(self.clock))
+        self.ports = Ports(self.log, self.store, self.delivery, self.clock, directory)
         self.presence = Presence(self.delivery, self.clock)
 
     async def close(self) -> None:
         await self.log.close()
         await told()
+        self.rooms.close()
         self.store.close()
         self.database.close(cleanly=True)
 

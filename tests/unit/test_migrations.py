@@ -54,10 +54,13 @@ async def test_the_first_revision(tmp_path: Path) -> None:
         ("lobby:2", "b-1", BOB.id, "Bob", "two", 2),
     ]
     backlog = await store.backlog(LOBBY, ALICE, cursor=1, epoch=None)
-    assert ([row.content for row in backlog.messages], backlog.room) == (["two"], RoomHead(LOBBY, "lobby", 2, 2, 2))
+    assert ([row.content for row in backlog.messages], backlog.room) == (
+        ["two"],
+        RoomHead(LOBBY, "lobby", 2, 2, 2, False),
+    )
     assert set(await store.memberships(BOB)) == {
-        RoomHead(LOBBY, "lobby", 2, 2, 2),
-        RoomHead(RoomId("garden"), "Garden", 1, 1, 1),
+        RoomHead(LOBBY, "lobby", 2, 2, 2, False),
+        RoomHead(RoomId("garden"), "Garden", 1, 1, 1, False),
     }
     desk = Desk(database)
     desk.log.start()
@@ -84,7 +87,7 @@ async def test_the_second_revision(tmp_path: Path) -> None:
     at_revision(folder / "chatzilla.db", "0002", SECOND)
     database = Database(folder).open()
     store = RoomStore(database)
-    assert await store.memberships(ALICE) == [RoomHead(LOBBY, "lobby", 2, 2, 2)]
+    assert await store.memberships(ALICE) == [RoomHead(LOBBY, "lobby", 2, 2, 2, False)]
     page = await store.history(LOBBY, Span(limit=10))
     assert [(row.content, row.edited_at, row.deleted) for row in page.messages] == [
         ("one", None, False),

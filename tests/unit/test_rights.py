@@ -82,8 +82,8 @@ class TestOurs:
         ("role", "here"),
         [
             (CallRole.SUBSCRIBER, Role.LISTENER),
-            (CallRole.PUBLISHER, Role.GUEST),
-            (CallRole.MODERATOR, Role.GUEST),
+            (CallRole.PUBLISHER, Role.SPEAKER),
+            (CallRole.MODERATOR, Role.SPEAKER),
         ],
     )
     def test_the_person_is_let_into_one_room_and_no_further(self, rights: Rights, role: CallRole, here: Role) -> None:

@@ -1,0 +1,44 @@
+"""A thread that keeps a register: one transaction after the other, on a connection of its own.
+
+What registers hold changes seldom. They wait for the log's commits and the log for theirs, at the database's lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+import sqlalchemy as sa
+
+from chatzilla.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Connection
+
+    from chatzilla.store.database import Database
+
+T = TypeVar("T")
+
+
+class Clerk:
+    """Does the writing of a register."""
+
+    def __init__(self, database: Database, name: str) -> None:
+        self._database = database
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+
+    def close(self) -> None:
+        self._thread.shutdown()
+
+    async def _do(self, work: Callable[[Connection], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._ask, work)
+
+    def _ask(self, work: Callable[[Connection], T]) -> T:
+        try:
+            with self._database.writing.begin() as connection:
+                return work(connection)
+        except sa.exc.OperationalError as error:
+            raise Unavailable("The server cannot do that right now. Try again in a moment.") from error

@@ -1,0 +1,145 @@
+"""Rooms that are not ordinary ones, and their members: implements `ports.RoomRegister` over one database.
+
+The log stores rooms and members too, as messages bring them; it gives nobody a grade, so a message that was on its way
+while its author was removed makes nobody a member of a private room again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+
+from chatzilla.core.directory import Room
+from chatzilla.core.people import AccountId
+from chatzilla.core.rooms import Grade, Kind, RoomId
+from chatzilla.store.clerk import Clerk
+from chatzilla.store.tables import accounts, members, rooms
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+    from chatzilla.core.people import Account
+    from chatzilla.store.database import Database
+
+_ROOM: Final = (
+    rooms.c.id,
+    rooms.c.name,
+    rooms.c.kind,
+    rooms.c.topic,
+    rooms.c.creator,
+    rooms.c.archived_at,
+    rooms.c.locked_at,
+)
+
+
+class RoomRegister(Clerk):
+    """Rooms and members in the database."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database, "store-rooms")
+
+    def recall_rooms(self) -> Sequence[Room]:
+        with self._database.writing.begin() as connection:
+            graded = (
+                sa.select(rooms.c.id, accounts.c.id, members.c.grade)
+                .join(rooms, rooms.c.no == members.c.room)
+                .join(accounts, accounts.c.no == members.c.account)
+                .where(members.c.grade.is_not(None))
+                .order_by(members.c.graded_at, accounts.c.no)
+            )
+            grades: dict[str, dict[AccountId, Grade]] = {}
+            for room, account, grade in connection.execute(graded):
+                grades.setdefault(room, {})[AccountId(account)] = Grade(grade)
+            known = [_room(row, grades.get(row.id, {})) for row in connection.execute(sa.select(*_ROOM))]
+        return [room for room in known if not room.ordinary]
+
+    async def create_room(self, room: Room, now: int) -> bool:
+        return await self._do(lambda connection: _create(connection, room, now))
+
+    async def change_room(self, room: Room) -> bool:
+        changed = sa.update(rooms).where(rooms.c.id == room.id)
+        values = changed.values(
+            name=room.name, topic=room.topic, archived_at=room.archived_at, locked_at=room.locked_at
+        )
+        return await self._do(lambda connection: connection.execute(values).rowcount == 1)
+
+    async def grade(self, room: RoomId, account: Account, grade: Grade | None, now: int) -> bool:
+        def give(connection: Connection) -> bool:
+            found = connection.execute(sa.select(rooms.c.no, rooms.c.head).where(rooms.c.id == room)).one_or_none()
+            if found is None:
+                return False
+            _give(connection, found.no, found.head, account.id, grade, now)
+            return True
+
+        return await self._do(give)
+
+    async def dismiss(self, room: RoomId, account: AccountId, *, heir: AccountId | None, now: int) -> None:
+        def take(connection: Connection) -> None:
+            found = connection.execute(sa.select(rooms.c.no, rooms.c.head).where(rooms.c.id == room)).one_or_none()
+            if found is None:
+                return
+            theirs = members.c.account == _number(account)
+            connection.execute(sa.delete(members).where(members.c.room == found.no, theirs))
+            if heir is not None:
+                _give(connection, found.no, found.head, heir, Grade.MODERATE, now)
+
+        await self._do(take)
+
+    async def mute(self, room: RoomId, account: Account, on: bool, now: int) -> None:
+        def note(connection: Connection) -> None:
+            person = {"id": account.id, "kind": account.kind, "key": account.key, "name": account.name}
+            connection.execute(sqlite.insert(accounts).values(**person, created_at=now).on_conflict_do_nothing())
+            connection.execute(
+                sqlite.insert(rooms).values(id=room, name=room, head=0, created_at=now).on_conflict_do_nothing()
+            )
+            number, head = connection.execute(sa.select(rooms.c.no, rooms.c.head).where(rooms.c.id == room)).one()
+            connection.execute(
+                sqlite.insert(members)
+                .values(account=_number(account.id), room=number, read=head, muted=on)
+                .on_conflict_do_update(index_elements=["account", "room"], set_={"muted": on})
+            )
+
+        await self._do(note)
+
+
+def _create(connection: Connection, room: Room, now: int) -> bool:
+    values = {"id": room.id, "name": room.name, "kind": room.kind.value, "topic": room.topic, "creator": room.creator}
+    made = sqlite.insert(rooms).values(**values, head=0, created_at=now).on_conflict_do_nothing()
+    if connection.execute(made).rowcount == 0:
+        return False
+    number = connection.execute(sa.select(rooms.c.no).where(rooms.c.id == room.id)).scalar_one()
+    for at, (account, grade) in enumerate(room.grades.items()):
+        _give(connection, number, 0, account, grade, now + at)  # so that their order is kept
+    return True
+
+
+def _give(connection: Connection, room: int, head: int, account: AccountId, grade: Grade | None, now: int) -> None:
+    """Make a room somebody's, in this grade; whoever was there before has the place that they had."""
+    value = None if grade is None else grade.value
+    since = sa.func.coalesce(members.c.graded_at, now)
+    connection.execute(
+        sqlite.insert(members)
+        .values(account=_number(account), room=room, read=head, grade=value, graded_at=now)
+        .on_conflict_do_update(index_elements=["account", "room"], set_={"grade": value, "graded_at": since})
+    )
+
+
+def _number(account: AccountId) -> sa.ScalarSelect[Any]:
+    return sa.select(accounts.c.no).where(accounts.c.id == account).scalar_subquery()
+
+
+def _room(row: Any, grades: dict[AccountId, Grade]) -> Room:
+    return Room(
+        RoomId(row.id),
+        row.name,
+        Kind(row.kind),
+        row.topic,
+        None if row.creator is None else AccountId(row.creator),
+        row.archived_at,
+        row.locked_at,
+        grades,
+    )
