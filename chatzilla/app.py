@@ -92,7 +92,7 @@ class House:
         self.rooms = RoomRegister(self.database)
         self.directory = Directory(self.rooms, self.tries, self.sign_ins.person)
         self.ports = Ports(self.log, self.store, self.delivery, clock, self.directory)
-        self.operators = Operators(config, self.database, self.sign_ins, tokens)
+        self.operators = Operators(config, self.database, self.sign_ins, tokens, self.hooks)
         self.control = Control(config.data, self.operators.commands)
         self.presence = Presence(self.delivery, clock, Names(self.sign_ins.holder))
         self.reading = Reading(self.log, self.delivery, clock)

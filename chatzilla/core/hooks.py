@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NewType
 
 from chatzilla.core import policy
+from chatzilla.core.directory import is_hidden
 from chatzilla.core.messages import Draft, mint_client_id
 from chatzilla.core.people import hook_named
 from chatzilla.core.policy import Act, Thing
 from chatzilla.core.tries import TOO_MANY
-from chatzilla.errors import Conflict, NotFound, TooFast
+from chatzilla.errors import BadRequest, Conflict, NotFound, TooFast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,18 +64,35 @@ class Hook:
 
 
 async def make(
-    register: HookRegister, directory: Directory, sign_ins: SignIns, maker: Bearer | None, name: object, room: RoomId
+    register: HookRegister, directory: Directory, sign_ins: SignIns, maker: Bearer, name: object, room: RoomId
 ) -> tuple[Hook, str]:
     """Make a hook; returns it with its secret, which nobody is told again.
 
     Raises:
-        Forbidden: it is not theirs to make there.
+        NotFound, Forbidden: it is not theirs to make there.
         BadRequest, TooLong: the name is none.
         Conflict: the name is somebody's, or looks like it.
         Full: they have as many hooks as one may.
     """
-    if maker is not None:
-        directory.check(maker.account, Act.MAKE_HOOK, room)
+    directory.check(maker.account, Act.MAKE_HOOK, room)
+    return await _make(register, sign_ins, maker, name, room)
+
+
+async def make_as_operator(register: HookRegister, sign_ins: SignIns, name: object, room: RoomId) -> tuple[Hook, str]:
+    """Make a hook that lasts until somebody ends it; returns it with its secret.
+
+    Raises:
+        BadRequest: as `make`, and for a private room: its hooks are made by who is in it.
+        TooLong, Conflict, Full: as `make`.
+    """
+    if is_hidden(room):
+        raise BadRequest("Whoever is in a private room makes its hooks.")
+    return await _make(register, sign_ins, None, name, room)
+
+
+async def _make(
+    register: HookRegister, sign_ins: SignIns, maker: Bearer | None, name: object, room: RoomId
+) -> tuple[Hook, str]:
     ident = HookId(secrets.token_urlsafe(9))
     account = hook_named(name, ident, room)
     if sign_ins.holder(account.name) is not None:
