@@ -106,7 +106,7 @@ class House:
             posting_from_address=Rate(config.address_rate, config.address_burst),
             asking=asking,
         )
-        self.bookings = Bookings(self.store, self.sign_ins, self.rights, clock, asking)
+        self.bookings = Bookings(self.ports, self.sign_ins, self.rights, asking)
         self.chat = ChatNamespace(
             self.ports,
             self.presence,

@@ -14,7 +14,6 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from chatzilla.core import policy
 from chatzilla.core.catchup import Span
 from chatzilla.core.limits import Shared
 from chatzilla.core.people import account_named, app_named, key_of
@@ -30,10 +29,12 @@ if TYPE_CHECKING:
     from chatzilla.core.people import Account
     from chatzilla.core.rights import Right, Rights
     from chatzilla.core.signin import Bearer, SignIns
-    from chatzilla.ports import Clock, Store
+    from chatzilla.ports import Ports
 
 BOOKED_AT_MOST: Final = 10_000
 """Rooms that are booked at once; beyond, the one that was not asked for longest is forgotten."""
+
+NO_SUCH_SESSION: Final = "There is no such session."
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +67,14 @@ class Booking:
 class Bookings:
     """The rooms that are booked, and the rights that are made for them."""
 
-    def __init__(self, store: Store, sign_ins: SignIns, rights: Rights, clock: Clock, asking: Rate) -> None:
+    def __init__(self, ports: Ports, sign_ins: SignIns, rights: Rights, asking: Rate) -> None:
         """`asking` is how often all who ask from one address may, applications aside."""
-        self._store = store
+        self._store = ports.store
+        self._directory = ports.directory
         self._sign_ins = sign_ins
         self._rights = rights
-        self._clock = clock
-        self._asking = Shared(asking, clock)
+        self._clock = ports.clock
+        self._asking = Shared(asking, ports.clock)
         self._booked: OrderedDict[RoomId, Booking] = OrderedDict()
         """The one that was not asked for longest comes first."""
 
@@ -98,8 +100,8 @@ class Bookings:
         if session is None:
             session = f"ses-{base64.b32encode(secrets.token_bytes(10)).decode().lower()}"
         room = parse_room(session)
-        if asker.bearer is not None:
-            policy.check(asker.bearer.account, Act.ENTER, policy.room(asker.bearer.account, room))
+        somebody = app_named(unnamed(""), room) if asker.bearer is None else asker.bearer.account
+        self._directory.check(somebody, Act.ENTER, room, address=asker.address)
         known = await self._find(room)
         return self._keep(known or Booking(session, room, now := self._clock.wall_ms(), now)), known is None
 
@@ -111,13 +113,13 @@ class Bookings:
             SignInNeeded, TooFast, Unavailable: as `book`.
         """
         self._check_asker(asker)
-        return await self._known(session)
+        return await self._known(_room_in(session))
 
     async def grant(self, asker: Asker, session: str, role: CallRole, *, data: str = "") -> Right:
         """Let somebody into a room that is known. Who they are is found in what is said of them, as far as that counts.
 
         Raises:
-            NotFound: the room is not known.
+            NotFound: the room is not known, or not to them.
             SignInNeeded: as `book`, and for a moderator whom no application asks for.
             BadRequest, TooLong: `data` is not what a token can carry.
             Forbidden, TooFast, Unavailable: as `book`; and the name is somebody's who is signed in here.
@@ -125,8 +127,10 @@ class Bookings:
         self._check_asker(asker)
         if role is CallRole.MODERATOR and not asker.application:
             raise SignInNeeded("Who moderates is said by whoever has the secret of applications.")
-        booking = await self._known(session)
-        right = self._right(asker, booking.room, role, name_in(data), data)
+        room = _room_in(session)
+        account = self._admitted(asker, room, name_in(data))
+        booking = await self._known(room)
+        right = self._make(asker, account, room, role, data)
         self._keep(booking)
         return right
 
@@ -135,23 +139,22 @@ class Bookings:
 
         Raises:
             BadRequest, TooLong: it is no name.
-            SignInNeeded, Forbidden, TooFast: as `grant`; and it is another name than the caller's.
+            NotFound, SignInNeeded, Forbidden, TooFast: as `grant`; and it is another name than the caller's.
         """
         self._check_asker(asker)
         named = account_named(name)
         me = asker.signed_in
         if not asker.application and me is not None and named.key != key_of(me.account.name):
             raise Forbidden("You are signed in under another name.")
-        return self._right(asker, room, CallRole.PUBLISHER, named.name, "")
+        return self._make(asker, self._admitted(asker, room, named.name), room, CallRole.PUBLISHER, "")
 
-    def _right(self, asker: Asker, room: RoomId, role: CallRole, name: str | None, data: str) -> Right:
+    def _admitted(self, asker: Asker, room: RoomId, name: str | None) -> Account:
+        """For whom a right is asked, if they may enter the room."""
         account = self._person(asker, room, name or unnamed(secrets.token_urlsafe(9)))
-        policy.check(account, Act.ENTER, policy.room(account, room))
-        sign_in = None if asker.application or asker.signed_in is None else asker.signed_in.standing
-        return self._rights.make(account, room, role, data=data, sign_in=sign_in)
+        self._directory.check(account, Act.ENTER, room, address=asker.address)
+        return account
 
     def _person(self, asker: Asker, room: RoomId, name: str) -> Account:
-        """For whom a right is asked."""
         if asker.application:
             return app_named(name, room)
         if asker.signed_in is not None:
@@ -160,6 +163,10 @@ class Bookings:
             raise Forbidden("Somebody here has a name that looks like this one. Choose another one.")
         return account_named(name)
 
+    def _make(self, asker: Asker, account: Account, room: RoomId, role: CallRole, data: str) -> Right:
+        sign_in = None if asker.application or asker.signed_in is None else asker.signed_in.standing
+        return self._rights.make(account, room, role, data=data, sign_in=sign_in)
+
     def _check_asker(self, asker: Asker) -> None:
         if asker.application:
             return
@@ -167,14 +174,10 @@ class Bookings:
             raise SignInNeeded("Sign in first: this server is not open to everybody.")
         self._asking.of(asker.address).spend()
 
-    async def _known(self, session: str) -> Booking:
-        try:
-            room = parse_room(session)
-        except BadRequest as error:
-            raise NotFound("There is no such session.") from error
+    async def _known(self, room: RoomId) -> Booking:
         found = await self._find(room)
         if found is None:
-            raise NotFound("There is no such session.")
+            raise NotFound(NO_SUCH_SESSION)
         return found
 
     async def _find(self, room: RoomId) -> Booking | None:
@@ -207,3 +210,10 @@ class Bookings:
             if oldest.used_at > over:
                 return
             del self._booked[oldest.room]
+
+
+def _room_in(session: str) -> RoomId:
+    try:
+        return parse_room(session)
+    except BadRequest as error:
+        raise NotFound(NO_SUCH_SESSION) from error

@@ -3,8 +3,8 @@
 A person has one role. `visitor` is whoever typed a name on an open server, `listener` and `speaker` are who came with a
 right to one room; nobody is ever given these roles. A thing is named by how it stands to the person who reaches for it:
 a room that everybody may know of, one that they were let into, one that they moderate, and, for whoever wants to speak,
-one where nobody does now (`core/directory.py` tells which it is); a link or a sign-in that is their own, that belongs to
-somebody of a lower role, or to anybody else; and for an invitation, by the role that it gives away.
+one where nobody does now (`core/directory.py` tells which it is); a link or a sign-in that is their own, that belongs
+to somebody of a lower role, or to anybody else; and for an invitation, by the role that it gives away.
 
 Doors ask `check` or `may` and decide nothing themselves. `tests/integration/test_policy.py` walks the whole table
 through every door.

@@ -93,7 +93,8 @@ class Right:
 def room_of(session: str) -> RoomId:
     """The room that another system's room or session is: of that id, or else of an id that is made of the name.
 
-    Names are compared as people's are, ignoring case; OpenTok's ids letter by letter.
+    `My Room` is `my-room`, as a room is that somebody makes under this name here; what no id can hold stands behind
+    such words as a fingerprint. Names are compared as people's are, ignoring case; OpenTok's ids letter by letter.
 
     Raises:
         BadRequest, TooLong: it is blank, too long, or not a single line.
@@ -102,7 +103,7 @@ def room_of(session: str) -> RoomId:
     if _OPENTOK_SESSION.fullmatch(name):
         return RoomId(f"session-{_digest(name)}")
     try:
-        return parse_room(name)
+        return parse_room("-".join(name.split()))
     except BadRequest:
         words = "-".join(re.findall(r"[a-z0-9]+", key_of(name)))[:40].strip("-")
         return RoomId(f"{words or 'room'}-{_digest(key_of(name))}")

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from chatzilla.core.directory import Room, mint_private
 from chatzilla.core.policy import Role
 from chatzilla.core.rights import LASTS_SECONDS, CallRole
+from chatzilla.core.rooms import Grade, Kind
 from tests.helpers.apps import running
 from tests.helpers.clients import Client
 from tests.helpers.clock import ManualClock
@@ -289,6 +291,30 @@ class TestAClosedServer:
             assert (await closed.post("/api/sessions", json={"customSessionId": room}, headers=headers))[0] == status
             await session_of(closed, room)
             assert (await closed.post(f"/api/sessions/{room}/connections", headers=headers))[0] == status
+
+    async def test_a_private_room_is_for_its_members_whoever_asks(self, closed: Doors) -> None:
+        """Nobody else learns that it is there, an application neither; a member's right opens it."""
+        alice, bob = await closed.enters("Alice"), await closed.enters("Bob")
+        room = mint_private()
+        grades = {alice.id: Grade.MODERATE}
+        closed.server.house.directory.keep(Room(room, "Secret", Kind.PRIVATE, grades=grades))
+        own, others = ({"Authorization": f"Bearer {person.token}"} for person in (alice, bob))
+        body = {"customSessionId": room}
+        for headers in (others, basic()):
+            assert (await closed.post("/api/sessions", json=body, headers=headers))[0] == 404
+            assert (await closed.post(f"/api/sessions/{room}/connections", headers=headers))[0] == 404
+            login = {"username": "Bob", "room": room}
+            assert (await closed.post("/login", json=login, headers=headers))[0] == 404
+        assert await closed.post("/api/sessions", json=body, headers=own) == (200, room)
+        for wanted in ("PUBLISHER", "SUBSCRIBER"):
+            path = f"/api/sessions/{room}/connections"
+            status, token = await closed.post(path, json={"role": wanted}, headers=own)
+            assert status == 200
+            assert (await closed.enters_chat(token, room))["id"] == alice.id
+        closed.server.house.directory.keep(Room(room, "Secret", Kind.PRIVATE, grades={bob.id: Grade.MODERATE}))
+        client = await Client(closed.server.url).connect(auth={"dialect": "full", "token": token})
+        assert (await client.call("join", {"room": room}))[0] is False, "a right lets nobody in who was removed"
+        await client.close()
 
     async def test_a_page_elsewhere_cannot_use_somebodys_cookie(self, closed: Doors) -> None:
         alice = await closed.enters("Alice")

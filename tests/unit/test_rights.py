@@ -391,7 +391,8 @@ def test_any_other_name_has_a_room_of_its_own() -> None:
     assert len(set(rooms)) == len(names)
     assert all(len(room) <= 64 for room in rooms)
     assert room_of(" MY ROOM ") == room_of("My Room")
-    assert room_of("My Room").startswith("my-room-")
+    assert room_of("My  Room") == room_of("my-room") == "my-room"
+    assert room_of("My Room!").startswith("my-room-")
     for wrong in ("", " ", "x" * 256, "two\nlines", "\ud800", "\0"):
         with pytest.raises(BadRequest):
             room_of(wrong)
