@@ -24,6 +24,7 @@ from chatzilla.errors import Conflict, Full, NotFound, SignInNeeded, TooFast
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from chatzilla.core.directory import Directory
     from chatzilla.core.people import Account, AccountId
     from chatzilla.core.tokens import Tokens
     from chatzilla.ports import Clock, Register, Timer
@@ -111,12 +112,14 @@ class SignIns:
         tokens: Tokens,
         clock: Clock,
         mode: SignInMode,
+        rooms: Directory,
         *,
         ended: Callable[[Iterable[SignInId]], None] = lambda _: None,
     ) -> None:
         self.mode = mode
         self.register = register
         self.clock = clock
+        self.rooms = rooms
         self._tokens = tokens
         self._tries = Tries(clock)
         self._tell_ended = ended
