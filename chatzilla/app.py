@@ -43,6 +43,7 @@ from chatzilla.web.patience import Patience
 from chatzilla.web.peers import Peers
 from chatzilla.web.programs import Programs
 from chatzilla.web.reference import Reference
+from chatzilla.web.rooms import Rooms
 from chatzilla.web.seeds.asking import Askers, CrossOrigin
 from chatzilla.web.seeds.minichat import Minichat
 from chatzilla.web.seeds.opentok import OpenTok
@@ -76,21 +77,22 @@ class House:
         tokens = tokens_of(config, self.database, clock)
         self.register = SignInRegister(self.database)
         self.rights = Rights(tokens, clock, Pair(config.api_key, config.api_secret) if config.api_secret else None)
-        self.sign_ins = SignIns(
-            self.register,
-            tokens,
-            clock,
-            SignInMode(config.sign_in),
-            rights=self.rights,
-            ended=self.delivery.end_sign_ins,
-        )
         self.tries = Tries(clock)
         """Vain tries with links, and at rooms that are not one's own."""
         self.hooks = HookRegister(self.database, self.store)
         self.hook_tries = Tries(clock)
         """Vain tries with hooks: what a machine does with an old address keeps nobody from coming in."""
         self.rooms = RoomRegister(self.database)
-        self.directory = Directory(self.rooms, self.tries, self.sign_ins.person)
+        self.directory = Directory(self.rooms, self.tries, clock, lambda ident: self.sign_ins.person(ident))
+        self.sign_ins = SignIns(
+            self.register,
+            tokens,
+            clock,
+            SignInMode(config.sign_in),
+            self.directory,
+            rights=self.rights,
+            ended=self.delivery.end_sign_ins,
+        )
         self.ports = Ports(self.log, self.store, self.delivery, clock, self.directory)
         self.operators = Operators(config, self.database, self.sign_ins, tokens, self.hooks)
         self.control = Control(config.data, self.operators.commands)
@@ -191,6 +193,7 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
     entrance = Entrance(house.sign_ins, house.tries, house.callers, pages)
     apis = (
         Api(house.sign_ins, house.tries, house.callers, config.url),
+        Rooms(house.ports, house.presence, house.paces, house.sign_ins, house.callers),
         Talk(house.ports, house.paces, house.callers),
         Programs(house.ports, house.paces, house.sign_ins, house.hooks, house.hook_tries, house.callers, config.url),
     )

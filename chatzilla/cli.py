@@ -28,7 +28,9 @@ from chatzilla import __version__, control
 from chatzilla.app import tokens_of
 from chatzilla.clock import SystemClock
 from chatzilla.config import read_config, settings
+from chatzilla.core.directory import Directory
 from chatzilla.core.signin import SignInMode, SignIns
+from chatzilla.core.tries import Tries
 from chatzilla.errors import ChatError, StartError
 from chatzilla.loop import make_loop
 from chatzilla.operators import Operators
@@ -37,6 +39,7 @@ from chatzilla.store.database import Database
 from chatzilla.store.hooks import HookRegister
 from chatzilla.store.queries import RoomStore
 from chatzilla.store.register import SignInRegister
+from chatzilla.store.roombook import RoomRegister
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,12 +145,14 @@ def _operate(config: Config, operation: str, **arguments: Any) -> None:
 
 async def _operate_alone(config: Config, operation: str, arguments: dict[str, Any]) -> list[str]:
     database = Database(config.data, config.database_path, synchronous=config.synchronous).open()
-    register, store = SignInRegister(database), RoomStore(database)
+    register, rooms, store = SignInRegister(database), RoomRegister(database), RoomStore(database)
     hooks = HookRegister(database, store)
     try:
         clock = SystemClock()
         tokens = tokens_of(config, database, clock)
-        sign_ins = SignIns(register, tokens, clock, SignInMode(config.sign_in))
+        directory = Directory(rooms, Tries(clock), clock)
+        sign_ins = SignIns(register, tokens, clock, SignInMode(config.sign_in), directory)
+        directory.start()
         sign_ins.start()
         try:
             return await Operators(config, database, sign_ins, tokens, hooks).commands[operation](arguments)
@@ -156,6 +161,7 @@ async def _operate_alone(config: Config, operation: str, arguments: dict[str, An
     finally:
         hooks.close()
         store.close()
+        rooms.close()
         register.close()
         database.close(cleanly=True)
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from chatzilla.core import policy
+from chatzilla.core.limits import Rate, Shared
 from chatzilla.core.policy import Act, Thing
 from chatzilla.core.rooms import LOBBY, NO_SUCH_ROOM, Grade, Kind, RoomHead, RoomId
 from chatzilla.core.tries import TOO_MANY
@@ -31,7 +32,20 @@ if TYPE_CHECKING:
 
     from chatzilla.core.people import Account, AccountId
     from chatzilla.core.tries import Tries
-    from chatzilla.ports import RoomRegister
+    from chatzilla.ports import Clock, RoomRegister
+
+MAKING: Final = Rate(per_second=0.1, burst=50)
+"""How many rooms one person, or one address, may make."""
+
+RIGHTS: Final = {
+    "post": Act.POST,
+    "rename": Act.RENAME,
+    "archive": Act.ARCHIVE,
+    "invite": Act.ADMIT,
+    "grade": Act.GRADE,
+    "remove": Act.EXPEL,
+}
+"""What clients are told that they may."""
 
 _HIDDEN: Final = re.compile(r"[pd]-[a-z2-7]{24}", re.ASCII)
 _HIDDEN_BYTES: Final = 15
@@ -80,13 +94,18 @@ class Directory:
     """The rooms that are not ordinary ones, and what each of them means for somebody."""
 
     def __init__(
-        self, register: RoomRegister, tries: Tries, person: Callable[[AccountId], Account | None] = lambda _: None
+        self,
+        register: RoomRegister,
+        tries: Tries,
+        clock: Clock,
+        person: Callable[[AccountId], Account | None] = lambda _: None,
     ) -> None:
         """Begin without any.
 
         Args:
             register: where they are stored.
             tries: what vain tries are counted with.
+            clock: what it takes to make many is counted by.
             person: tells who somebody is.
         """
         self.register = register
@@ -94,9 +113,10 @@ class Directory:
         self.changing = asyncio.Lock()
         """Held by whoever changes a room, from the first look until it is stored and known here."""
         self._tries = tries
+        self._making = Shared(MAKING, clock)
         self._rooms: dict[RoomId, Room] = {}
-        self._made: Counter[AccountId | None] = Counter()
-        """How many rooms each person has made, archived ones aside."""
+        self._made: Counter[tuple[AccountId | None, bool]] = Counter()
+        """How many rooms each person has made: direct ones, and others."""
         self._of: dict[AccountId, dict[RoomId, None]] = {}
         """The hidden rooms that each person is in."""
 
@@ -109,9 +129,13 @@ class Directory:
         """A room that is not an ordinary one."""
         return self._rooms.get(ident)
 
-    def made_by(self, account: AccountId) -> int:
-        """How many rooms somebody has made that are not archived."""
-        return self._made[account]
+    def find(self, ident: RoomId) -> Room:
+        """A room as it stands; one that nothing is kept of here is an ordinary one."""
+        return self._rooms.get(ident) or Room(ident, ident)
+
+    def made_by(self, account: AccountId, *, direct: bool) -> int:
+        """How many rooms somebody has made, direct ones or others."""
+        return self._made[account, direct]
 
     def of(self, account: AccountId) -> list[Room]:
         """The private and direct rooms that somebody is in."""
@@ -124,13 +148,13 @@ class Directory:
         """Take in how a room stands from now on; it is stored already."""
         before = self._rooms.pop(room.id, None)
         if before is not None:
-            self._made[before.creator] -= _counts(before)
+            self._made[_maker(before)] -= 1
             for account in before.grades if before.hidden else ():
                 del self._of[account][room.id]
         if room.ordinary:
             return
         self._rooms[room.id] = room
-        self._made[room.creator] += _counts(room)
+        self._made[_maker(room)] += 1
         for account in room.grades if room.hidden else ():
             self._of.setdefault(account, {})[room.id] = None
 
@@ -169,6 +193,28 @@ class Directory:
         if room.hidden:
             return Thing.DIRECT_ROOM if room.kind is Kind.DIRECT else Thing.PRIVATE_ROOM
         return Thing.ROOM if room.moderated or wanted == LOBBY else Thing.COMMON_ROOM
+
+    def grade_of(self, account: Account, wanted: RoomId) -> Grade:
+        """What somebody may in a room where they are."""
+        match self.stands(account, wanted):
+            case Thing.OWN_ROOM:
+                return Grade.MODERATE
+            case Thing.QUIET_ROOM:
+                return Grade.READ
+        return Grade.POST
+
+    def rights(self, account: Account, wanted: RoomId) -> tuple[str, ...]:
+        """What somebody may in a room, by the words that clients know, whether or not anybody may just now."""
+        thing = self.stands(account, wanted)
+        return tuple(word for word, act in RIGHTS.items() if policy.may(account.role, act, thing))
+
+    def spend(self, account: Account, address: str | None) -> None:
+        """Count that somebody makes a room: by person where that is known, else by address.
+
+        Raises:
+            TooFast: too many.
+        """
+        self._making.of(account.id if account.verified or address is None else address).spend()
 
     def admits(self, account: Account, wanted: RoomId) -> bool:
         """Whether somebody may be in a room."""
@@ -233,8 +279,8 @@ _CLOSED: Final = {
 }
 
 
-def _counts(room: Room) -> bool:
-    return room.creator is not None and room.kind is not Kind.DIRECT and room.archived_at is None
+def _maker(room: Room) -> tuple[AccountId | None, bool]:
+    return room.creator, room.kind is Kind.DIRECT
 
 
 def is_hidden(ident: RoomId) -> bool:
@@ -252,12 +298,9 @@ def direct_between(people: Collection[AccountId]) -> RoomId:
     return _hidden("d", hashlib.sha256("\0".join(sorted(set(people))).encode()).digest()[:_HIDDEN_BYTES])
 
 
-def moderator_after(grades: Mapping[AccountId, Grade], eligible: Iterable[AccountId]) -> AccountId | None:
-    """Who moderates a room that would have nobody to do it: whoever has been there longest and may."""
-    if Grade.MODERATE in grades.values():
-        return None
-    willing = set(eligible)
-    return next((account for account in grades if account in willing), None)
+def heir_of(room: Room, eligible: Iterable[AccountId]) -> AccountId | None:
+    """Who moderates a private room that would have nobody to do it: whoever has been there longest and may."""
+    return None if room.kind is not Kind.PRIVATE or room.moderated else next(iter(eligible), None)
 
 
 def _hidden(letter: str, digest: bytes) -> RoomId:

@@ -26,6 +26,7 @@ from chatzilla.errors import Conflict, Full, NotFound, SignInNeeded, TooFast
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from chatzilla.core.directory import Directory
     from chatzilla.core.people import Account, AccountId
     from chatzilla.core.rights import Right, Rights
     from chatzilla.core.tokens import Tokens
@@ -116,6 +117,7 @@ class SignIns:
         tokens: Tokens,
         clock: Clock,
         mode: SignInMode,
+        rooms: Directory,
         *,
         rights: Rights | None = None,
         ended: Callable[[Iterable[SignInId]], None] = lambda _: None,
@@ -124,6 +126,7 @@ class SignIns:
         self.register = register
         self.clock = clock
         self.rights = rights
+        self.rooms = rooms
         self._tokens = tokens
         self._tries = Tries(clock)
         self._tell_ended = ended

@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
+from chatzilla.core.directory import is_hidden
 from chatzilla.core.links import Link, LinkId
 from chatzilla.core.people import BOT, OPEN, Account, AccountId
 from chatzilla.core.policy import GIVEN, Role
-from chatzilla.core.rooms import RoomId
+from chatzilla.core.rooms import Grade, RoomId
 from chatzilla.core.signin import IDLE_MS, NAME_TAKEN, SignIn
 from chatzilla.core.tokens import SignInId
 from chatzilla.errors import Conflict, Full, Unavailable
 from chatzilla.store.clerk import Clerk
+from chatzilla.store.queries import account_from, account_rows
+from chatzilla.store.roombook import give
 from chatzilla.store.tables import accounts, hooks, links, sign_ins
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from chatzilla.core.people import Account
     from chatzilla.store.database import Database
 
 logger = logging.getLogger(__name__)
@@ -50,15 +54,6 @@ _LINK: Final = (
     links.c.uses,
     links.c.used,
 )
-_ACCOUNT: Final = (
-    accounts.c.id,
-    accounts.c.kind,
-    accounts.c.key,
-    accounts.c.name,
-    accounts.c.role,
-    accounts.c.room,
-    accounts.c.ends_at,
-)
 
 
 class SignInRegister(Clerk):
@@ -71,9 +66,9 @@ class SignInRegister(Clerk):
         with self._database.writing.begin() as connection:
             _sweep(connection, now)
             people = {
-                row.id: _account(row)
+                row.id: account_from(row)
                 for row in connection.execute(
-                    sa.select(*_ACCOUNT)
+                    sa.select(*account_rows)
                     .where(accounts.c.kind != OPEN, accounts.c.role.in_([role.value for role in GIVEN]))
                     .where(sa.or_(accounts.c.ends_at.is_(None), accounts.c.ends_at > now))
                     .order_by(accounts.c.no)
@@ -206,7 +201,7 @@ def _make(connection: Connection, link: Link, digest: str, at_most: int) -> None
 def _use(connection: Connection, digest: str, sign_in: SignIn, at_most: int) -> Sequence[SignInId] | None:
     now, account = sign_in.made_at, sign_in.account
     taken = sa.update(links).where(links.c.digest == digest, _usable(now)).values(used=links.c.used + 1)
-    link = connection.execute(taken.returning(links.c.account)).one_or_none()
+    link = connection.execute(taken.returning(links.c.account, links.c.room)).one_or_none()
     if link is None:
         return None
     number = _number_of(connection, account)
@@ -214,6 +209,8 @@ def _use(connection: Connection, digest: str, sign_in: SignIn, at_most: int) -> 
         raise Conflict(NAME_TAKEN)  # an invitation never makes somebody a person who is here already
     if number is None:
         number = _insert(connection, account, now)
+        if link.room is not None and is_hidden(RoomId(link.room)):
+            give(connection, RoomId(link.room), account.id, Grade.POST, now)
     lasting = sa.and_(sign_ins.c.account == number, sign_ins.c.ended_at.is_(None), sign_ins.c.until.is_(None))
     oldest = sa.select(sign_ins.c.id).where(lasting).order_by(sign_ins.c.seen_at.desc()).offset(at_most - 1)
     superseded = [SignInId(ident) for ident in connection.execute(oldest).scalars()]
@@ -283,11 +280,6 @@ def _sweep(connection: Connection, now: int) -> None:
     connection.execute(sa.delete(sign_ins).where(sa.or_(sign_ins.c.ended_at < long_ago, sa.not_(_lasting(long_ago)))))
     connection.execute(sa.delete(hooks).where(hooks.c.ended_at < long_ago))
     connection.execute(sa.delete(links).where(sa.or_(links.c.revoked_at < long_ago, links.c.ends_at < long_ago)))
-
-
-def _account(row: Any) -> Account:
-    room = None if row.room is None else RoomId(row.room)
-    return Account(AccountId(row.id), row.kind, row.key, row.name, Role(row.role), room, row.ends_at)
 
 
 def _link(row: Any) -> Link:

@@ -7,17 +7,20 @@ What is taken here has the right shape. What a shape cannot say, such as that a 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from chatzilla.core.catchup import PAGE_ROWS
 from chatzilla.core.links import LONGEST_MS, USES_AT_MOST
+from chatzilla.core.membership import DIRECT_AT_MOST, MEMBERS_AT_MOST, TOPIC_LIMIT
+from chatzilla.core.membership import NAME_LIMIT as ROOM_NAME_LIMIT
 from chatzilla.core.messages import CLIENT_ID_LIMIT, TEXT_LIMIT
 from chatzilla.core.people import NAME_LIMIT
 from chatzilla.core.policy import Role
 from chatzilla.core.programs import DAYS_AT_MOST, LABEL_LIMIT, USUAL_DAYS
+from chatzilla.core.rooms import Grade, Kind
 from chatzilla.core.signin import SignInMode
 from chatzilla.errors import ChatError
 from chatzilla.wire import HISTORY_ROWS, LARGEST_NUMBER, Json
@@ -75,6 +78,7 @@ ClientId = Annotated[
     ),
 ]
 Name = Annotated[str, Meta(min_length=1, max_length=NAME_LIMIT)]
+Topic = Annotated[str, Meta(max_length=TOPIC_LIMIT, description="What it is for; an empty one is none.")]
 
 
 class Problem(msgspec.Struct, kw_only=True):
@@ -210,6 +214,96 @@ class WhoseSignIns(msgspec.Struct, kw_only=True):
         Annotated[Ident, Meta(description="Whose; the caller's own, but for the one that asks, unless said.")]
         | UnsetType
     ) = UNSET
+
+
+# Rooms.
+
+
+class Room(msgspec.Struct, kw_only=True):
+    """A room as the caller sees it."""
+
+    room: Annotated[str, Meta(description="Its id.")]
+    name: str
+    kind: Kind
+    topic: str
+    head: Annotated[Count, Meta(description="The number of its newest change.")]
+    last: Annotated[Count, Meta(description="The place of its newest message; 0 where there is none.")]
+    archived: Annotated[bool, Meta(description="There where it is true.")] | UnsetType = UNSET
+    locked: Annotated[bool, Meta(description="There where it is true.")] | UnsetType = UNSET
+    people: Annotated[list[Person], Meta(description="Whose direct room it is.")] | UnsetType = UNSET
+    read: Annotated[Count, Meta(description="The place up to which the caller has read.")] | UnsetType = UNSET
+    muted: Annotated[bool, Meta(description="Whether the caller does not want to be told of it.")] | UnsetType = UNSET
+    may: Annotated[list[str], Meta(description="What the caller may do there.")] | UnsetType = UNSET
+    member: Annotated[bool, Meta(description="Whether it is one of the caller's.")] | UnsetType = UNSET
+
+
+class Rooms(msgspec.Struct, kw_only=True):
+    rooms: list[Room]
+    makes: Annotated[list[Kind], Meta(description="The kinds of rooms that the caller may make.")]
+
+
+class OneRoom(msgspec.Struct, kw_only=True):
+    room: Room
+
+
+class NewRoom(msgspec.Struct, kw_only=True):
+    """A room that is wanted."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=ROOM_NAME_LIMIT, examples=["Plans for the garden"])]
+    kind: Literal["public", "private"] = "public"
+    topic: Topic | None = None
+    people: Annotated[list[Ident], Meta(max_length=MEMBERS_AT_MOST, description="Whom to invite at once.")] = []
+
+
+class RoomChange(msgspec.Struct, kw_only=True):
+    """What is to be different about a room."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=ROOM_NAME_LIMIT)] | UnsetType = UNSET
+    topic: Topic | UnsetType = UNSET
+    archived: Annotated[bool, Meta(description="Whether nothing is said there any more.")] | UnsetType = UNSET
+
+
+class WithWhom(msgspec.Struct, kw_only=True):
+    """With whom somebody wants to talk."""
+
+    people: Annotated[list[Ident], Meta(min_length=1, max_length=DIRECT_AT_MOST)]
+
+
+class Member(msgspec.Struct, kw_only=True):
+    """Somebody in a room."""
+
+    id: str
+    name: str
+    verified: Annotated[bool, Meta(description="There where it is true.")] | UnsetType = UNSET
+    grade: Annotated[Grade, Meta(description="What they may there.")]
+    here: Annotated[bool, Meta(description="Whether they are in the room now.")]
+    online: Annotated[bool, Meta(description="Whether they are connected at all.")]
+
+
+class Members(msgspec.Struct, kw_only=True):
+    """Who is in a room, the first of them by name."""
+
+    count: Count
+    members: list[Member]
+
+
+class Membership(msgspec.Struct, kw_only=True):
+    """What somebody is to be in a room."""
+
+    grade: Annotated[Grade, Meta(description="As it is, or else `post`, unless said.")] | UnsetType = UNSET
+
+
+class Somebody(msgspec.Struct, kw_only=True):
+    """Somebody who has signed in."""
+
+    id: str
+    name: str
+    verified: Annotated[bool, Meta(description="There where it is true.")] | UnsetType = UNSET
+    online: Annotated[bool, Meta(description="Whether they are connected now.")]
+
+
+class People(msgspec.Struct, kw_only=True):
+    people: list[Somebody]
 
 
 # Messages.

@@ -50,6 +50,12 @@ SUCCEED: Final = {
     "GET /api/v1/links",
     "POST /api/v1/links",
     "GET /api/v1/sign-ins",
+    "GET /api/v1/rooms",
+    "POST /api/v1/rooms",
+    "GET /api/v1/rooms/{room}",
+    "PATCH /api/v1/rooms/{room}",
+    "GET /api/v1/rooms/{room}/members",
+    "GET /api/v1/people",
     "GET /api/v1/rooms/{room}/messages",
     "POST /api/v1/rooms/{room}/messages",
     "GET /api/v1/messages/{id}",
@@ -129,7 +135,7 @@ async def test_a_fuzzer_finds_the_server_to_be_as_the_document_says(
     """No 500, no answer and no refusal that the document does not have, and nothing taken that it forbids."""
     caplog.set_level("INFO")
     config = tmp_path / "schemathesis.toml"
-    settings = {"sign_in": "links", "message_rate": 0.0, "call_rate": 0.0}
+    settings: dict[str, Any] = {"sign_in": "links", "message_rate": 0.0, "call_rate": 0.0}
     async with serving(tmp_path / "data", **settings) as server, town(server) as place:
         house = server.house
         for tries in (house.tries, house.hook_tries, house.sign_ins._tries):

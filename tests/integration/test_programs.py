@@ -102,8 +102,8 @@ async def test_a_bots_name_is_its_own(place: Town) -> None:
         assert (status, problem["code"]) == (409, "conflict"), name
     _, secret = await place.link()
     assert (await place.use(secret, "Robot"))[0] == 409
-    for name in ("", "  ", "a\nb", "\u200d", 5):
-        assert (await olga.ask("POST", "bots", {"name": name}))[0] == 400, name
+    for wrong in ("", "  ", "a\nb", "\u200d", 5):
+        assert (await olga.ask("POST", "bots", {"name": wrong}))[0] == 400, wrong
 
 
 async def test_a_bot_by_a_link_is_a_bot_like_any_other(place: Town) -> None:
