@@ -40,7 +40,7 @@ OTHER: Final = {
 }
 
 WITH_A_RIGHT: Final = {Role.LISTENER: CallRole.SUBSCRIBER, Role.SPEAKER: CallRole.MODERATOR}
-"""Whoever came with a right to one room: nothing but what they said is their own, and nothing but sockets knows them."""
+"""Whoever came with a right to one room: what they said is their own and nothing else, and sockets alone know them."""
 
 
 @dataclass

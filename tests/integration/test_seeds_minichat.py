@@ -11,6 +11,7 @@ from chatzilla.core.catchup import Span
 from chatzilla.core.messages import TEXT_LIMIT
 from chatzilla.core.policy import Role
 from chatzilla.core.rooms import LOBBY
+from tests.helpers import seeds
 from tests.helpers.clients import Client
 from tests.helpers.doors import Doors, doors
 
@@ -64,6 +65,16 @@ async def test_everyone_hears_what_is_posted_and_so_do_the_senders_own_connectio
     assert [each["content"] for each in (await late.joins("lobby"))["messages"]] == [text], "it is stored"
     for ear in (*ears, simple, late):
         await ear.close()
+
+
+async def test_it_can_be_posted_as_the_document_says(closed: Doors) -> None:
+    alice = await closed.enters("Alice")
+    ear = await alice.connect()
+    await ear.joins("lobby")
+    for command in seeds.commands("Minichat", closed.server.url):
+        assert await seeds.run(command, TOKEN=alice.token) == ""
+        assert (await ear.hears())["content"] == "hello"
+    await ear.close()
 
 
 async def test_its_author_may_change_it_as_any_other(closed: Doors) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from chatzilla.core.rights import CallRole, room_of
 from chatzilla.errors import ChatError
+from tests.helpers import seeds
 from tests.helpers.apps import running
 from tests.helpers.clock import TodaysClock
 from tests.helpers.doors import KEY, SECRET, Doors, doors
@@ -36,7 +37,7 @@ api_key = os.environ["API_KEY"]
 api_secret = os.environ["API_SECRET"]
 
 app = Flask(__name__)
-opentok = OpenTok(api_key, api_secret, api_url=os.environ["API_URL"])
+CLIENT
 session = opentok.create_session()
 
 @app.route("/")
@@ -51,7 +52,7 @@ if __name__ == "__main__":
 """,
     "templates/index.html": "{{ api_key }} {{ session_id }} {{ token }}",
 }
-"""The sample as its document shows it; one argument names this server, and the port is a free one."""
+"""The sample as its document shows it, on a free port; `CLIENT` is the one line that names this server."""
 
 
 @pytest.fixture
@@ -72,8 +73,11 @@ async def make_session(client: Client, **options: Any) -> str:
 @pytest.mark.parametrize("mode", ["open", "links"])
 async def test_the_sample_makes_one_session_and_a_fresh_token_for_each_page_view(tmp_path: Path, mode: str) -> None:
     async with doors(tmp_path / "data", sign_in=mode) as house:
-        environ = {"API_KEY": KEY, "API_SECRET": SECRET, "API_URL": house.server.url}
-        async with running(tmp_path / "app", HELLO_WORLD, "helloworld.py", environ=environ) as url:
+        (line,) = seeds.blocks("OpenTok", "python")
+        client = line.replace("http://127.0.0.1:5000", house.server.url)
+        files = {name: text.replace("CLIENT", client) for name, text in HELLO_WORLD.items()}
+        environ = seeds.environ("OpenTok", house.server.url)
+        async with running(tmp_path / "app", files, "helloworld.py", environ=environ) as url:
             views = []
             for _ in range(3):
                 async with house.http.get(url) as page:

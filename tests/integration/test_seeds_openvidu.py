@@ -12,6 +12,7 @@ from chatzilla.core.directory import Room, mint_private
 from chatzilla.core.policy import Role
 from chatzilla.core.rights import LASTS_SECONDS, CallRole
 from chatzilla.core.rooms import Grade, Kind
+from tests.helpers import seeds
 from tests.helpers.apps import running
 from tests.helpers.clients import Client
 from tests.helpers.clock import ManualClock
@@ -98,7 +99,7 @@ class TestTheBasicApplication:
     """Two people open its page: each asks the application for the session, and for a token to it."""
 
     async def test_it_runs_unchanged_with_its_url_pointing_here(self, house: Doors, tmp_path: Path) -> None:
-        environ = {"SERVER_PORT": "0", "OPENVIDU_URL": f"{house.server.url}/", "OPENVIDU_SECRET": SECRET}
+        environ = {"SERVER_PORT": "0"} | seeds.environ("OpenVidu", house.server.url)
         async with running(tmp_path / "app", {"app.py": BASIC_PYTHON}, "app.py", environ=environ) as url:
             tokens = []
             for name in ("Ann", "Bob"):
@@ -120,7 +121,7 @@ class TestTheBasicApplication:
         assert (await house.enters_chat(tokens[1], "sessiona"))["name"] == "Bob"
 
     async def test_with_another_secret_it_is_refused(self, house: Doors, tmp_path: Path) -> None:
-        environ = {"SERVER_PORT": "0", "OPENVIDU_URL": f"{house.server.url}/", "OPENVIDU_SECRET": "MY_SECRET"}
+        environ = {"SERVER_PORT": "0"} | seeds.environ("OpenVidu", house.server.url) | {"OPENVIDU_SECRET": "MY_SECRET"}
         async with (
             running(tmp_path / "app", {"app.py": BASIC_PYTHON}, "app.py", environ=environ) as url,
             house.http.post(f"{url}/api/sessions", json={"customSessionId": "SessionA"}) as answer,
@@ -144,6 +145,10 @@ class TestPages:
             right = house.judged(await answer.text())
         assert (right.room, right.role, right.account.kind) == ("sessiona", CallRole.PUBLISHER, "open")
         assert abs(right.ends_at / 1000 - time.time() - LASTS_SECONDS) < 60
+
+    async def test_they_can_be_asked_as_the_document_says(self, house: Doors) -> None:
+        session, token = [await seeds.run(command) for command in seeds.commands("OpenVidu", house.server.url)]
+        assert (session, house.judged(token).room) == ("SessionA", "sessiona")
 
     async def test_an_id_that_exists_is_answered_with_itself(self, house: Doors) -> None:
         for wanted in ("SessionA", "SessionA", "sessiona", "lobby"):

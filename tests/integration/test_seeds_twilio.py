@@ -11,6 +11,7 @@ import pytest
 
 from chatzilla.core.rights import LASTS_SECONDS, CallRole, room_of
 from chatzilla.errors import ChatError
+from tests.helpers import seeds
 from tests.helpers.apps import running
 from tests.helpers.doors import JUNK, KEY, SECRET, Doors, basic, doors
 
@@ -74,11 +75,15 @@ async def token_of(where: Doors, body: object, **options: dict[str, str]) -> str
 class TestTheHelper:
     @pytest.mark.parametrize("mode", ["open", "links"])
     async def test_the_tutorials_own_server_lets_people_into_its_room(self, tmp_path: Path, mode: str) -> None:
-        environ = {"TWILIO_ACCOUNT_SID": "AC0", "TWILIO_API_KEY_SID": KEY, "TWILIO_API_KEY_SECRET": SECRET}
         command = ("-m", "flask", "--app", "routes.py", "run", "--port", "0")
         async with (
             doors(tmp_path / "data", sign_in=mode) as house,
-            running(tmp_path / "app", {"routes.py": ROUTES}, *command, environ=environ) as url,
+            running(
+                tmp_path / "app",
+                {"routes.py": ROUTES},
+                *command,
+                environ=seeds.environ("Flask and Twilio", house.server.url),
+            ) as url,
         ):
             rights = []
             for name in ("ann", "bob"):
@@ -116,6 +121,10 @@ class TestLogin:
         assert right.role is CallRole.PUBLISHER
         assert abs(right.ends_at / 1000 - time.time() - LASTS_SECONDS) < 60
         assert (await house.enters_chat(right.token, "lobby"))["name"] == "Ann"
+
+    async def test_it_can_be_asked_as_the_document_says(self, house: Doors) -> None:
+        (command,) = seeds.commands("Flask and Twilio", house.server.url)
+        assert house.judged(json.loads(await seeds.run(command))["token"]).account.name == "ann"
 
     async def test_a_room_may_be_named(self, house: Doors) -> None:
         for named, room in (("Garden", "garden"), ("My Room", room_of("My Room"))):

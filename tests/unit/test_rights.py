@@ -6,6 +6,7 @@ import base64
 import calendar
 import hashlib
 import hmac
+import string
 import time
 import warnings
 from dataclasses import replace
@@ -14,13 +15,15 @@ from urllib.parse import urlencode
 
 import jwt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chatzilla.core import foreign
 from chatzilla.core.foreign import Pair
 from chatzilla.core.people import APP, GUEST, LINK, OPEN, Account, AccountId, account_named, app_named, guest_named
 from chatzilla.core.policy import Role
 from chatzilla.core.rights import LASTS_SECONDS, CallRole, Right, Rights, name_in, room_of
-from chatzilla.core.rooms import LOBBY, RoomId
+from chatzilla.core.rooms import LOBBY, RoomId, parse_room
 from chatzilla.core.tokens import SignInId, Tokens
 from chatzilla.errors import BadRequest, SignInNeeded
 from tests.helpers.clock import TodaysClock
@@ -426,3 +429,41 @@ def test_a_right_does_not_show_its_token(rights: Rights) -> None:
     assert isinstance(made, Right)
     assert made.token not in repr(made)
     assert SECRET not in repr(PAIR)
+
+
+FOREVER: Final = Rights(Tokens(KEY, TodaysClock()), TodaysClock(), PAIR)
+VALID: Final = (
+    FOREVER.make(BOB, GARDEN, CallRole.MODERATOR, data="level=4").token,
+    twilio(),
+    opentok().generate_token(SESSION, data="name=Ann"),
+    handmade(),
+)
+
+
+@given(
+    token=st.sampled_from(VALID), place=st.integers(0, 10_000), letter=st.sampled_from(string.ascii_letters + "=.-_ é")
+)
+def test_a_token_with_one_changed_character_is_refused(token: str, place: int, letter: str) -> None:
+    assert FOREVER.read(token, nobody), "what is changed below would pass"
+    place %= len(token) - 3  # the last ones hold bits that stand for nothing
+    if token[place] != letter:
+        refused(FOREVER, token[:place] + letter + token[place + 1 :])
+
+
+@given(st.one_of(st.text(), st.text().map("T1=={}".format), st.binary(), st.tuples(*[st.text()] * 3).map(".".join)))
+def test_whatever_else_a_client_brings_is_refused_in_one_way(raw: object) -> None:
+    refused(FOREVER, raw)
+
+
+@given(st.binary().map(lambda raw: "T1==" + base64.b64encode(raw).decode()))
+def test_whatever_an_older_token_holds_is_refused_in_one_way(raw: str) -> None:
+    refused(FOREVER, raw)
+
+
+@given(st.text(min_size=1))
+def test_every_name_that_a_room_can_have_elsewhere_is_the_id_of_one_here(name: str) -> None:
+    try:
+        room = room_of(name)
+    except BadRequest:
+        return
+    assert parse_room(room) == room == room_of(room)
