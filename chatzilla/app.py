@@ -10,11 +10,14 @@ from aiohttp import web
 from chatzilla import __version__
 from chatzilla.clock import SystemClock
 from chatzilla.control import Control
+from chatzilla.core.bookings import Bookings
 from chatzilla.core.directory import Directory
-from chatzilla.core.limits import Rate
+from chatzilla.core.foreign import Pair
+from chatzilla.core.limits import Paces, Rate
 from chatzilla.core.lookalikes import Names
 from chatzilla.core.presence import Presence
 from chatzilla.core.reading import Reading
+from chatzilla.core.rights import Rights
 from chatzilla.core.signin import SignInMode, SignIns
 from chatzilla.core.tokens import Tokens
 from chatzilla.core.tries import Tries
@@ -25,11 +28,12 @@ from chatzilla.realtime.delivery import Delivery
 from chatzilla.realtime.engine import Limits
 from chatzilla.realtime.server import Server
 from chatzilla.store.database import Database
+from chatzilla.store.hooks import HookRegister
 from chatzilla.store.log import RoomLog
 from chatzilla.store.queries import RoomStore
 from chatzilla.store.register import SignInRegister
 from chatzilla.store.roombook import RoomRegister
-from chatzilla.web import middleware
+from chatzilla.web import contract, middleware
 from chatzilla.web.api import Api
 from chatzilla.web.assets import Assets, shipped
 from chatzilla.web.callers import Callers
@@ -37,6 +41,15 @@ from chatzilla.web.entrance import Entrance
 from chatzilla.web.pages import Pages
 from chatzilla.web.patience import Patience
 from chatzilla.web.peers import Peers
+from chatzilla.web.programs import Programs
+from chatzilla.web.reference import Reference
+from chatzilla.web.rooms import Rooms
+from chatzilla.web.seeds.asking import Askers, CrossOrigin
+from chatzilla.web.seeds.minichat import Minichat
+from chatzilla.web.seeds.opentok import OpenTok
+from chatzilla.web.seeds.openvidu import OpenVidu
+from chatzilla.web.seeds.twilio import Twilio
+from chatzilla.web.talk import Talk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -63,30 +76,46 @@ class House:
         self.store = RoomStore(self.database)
         tokens = tokens_of(config, self.database, clock)
         self.register = SignInRegister(self.database)
+        self.rights = Rights(tokens, clock, Pair(config.api_key, config.api_secret) if config.api_secret else None)
         self.tries = Tries(clock)
         """Vain tries with links, and at rooms that are not one's own."""
+        self.hooks = HookRegister(self.database, self.store)
+        self.hook_tries = Tries(clock)
+        """Vain tries with hooks: what a machine does with an old address keeps nobody from coming in."""
         self.rooms = RoomRegister(self.database)
         self.directory = Directory(self.rooms, self.tries, clock, lambda ident: self.sign_ins.person(ident))
         self.sign_ins = SignIns(
-            self.register, tokens, clock, SignInMode(config.sign_in), self.directory, ended=self.delivery.end_sign_ins
+            self.register,
+            tokens,
+            clock,
+            SignInMode(config.sign_in),
+            self.directory,
+            rights=self.rights,
+            ended=self.delivery.end_sign_ins,
         )
         self.ports = Ports(self.log, self.store, self.delivery, clock, self.directory)
-        self.operators = Operators(config, self.database, self.sign_ins, tokens)
+        self.operators = Operators(config, self.database, self.sign_ins, tokens, self.hooks)
         self.control = Control(config.data, self.operators.commands)
         self.presence = Presence(self.delivery, clock, Names(self.sign_ins.holder))
         self.reading = Reading(self.log, self.delivery, clock)
         self.peers = Peers(config.proxies, config.origins)
         self.patience = Patience(config.header_seconds)
         self.callers = Callers(self.sign_ins, self.peers)
+        asking = Rate(config.call_rate, config.call_burst)
+        self.paces = Paces(
+            clock,
+            posting=Rate(config.message_rate, config.message_burst),
+            posting_from_address=Rate(config.address_rate, config.address_burst),
+            asking=asking,
+        )
+        self.bookings = Bookings(self.ports, self.sign_ins, self.rights, asking)
         self.chat = ChatNamespace(
             self.ports,
             self.presence,
             self.reading,
             self.delivery,
             self.sign_ins,
-            posting=Rate(config.message_rate, config.message_burst),
-            posting_from_address=Rate(config.address_rate, config.address_burst),
-            asking=Rate(config.call_rate, config.call_burst),
+            self.paces,
         )
         self.server = Server(
             limits=Limits(
@@ -128,6 +157,7 @@ class House:
         self.sign_ins.stop()
         await self.log.close()
         self.register.close()
+        self.hooks.close()
         self.rooms.close()
         self.store.close()
         self.database.close(cleanly=True)
@@ -148,6 +178,7 @@ def tokens_of(config: Config, database: Database, clock: Clock) -> Tokens:
 
 
 HOUSE: Final = web.AppKey("house", House)
+REFERENCE: Final = web.AppKey("reference", Reference)
 
 
 def create_app(config: Config, clock: Clock | None = None) -> web.Application:
@@ -160,10 +191,25 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
     house = House(config, clock or SystemClock())
     pages = Pages(shipped("templates"), assets, house.callers, house.directory)
     entrance = Entrance(house.sign_ins, house.tries, house.callers, pages)
-    api = Api(house.sign_ins, house.tries, house.callers, config.url)
+    apis = (
+        Api(house.sign_ins, house.tries, house.callers, config.url),
+        Rooms(house.ports, house.presence, house.paces, house.sign_ins, house.callers),
+        Talk(house.ports, house.paces, house.callers),
+        Programs(house.ports, house.paces, house.sign_ins, house.hooks, house.hook_tries, house.callers, config.url),
+    )
+    reference = Reference(contract.operations(*apis), house.callers, pages, config.url)
+    askers = Askers(house.rights.pair, house.callers, Tries(house.ports.clock))
+    doors = (
+        Minichat(house.ports, house.paces, house.callers, pages),
+        OpenVidu(house.bookings, askers),
+        Twilio(house.bookings, askers),
+        OpenTok(askers, house.ports.clock),
+        cross_origin := CrossOrigin(config.cors_origins),
+    )
     app = web.Application(middlewares=[middleware.trace(house.peers, house.patience), middleware.errors(pages)])
     app[HOUSE] = house
-    app.on_response_prepare.append(middleware.secure(house.peers))
+    app[REFERENCE] = reference
+    app.on_response_prepare.extend((middleware.secure(house.peers), cross_origin.on_prepare))
     app.add_routes(
         [
             web.get("/", pages.landing),
@@ -172,15 +218,10 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
             web.get("/healthz", house.health),
             web.get("/in/{secret}", entrance.show),
             web.post("/in/{secret}", entrance.enter),
-            web.get("/api/v1/me", api.me),
-            web.post("/api/v1/sign-in", api.sign_in),
-            web.post("/api/v1/sign-out", api.sign_out),
-            web.get("/api/v1/links", api.list_links),
-            web.post("/api/v1/links", api.make_link),
-            web.delete("/api/v1/links/{id}", api.revoke_link),
-            web.get("/api/v1/sign-ins", api.list_sign_ins),
-            web.delete("/api/v1/sign-ins", api.end_sign_ins),
-            web.delete("/api/v1/sign-ins/{id}", api.end_sign_in),
+            web.get("/api/v1/", reference.show),
+            web.get("/api/v1/openapi.json", reference.serve),
+            *contract.routes(house.callers, *apis),
+            *(route for door in doors for route in door.routes()),
         ]
     )
     house.server.attach(app)

@@ -6,6 +6,12 @@ new-epoch   start the numbering over for every client, after the database was ch
 owner-link  make a link that signs the owner in
 invite-link make a link that lets somebody in
 rotate-key  sign with a new key from now on
+bot         make a bot, and print its token
+bots        list the bots
+end-bot     end a bot
+hook        make a hook, and print its address
+hooks       list the hooks
+end-hook    end a hook
 """
 
 from __future__ import annotations
@@ -30,6 +36,8 @@ from chatzilla.loop import make_loop
 from chatzilla.operators import Operators
 from chatzilla.serve import serve
 from chatzilla.store.database import Database
+from chatzilla.store.hooks import HookRegister
+from chatzilla.store.queries import RoomStore
 from chatzilla.store.register import SignInRegister
 from chatzilla.store.roombook import RoomRegister
 
@@ -77,7 +85,29 @@ def _parser() -> argparse.ArgumentParser:
     invite.add_argument("--hours", default="168", help="for how long it can be used")
     rotate = commands.add_parser("rotate-key", help="sign with a new key from now on")
     rotate.add_argument("--forget", action="store_true", help="end all tokens of the old ones now")
-    for command, name in ((owner, "owner-link"), (invite, "invite-link"), (rotate, "rotate-key")):
+    bot = commands.add_parser("bot", help="make a bot, and print its token")
+    bot.add_argument("name", help="under which it speaks")
+    bot.add_argument("--days", default="365", help="for how long its token lasts")
+    bots = commands.add_parser("bots", help="list the bots")
+    end_bot = commands.add_parser("end-bot", help="end a bot with all of its tokens")
+    end_bot.add_argument("name", help="its name or id")
+    hook = commands.add_parser("hook", help="make a hook, and print its address")
+    hook.add_argument("name", help="under which it speaks")
+    hook.add_argument("--room", default="lobby", help="the room in which it speaks")
+    hooks = commands.add_parser("hooks", help="list the hooks")
+    end_hook = commands.add_parser("end-hook", help="end a hook")
+    end_hook.add_argument("id", help="its id, which `hooks` shows")
+    for command, name in (
+        (owner, "owner-link"),
+        (invite, "invite-link"),
+        (rotate, "rotate-key"),
+        (bot, "bot"),
+        (bots, "bots"),
+        (end_bot, "end-bot"),
+        (hook, "hook"),
+        (hooks, "hooks"),
+        (end_hook, "end-hook"),
+    ):
         command.add_argument("--data", help="the folder of the database and the signing key")
         command.set_defaults(run=_operate, operation=name)
     return parser
@@ -100,7 +130,7 @@ def _serve(config: Config) -> None:
 def _config(config: Config) -> None:
     for name, field in settings():
         value = getattr(config, field.name)
-        shown = "(set)" if field.name in ("secret", "secret_before") and value else value
+        shown = "(set)" if value and not field.repr else value
         sys.stdout.write(f"{name}={shown}\n    {field.metadata['help']}\n")
 
 
@@ -115,7 +145,8 @@ def _operate(config: Config, operation: str, **arguments: Any) -> None:
 
 async def _operate_alone(config: Config, operation: str, arguments: dict[str, Any]) -> list[str]:
     database = Database(config.data, config.database_path, synchronous=config.synchronous).open()
-    register, rooms = SignInRegister(database), RoomRegister(database)
+    register, rooms, store = SignInRegister(database), RoomRegister(database), RoomStore(database)
+    hooks = HookRegister(database, store)
     try:
         clock = SystemClock()
         tokens = tokens_of(config, database, clock)
@@ -124,10 +155,12 @@ async def _operate_alone(config: Config, operation: str, arguments: dict[str, An
         directory.start()
         sign_ins.start()
         try:
-            return await Operators(config, database, sign_ins, tokens).commands[operation](arguments)
+            return await Operators(config, database, sign_ins, tokens, hooks).commands[operation](arguments)
         finally:
             sign_ins.stop()
     finally:
+        hooks.close()
+        store.close()
         rooms.close()
         register.close()
         database.close(cleanly=True)

@@ -94,6 +94,12 @@ def _secret(text: str) -> str:
     return text
 
 
+def _api_key(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text) or text == "chatzilla":
+        raise ValueError("1 to 64 letters, digits, hyphens or underscores, and not chatzilla")
+    return text
+
+
 def _database(text: str) -> str:
     if text and (not re.fullmatch(r"sqlite:///[^?#]+", text) or not unquote(text).isprintable()):
         raise ValueError("sqlite:////path/to/chatzilla.db; this version stores in SQLite alone")
@@ -155,6 +161,20 @@ class Config:
             "env": "",
             "unit": "",
         },
+    )
+    api_key: str = _setting("app", _api_key, "The name under which applications sign with CHATZILLA_API_SECRET.")
+    api_secret: str = dataclasses.field(
+        default="",
+        repr=False,
+        metadata={
+            "parse": _secret,
+            "help": "The secret of applications, with which they let people into rooms. Empty: there are none.",
+            "env": "",
+            "unit": "",
+        },
+    )
+    cors_origins: tuple[str, ...] = _setting(
+        (), _origins, "Origins whose pages may ask for sessions and tokens, separated by commas."
     )
     message_rate: float = _setting(
         5.0,
@@ -263,9 +283,12 @@ def read_config(
         try:
             values[field.name] = field.metadata["parse"](text)
         except ValueError as error:
-            shown = "" if field.name in ("secret", "secret_before", "database_url") else f", not {text!r}"
+            shown = "" if not field.repr or field.name == "database_url" else f", not {text!r}"
             raise StartError(f"{source} has to be {error}{shown}.") from None
-    return Config(**values)
+    config = Config(**values)
+    if config.api_secret and config.api_secret in (config.secret, config.secret_before):
+        raise StartError("CHATZILLA_API_SECRET has to be another one than CHATZILLA_SECRET: applications know it.")
+    return config
 
 
 def _read_dotenv(path: Path | None) -> dict[str, str]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from chatzilla.core.catchup import Backlog, Span
     from chatzilla.core.directory import Directory, Room
+    from chatzilla.core.hooks import Hook, HookId
     from chatzilla.core.links import Link, LinkId
     from chatzilla.core.messages import Change, Draft, Message, Page, Posted
     from chatzilla.core.people import Account, AccountId
@@ -59,10 +60,17 @@ class Place(Protocol):
     def __await__(self) -> Generator[Any, None, Message]: ...
 
 
+class Spot(Place, Protocol):
+    """The place of something that is said."""
+
+    repeated: bool
+    """Once it is settled: whether it was said before, under the same `client_id`."""
+
+
 class Log(Protocol):
     """The one writer: what was said, numbered per room."""
 
-    def append(self, author: Account, draft: Draft, *, origin: ConnectionId | None) -> Place:
+    def append(self, author: Account, draft: Draft, *, origin: ConnectionId | None) -> Spot:
         """Take a place in the log at once.
 
         Raises:
@@ -154,6 +162,18 @@ class Register(Protocol):
         """
         ...
 
+    async def begin(self, sign_in: SignIn, *, at_most: int) -> None:
+        """Store the token of a program, and the account where that is new or was ended: all of it or nothing.
+
+        Raises:
+            Full: the account has `at_most` tokens that last.
+        """
+        ...
+
+    async def end_account(self, account: AccountId, now: int) -> None:
+        """Let somebody's time here be over."""
+        ...
+
     async def revoke_link(self, ident: LinkId, now: int) -> None: ...
 
     async def revoke_links_for(self, account: AccountId, now: int) -> None:
@@ -164,13 +184,35 @@ class Register(Protocol):
         """End every link that would sign an owner in and that the operator made."""
         ...
 
-    async def end_sign_ins(self, idents: Sequence[SignInId], now: int, *, its_links: bool) -> None:
-        """End sign-ins, and the sign-in links that were made in them; with `its_links`, their invitations too."""
+    async def end_sign_ins(
+        self, idents: Sequence[SignInId], now: int, *, its_links: bool, its_hooks: bool = False
+    ) -> None:
+        """End sign-ins, and the sign-in links that were made in them; if asked, their invitations and hooks too."""
         ...
 
     def note_seen(self, ident: SignInId, now: int) -> None:
         """Note when a sign-in was last used; best effort."""
         ...
+
+
+class HookRegister(Protocol):
+    """The hooks that can be used. Whatever waits raises `Unavailable` while the database cannot be used."""
+
+    async def hook(self, digest: str) -> Hook | None: ...
+
+    async def hooks(self) -> Sequence[Hook]:
+        """All of them, the newest first."""
+        ...
+
+    async def make(self, hook: Hook, digest: str, *, at_most: int) -> None:
+        """Store a hook.
+
+        Raises:
+            Full: its maker has `at_most`, or there are too many altogether.
+        """
+        ...
+
+    async def end(self, ident: HookId, now: int) -> None: ...
 
 
 class RoomRegister(Protocol):

@@ -4,21 +4,20 @@ rules of `core` have been asked about every value in it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from chatzilla.core.catchup import PAGE_ROWS, Span
-from chatzilla.core.links import Terms
 from chatzilla.core.membership import MEMBERS_AT_MOST, Plan, Wish, parse_name, parse_topic
 from chatzilla.core.messages import Change, Draft, mint_client_id, parse_client_id, parse_content, parse_target
 from chatzilla.core.people import AccountId, account_named
-from chatzilla.core.policy import GIVEN, Role
 from chatzilla.core.rooms import LOBBY, Grade, Kind, RoomId, parse_room
 from chatzilla.errors import BadRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from chatzilla.core.hooks import Hook
     from chatzilla.core.links import Offer
     from chatzilla.core.membership import Listed, Roll
     from chatzilla.core.messages import Message, Page
@@ -431,44 +430,6 @@ def encode_refusal(error: ChatError) -> Json:
     return {"code": error.code, "message": error.sentence}
 
 
-def decode_terms(payload: object, me: AccountId) -> Terms:
-    """Read `{role?, room?, hours?, uses?}`, an invitation, or `{account}`, a sign-in for somebody; "me" is the caller.
-
-    Raises:
-        BadRequest: a role, room, number or account that is none.
-    """
-    fields = decode_object(payload)
-    account = fields.get("account")
-    if account is not None:
-        if not isinstance(account, str):
-            raise BadRequest("An account is named by its id.")
-        return Terms(account=me if account == "me" else AccountId(account))
-    role = fields.get("role", Role.MEMBER.value)
-    if role not in [each.value for each in GIVEN]:
-        raise BadRequest("There is no such role to give.")
-    room = fields.get("room")
-    terms = Terms(Role(role), None if room is None else parse_room(room))
-    hours, uses = _number(fields, "hours"), _number(fields, "uses")
-    if hours is not None:
-        terms = replace(terms, lasts_ms=hours * 3600 * 1000)
-    if uses is not None:
-        terms = replace(terms, uses=uses)
-    return terms
-
-
-def decode_sign_in(payload: object) -> tuple[str, object]:
-    """Read `{secret, name?}`.
-
-    Raises:
-        BadRequest: there is no secret.
-    """
-    fields = decode_object(payload)
-    secret = fields.get("secret")
-    if not isinstance(secret, str) or not secret.isascii():
-        raise BadRequest("A secret is what a link ends with.")
-    return secret, fields.get("name")
-
-
 def encode_holder(account: Account) -> Json:
     """Somebody with what they are here."""
     return encode_person(account) | {"verified": account.verified, "role": account.role.value, "room": account.room}
@@ -500,5 +461,36 @@ def encode_sign_in(sign_in: SignIn, *, current: bool) -> Json:
         "seen_at": sign_in.seen_at,
         "ends_at": sign_in.ends_at,
         "agent": sign_in.agent,
+        "program": sign_in.of_program,
         "current": current,
+    }
+
+
+def encode_token(sign_in: SignIn) -> Json:
+    """The token of a program, without the token."""
+    return {
+        "id": sign_in.id,
+        "label": sign_in.agent,
+        "person": encode_holder(sign_in.account),
+        "made_at": sign_in.made_at,
+        "seen_at": sign_in.seen_at,
+        "ends_at": sign_in.ends_at,
+    }
+
+
+def encode_bot(account: Account, tokens: Sequence[SignIn]) -> Json:
+    return encode_person(account) | {
+        "tokens": len(tokens),
+        "seen_at": max((token.seen_at for token in tokens), default=None),
+    }
+
+
+def encode_hook(hook: Hook, maker: Account | None) -> Json:
+    """A hook, without its address."""
+    return {
+        "id": hook.id,
+        "name": hook.name,
+        "room": hook.room,
+        "maker": None if maker is None else encode_person(maker),
+        "made_at": hook.made_at,
     }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from chatzilla.errors import TooFast
 
 if TYPE_CHECKING:
+    from chatzilla.core.people import Account
     from chatzilla.ports import Clock
 
 
@@ -64,6 +65,57 @@ class Allowance:
         """
         if not self.take():
             raise TooFast("That was too fast. Wait a moment, then say it again.")
+
+
+class Paces:
+    """How fast people may speak and ask, whichever doors they come through, several at once included.
+
+    Who is verified has one pace on all connections and in all programs; everybody behind one address shares another.
+    """
+
+    def __init__(self, clock: Clock, *, posting: Rate, posting_from_address: Rate, asking: Rate) -> None:
+        self._clock = clock
+        self._posting = posting
+        self._asking = asking
+        self._posting_by_account = Shared(posting, clock)
+        self._posting_by_address = Shared(posting_from_address, clock)
+        self._unverified = Shared(posting, clock)
+        self._questions = Shared(asking, clock)
+
+    def posting(self, account: Account | None, address: str) -> Allowance:
+        """What a new connection may say."""
+        shared = [self._posting_by_address.of(address)]
+        if account is not None and account.verified:
+            shared.append(self._posting_by_account.of(account.id))
+        return Allowance(self._posting, self._clock, *shared)
+
+    def asking(self) -> Allowance:
+        """What a new connection may ask."""
+        return Allowance(self._asking, self._clock)
+
+    def spend_posting(self, account: Account, address: str) -> None:
+        """Something is said without a connection.
+
+        Raises:
+            TooFast: over the rate of the person, or of the address.
+        """
+        own = self._posting_by_account if account.verified else self._unverified
+        if self._posting.per_second:
+            own.of(_key(account, address)).spend()
+            self._posting_by_address.of(address).spend()
+
+    def spend_asking(self, account: Account, address: str) -> None:
+        """Something is asked without a connection.
+
+        Raises:
+            TooFast: over the rate.
+        """
+        self._questions.of(_key(account, address)).spend()
+
+
+def _key(account: Account, address: str) -> str:
+    """Whose pace it is: a name that anybody can type is held to one address."""
+    return account.id if account.verified else f"{account.id}\n{address}"
 
 
 class Shared:

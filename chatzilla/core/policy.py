@@ -1,10 +1,10 @@
 """Who may do what, to what: one table. What is not in it is refused.
 
-A person has one role. `visitor` is whoever typed a name on an open server; nobody is ever given that role. A thing is
-named by how it stands to the person who reaches for it: a room that everybody may know of, one that they were let
-into, one that they moderate, and, for whoever wants to speak, one where nobody does now (`core/directory.py` tells
-which it is); a link or a sign-in that is their own, that belongs to somebody of a lower role, or to anybody else; and
-for an invitation, by the role that it gives away.
+A person has one role. `visitor` is whoever typed a name on an open server, `listener` and `speaker` are who came with a
+right to one room; nobody is ever given these roles. A thing is named by how it stands to the person who reaches for it:
+a room that everybody may know of, one that they were let into, one that they moderate, and, for whoever wants to speak,
+one where nobody does now (`core/directory.py` tells which it is); a link or a sign-in that is their own, that belongs
+to somebody of a lower role, or to anybody else; and for an invitation, by the role that it gives away.
 
 Doors ask `check` or `may` and decide nothing themselves. `tests/integration/test_policy.py` walks the whole table
 through every door.
@@ -32,6 +32,10 @@ class Role(StrEnum):
     BOT = "bot"
     VISITOR = "visitor"
     """Whoever typed a name on an open server."""
+    LISTENER = "listener"
+    """Whoever came with a right to one room, to hear and to read."""
+    SPEAKER = "speaker"
+    """Likewise, and to speak."""
 
 
 class Act(StrEnum):
@@ -56,6 +60,12 @@ class Act(StrEnum):
     REVOKE_LINK = "revoke a link"
     SEE_SIGN_IN = "see a sign-in"
     END_SIGN_IN = "end a sign-in"
+    MAKE_TOKEN = "make the token of a program"  # noqa: S105  # it is none
+    SEE_BOT = "see a bot"
+    END_BOT = "end a bot"
+    MAKE_HOOK = "make a hook"
+    SEE_HOOK = "see a hook"
+    END_HOOK = "end a hook"
 
 
 class Thing(StrEnum):
@@ -78,6 +88,7 @@ class Thing(StrEnum):
     AS_MEMBER = "as member"
     AS_GUEST = "as guest"
     AS_BOT = "as bot"
+    BOT = "a bot"
 
 
 _HOLDERS: Final = frozenset({Role.OWNER, Role.ADMIN, Role.MEMBER, Role.GUEST, Role.BOT})
@@ -87,17 +98,25 @@ _HEADS: Final = frozenset({Role.OWNER, Role.ADMIN})
 _OWNER: Final = frozenset({Role.OWNER})
 _STANDING: Final = _TEAM | {Role.BOT}
 """Whoever is here for good, and is who they say."""
+_BY_RIGHT: Final = frozenset({Role.LISTENER, Role.SPEAKER})
+_SPEAKER: Final = frozenset({Role.SPEAKER})
 
 SPEAKING: Final = frozenset({Act.POST, Act.TYPE})
 """What a room can be closed to, for a while or for good. Editing is speaking too."""
 
 TABLE: Final[dict[tuple[Act, Thing], frozenset[Role]]] = {
-    **{(act, thing): _EVERYBODY for act in (Act.ENTER, Act.READ) for thing in (Thing.ROOM, Thing.COMMON_ROOM)},
-    **{(act, thing): _EVERYBODY for act in SPEAKING for thing in (Thing.ROOM, Thing.COMMON_ROOM)},
-    **{(act, Thing.OWN_ROOM): _STANDING for act in (Act.ENTER, Act.READ, *SPEAKING)},
-    **{(act, Thing.PRIVATE_ROOM): _HOLDERS for act in (Act.ENTER, Act.READ, *SPEAKING)},
-    **{(act, Thing.DIRECT_ROOM): _STANDING for act in (Act.ENTER, Act.READ, *SPEAKING)},
-    **{(act, Thing.QUIET_ROOM): _HOLDERS for act in (Act.ENTER, Act.READ)},
+    **{
+        (act, thing): roles | (_SPEAKER if act in SPEAKING else _BY_RIGHT)
+        for thing, roles in (
+            (Thing.ROOM, _EVERYBODY),
+            (Thing.COMMON_ROOM, _EVERYBODY),
+            (Thing.OWN_ROOM, _STANDING),
+            (Thing.PRIVATE_ROOM, _HOLDERS),
+            (Thing.DIRECT_ROOM, _STANDING),
+        )
+        for act in (Act.ENTER, Act.READ, *SPEAKING)
+    },
+    **{(act, Thing.QUIET_ROOM): _HOLDERS | _BY_RIGHT for act in (Act.ENTER, Act.READ)},
     **{(act, Thing.LOCKED_ROOM): _HEADS for act in SPEAKING},
     (Act.CREATE, Thing.ROOM): _STANDING | {Role.VISITOR},
     (Act.CREATE, Thing.PRIVATE_ROOM): _STANDING,
@@ -121,7 +140,7 @@ TABLE: Final[dict[tuple[Act, Thing], frozenset[Role]]] = {
     (Act.LEAVE, Thing.PRIVATE_ROOM): _HOLDERS,
     (Act.LEAVE, Thing.QUIET_ROOM): _HOLDERS,
     (Act.LEAVE, Thing.OWN_ROOM): _STANDING,
-    (Act.CHANGE, Thing.OWN): _EVERYBODY,
+    (Act.CHANGE, Thing.OWN): _EVERYBODY | _SPEAKER,
     (Act.SEE_PEOPLE, Thing.OTHER): _STANDING,
     (Act.INVITE, Thing.AS_OWNER): _OWNER,
     (Act.INVITE, Thing.AS_ADMIN): _OWNER,
@@ -140,6 +159,17 @@ TABLE: Final[dict[tuple[Act, Thing], frozenset[Role]]] = {
     (Act.SEE_SIGN_IN, Thing.BELOW): _HEADS,
     (Act.END_SIGN_IN, Thing.OWN): _HOLDERS,
     (Act.END_SIGN_IN, Thing.BELOW): _HEADS,
+    (Act.MAKE_TOKEN, Thing.OWN): _TEAM,
+    (Act.MAKE_TOKEN, Thing.BOT): _HEADS,
+    (Act.SEE_BOT, Thing.BOT): _HEADS,
+    (Act.END_BOT, Thing.BOT): _HEADS,
+    **{(Act.MAKE_HOOK, thing): _TEAM for thing in (Thing.ROOM, Thing.COMMON_ROOM, Thing.OWN_ROOM, Thing.PRIVATE_ROOM)},
+    (Act.SEE_HOOK, Thing.OWN): _TEAM,
+    (Act.SEE_HOOK, Thing.BELOW): _HEADS,
+    (Act.SEE_HOOK, Thing.OTHER): _OWNER,
+    (Act.END_HOOK, Thing.OWN): _TEAM,
+    (Act.END_HOOK, Thing.BELOW): _HEADS,
+    (Act.END_HOOK, Thing.OTHER): _OWNER,
 }
 
 _RANK: Final = {
@@ -149,6 +179,8 @@ _RANK: Final = {
     Role.BOT: 1,
     Role.GUEST: 1,
     Role.VISITOR: 0,
+    Role.LISTENER: 0,
+    Role.SPEAKER: 0,
 }
 
 _GIVING: Final = {

@@ -2,7 +2,8 @@
 
 A sign-in begins with a link and ends when somebody ends it, when it was not used for thirty days, or with a guest's
 time. All that lasts are kept in memory, so that a door can check a token without waiting for anything; each change is
-stored first. `SignIns.who` is the one function by which every door tells who knocks.
+stored first. `SignIns.who` is the one function by which every door tells who knocks; where a room is entered, it is
+`SignIns.enters`, and a right counts as well.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from chatzilla.core import policy
 from chatzilla.core.lookalikes import skeleton
+from chatzilla.core.people import OPEN
 from chatzilla.core.policy import Act, Role, Thing
 from chatzilla.core.tokens import LIFETIME_SECONDS, NOT_VALID, SignInId
 from chatzilla.core.tries import TOO_MANY, Tries
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from chatzilla.core.directory import Directory
     from chatzilla.core.people import Account, AccountId
+    from chatzilla.core.rights import Right, Rights
     from chatzilla.core.tokens import Tokens
     from chatzilla.ports import Clock, Register, Timer
 
@@ -71,12 +74,21 @@ class SignIn:
     made_at: int
     seen_at: int
     agent: str
-    """What the browser calls itself."""
+    """What the browser calls itself; of a program, what its token was made for."""
+    until: int | None = None
+    """When the token of a program is over, used or not; None for what lasts while it is used."""
+    made_in: SignInId | None = None
+    """The sign-in in which the token of a program was made, and with which it ends."""
 
     @property
     def ends_at(self) -> int:
-        idle = self.seen_at + IDLE_MS
-        return idle if self.account.ends_at is None else min(idle, self.account.ends_at)
+        lasts = self.seen_at + IDLE_MS if self.until is None else self.until
+        return lasts if self.account.ends_at is None else min(lasts, self.account.ends_at)
+
+    @property
+    def of_program(self) -> bool:
+        """Whether it was made as the token of a program."""
+        return self.until is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +99,8 @@ class Bearer:
     sign_in: SignIn | None
     fresh: bool = True
     """Whether the token is in the first half of its time."""
+    right: Right | None = None
+    """What lets them into one room, where that is all that they have; `account` then goes no further either."""
 
     @property
     def standing(self) -> SignInId | None:
@@ -105,11 +119,13 @@ class SignIns:
         mode: SignInMode,
         rooms: Directory,
         *,
+        rights: Rights | None = None,
         ended: Callable[[Iterable[SignInId]], None] = lambda _: None,
     ) -> None:
         self.mode = mode
         self.register = register
         self.clock = clock
+        self.rights = rights
         self.rooms = rooms
         self._tokens = tokens
         self._tries = Tries(clock)
@@ -149,8 +165,28 @@ class SignIns:
                 names do not count here. A stranger is not told which. It counts against the address.
             TooFast: the same, and too many like it came from this address.
         """
-        try:
+        with self._counting(address):
             return self._bearer(token)
+
+    def enters(self, token: object, address: str) -> Bearer:
+        """Tell who may come in where a room is entered: whoever `who` knows, or whoever has a right to one room.
+
+        Raises:
+            SignInNeeded, TooFast: as `who`.
+        """
+        with self._counting(address):
+            try:
+                return self._bearer(token)
+            except SignInNeeded:
+                if self.rights is None:
+                    raise
+                return self._entitled(self.rights, token)
+
+    @contextmanager
+    def _counting(self, address: str) -> Iterator[None]:
+        """Count what is refused against its address."""
+        try:
+            yield
         except SignInNeeded as refusal:
             if self._tries.exhausted(address):
                 raise TooFast(TOO_MANY) from refusal
@@ -163,15 +199,33 @@ class SignIns:
             if self.mode.closed or claims.named is None:
                 raise SignInNeeded(NOT_VALID)
             return Bearer(claims.named, None)
-        sign_in = self._sign_ins.get(claims.sign_in)
+        sign_in = self._lasting(claims.sign_in, claims.subject)
+        fresh = claims.ends_at * 1000 - self.clock.wall_ms() > IDLE_MS // 2
+        return Bearer(sign_in.account, sign_in, fresh=fresh)
+
+    def _entitled(self, rights: Rights, token: object) -> Bearer:
+        """Whoever has a right. A name that was typed counts on an open server alone, as everywhere."""
+        right = rights.read(token, lambda ident, subject: self._lasting(ident, subject).account)
+        if self.mode.closed and right.account.kind == OPEN:
+            raise SignInNeeded(NOT_VALID)
+        sign_in = None if right.sign_in is None else self._sign_ins[right.sign_in]
+        return Bearer(right.account, sign_in, right=right)
+
+    def _lasting(self, ident: SignInId, subject: AccountId) -> SignIn:
+        """A sign-in of somebody that is not over, and was used just now."""
+        sign_in = self._sign_ins.get(ident)
         now = self.clock.wall_ms()
-        if sign_in is None or sign_in.account.id != claims.subject or sign_in.ends_at <= now:
+        if sign_in is None or sign_in.account.id != subject or sign_in.ends_at <= now:
             raise SignInNeeded(NOT_VALID)
         if sign_in.seen_at + SEEN_EVERY_MS <= now:
             sign_in = replace(sign_in, seen_at=now)
             self._keep(sign_in)
             self.register.note_seen(sign_in.id, now)
-        return Bearer(sign_in.account, sign_in, fresh=claims.ends_at * 1000 - now > IDLE_MS // 2)
+        return sign_in
+
+    def program_token(self, sign_in: SignIn) -> str:
+        """The token of a program, which is good for as long as its sign-in."""
+        return self._tokens.mint_sign_in(sign_in.account.id, sign_in.id, until=sign_in.ends_at // 1000)
 
     def token_of(self, account: Account, sign_in: SignInId | None) -> str:
         """A token for somebody who is in."""
@@ -215,11 +269,13 @@ class SignIns:
 
     # Sign-ins.
 
-    def draft(self, account: Account, agent: str) -> SignIn:
+    def draft(
+        self, account: Account, agent: str, *, until: int | None = None, made_in: SignInId | None = None
+    ) -> SignIn:
         """A sign-in that is about to begin; its id has never been anybody's."""
         now = self.clock.wall_ms()
         words = "".join(character for character in agent if character.isprintable())
-        return SignIn(SignInId(secrets.token_urlsafe(15)), account, now, now, words[:AGENT_LIMIT])
+        return SignIn(SignInId(secrets.token_urlsafe(15)), account, now, now, words[:AGENT_LIMIT], until, made_in)
 
     def began(self, sign_in: SignIn, superseded: Iterable[SignInId]) -> Bearer:
         """Take in that a sign-in was stored, and that others ended to make room for it."""
@@ -228,6 +284,16 @@ class SignIns:
         self._forget(superseded)
         self._watch()
         return Bearer(sign_in.account, sign_in)
+
+    def programs(self, account: AccountId) -> list[SignIn]:
+        """The tokens of somebody's programs that last."""
+        now = self.clock.wall_ms()
+        found = (self._sign_ins[ident] for ident in self._of.get(account, ()))
+        return [sign_in for sign_in in found if sign_in.of_program and sign_in.ends_at > now]
+
+    def last_end(self) -> int:
+        """When the last token is over that was given out."""
+        return max((each.ends_at for each in self._sign_ins.values()), default=0)
 
     def visible_to(self, account: Account) -> list[SignIn]:
         """The sign-ins that somebody may see, the latest used first."""
@@ -241,7 +307,8 @@ class SignIns:
         return sorted(seen, key=lambda sign_in: -sign_in.seen_at)
 
     async def end(self, bearer: Bearer, ident: SignInId) -> None:
-        """End one sign-in. Ended from elsewhere, it takes the links with it that were made in it.
+        """End one sign-in. Ended from elsewhere, it takes the links with it that were made in it; ended by somebody
+        else, the tokens and hooks too.
 
         Raises:
             NotFound: there is none, or it is not theirs to end: a stranger cannot tell which.
@@ -252,7 +319,8 @@ class SignIns:
         thing = policy.stands(bearer.account, sign_in.account)
         if not policy.may(bearer.account.role, Act.END_SIGN_IN, thing):
             raise NotFound("There is no such sign-in.")
-        await self._end([sign_in], its_links=bearer.standing != ident)
+        by_another = thing is not Thing.OWN
+        await self._end([sign_in], its_links=bearer.standing != ident, its_programs=by_another)
 
     async def end_all(self, bearer: Bearer, account: AccountId, *, but: SignInId | None = None) -> None:
         """End all sign-ins of somebody, and with them every link by which they could come back.
@@ -267,20 +335,42 @@ class SignIns:
             raise NotFound("There is nobody like that.")
         ending = [self._sign_ins[ident] for ident in self._of.get(account, ()) if ident != but]
         await self.register.revoke_links_for(account, self.clock.wall_ms())
-        await self._end(ending, its_links=policy.stands(bearer.account, person) is not Thing.OWN)
+        by_another = policy.stands(bearer.account, person) is not Thing.OWN
+        await self._end(ending, its_links=by_another, its_programs=by_another)
 
     async def end_everything(self) -> None:
         """End every sign-in there is."""
-        await self._end(tuple(self._sign_ins.values()), its_links=True)
+        await self._end(tuple(self._sign_ins.values()), its_links=True, its_programs=False)
 
-    async def _end(self, ending: Sequence[SignIn], *, its_links: bool) -> None:
+    async def retire(self, account: Account) -> None:
+        """End everything of somebody, and the account with it: the name is free again."""
+        now = self.clock.wall_ms()
+        await self.register.revoke_links_for(account.id, now)
+        ending = [self._sign_ins[ident] for ident in self._of.get(account.id, ())]
+        await self._end(ending, its_links=True, its_programs=True)
+        await self.register.end_account(account.id, now)
+        self._unknow(account)
+
+    async def _end(self, ending: Sequence[SignIn], *, its_links: bool, its_programs: bool) -> None:
+        """End sign-ins; with `its_programs`, whatever speaks by what was made in them."""
         idents = [sign_in.id for sign_in in ending]
-        await self.register.end_sign_ins(idents, self.clock.wall_ms(), its_links=its_links)
+        if its_programs:
+            made_in: dict[SignInId | None, list[SignInId]] = {}
+            for each in self._sign_ins.values():
+                made_in.setdefault(each.made_in, []).append(each.id)
+            for ident in idents:  # which grows meanwhile: a program can make tokens, too
+                idents += [each for each in made_in.get(ident, ()) if each not in idents]
+        await self.register.end_sign_ins(idents, self.clock.wall_ms(), its_links=its_links, its_hooks=its_programs)
         self._forget(idents)
 
     def _know(self, account: Account) -> None:
         self._accounts[account.id] = account
         self._names[skeleton(account.name)] = account.id
+
+    def _unknow(self, account: Account) -> None:
+        self._accounts.pop(account.id, None)
+        if self._names.get(skeleton(account.name)) == account.id:
+            del self._names[skeleton(account.name)]
 
     def _keep(self, sign_in: SignIn) -> None:
         self._sign_ins[sign_in.id] = sign_in
@@ -311,9 +401,7 @@ class SignIns:
             account for account in self._accounts.values() if account.ends_at is not None and account.ends_at <= now
         ]
         for account in over:
-            del self._accounts[account.id]
-            if self._names.get(skeleton(account.name)) == account.id:
-                del self._names[skeleton(account.name)]
+            self._unknow(account)
         ends = [sign_in.ends_at for sign_in in self._sign_ins.values()]
         ends += [account.ends_at for account in self._accounts.values() if account.ends_at is not None]
         delay = min(LOOK_AT_LEAST_EVERY_SECONDS, (min(ends) - now) / 1000) if ends else LOOK_AT_LEAST_EVERY_SECONDS

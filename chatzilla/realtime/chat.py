@@ -20,7 +20,7 @@ import socketio.exceptions
 
 from chatzilla import wire
 from chatzilla.core import messages, people, rooms
-from chatzilla.core.limits import Allowance, Rate, Shared
+from chatzilla.core.limits import Allowance, Rate
 from chatzilla.core.messages import Message
 from chatzilla.core.rooms import LOBBY, ConnectionId
 from chatzilla.core.session import Session
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Coroutine, Mapping
 
     from chatzilla.core.catchup import Span
+    from chatzilla.core.limits import Paces
     from chatzilla.core.messages import Change
     from chatzilla.core.presence import Presence
     from chatzilla.core.reading import Reading
@@ -131,10 +132,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         reading: Reading,
         delivery: Delivery,
         sign_ins: SignIns,
-        *,
-        posting: Rate,
-        posting_from_address: Rate,
-        asking: Rate,
+        paces: Paces,
     ) -> None:
         super().__init__(CHAT)
         self._ports = ports
@@ -142,10 +140,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         self._reading = reading
         self._delivery = delivery
         self._sign_ins = sign_ins
-        self._posting = posting
-        self._posting_by_account = Shared(posting, ports.clock)
-        self._posting_by_address = Shared(posting_from_address, ports.clock)
-        self._asking = asking
+        self._paces = paces
         self._calls = {
             "join": Call(wire.decode_join, self.on_join, alone=True),
             "leave": Call(wire.decode_room, self.on_leave),
@@ -277,18 +272,16 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         full = wanted.get("dialect") == "full"
         bearer = self._bearer(wanted.get("token"), channel, needed=full and self._sign_ins.mode.closed)
         account = None if bearer is None else bearer.account
-        shared = [self._posting_by_address.of(channel.address)]
-        if account is not None and account.verified:
-            shared.append(self._posting_by_account.of(account.id))
         session = Session(
             sid,
-            posting=Allowance(self._posting, clock, *shared),
-            asking=Allowance(self._asking, clock),
+            posting=self._paces.posting(account, channel.address),
+            asking=self._paces.asking(),
             typing=Allowance(TYPING, clock),
             address=channel.address,
             account=account,
             by_token=account is not None,
             sign_in=None if bearer is None else bearer.standing,
+            right=None if bearer is None else bearer.right,
         )
         connection = Connection(
             session=session,
@@ -298,7 +291,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         )
         await self.save_session(sid, connection)
         self._delivery.admit(connection)
-        if connection.dialect is Dialect.TUTORIAL and not self._sign_ins.mode.closed:
+        if connection.dialect is Dialect.TUTORIAL and not self._sign_ins.mode.closed and session.right is None:
             self._ports.audience.subscribe(sid, LOBBY)
         logger.info("connection %s opened from %s", sid, connection.channel.address)
 
@@ -310,7 +303,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         """
         try:
             if token is not None:
-                return self._sign_ins.who(token, channel.address)
+                return self._sign_ins.enters(token, channel.address)
             if channel.ticket is not None:
                 with contextlib.suppress(SignInNeeded, TooFast):  # a cookie that is over is as good as none
                     return self._sign_ins.who(channel.ticket, channel.address)
@@ -367,7 +360,9 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         )
         if request.simple:
             return True, entrance.account.name
-        return True, wire.encode_entrance(entrance, self._sign_ins.token_of(entrance.account, session.sign_in))
+        right = session.right
+        token = self._sign_ins.token_of(entrance.account, session.sign_in) if right is None else right.token
+        return True, wire.encode_entrance(entrance, token)
 
     async def _read_history(self, connection: Connection, room: RoomId, span: Span) -> Answer:
         connection.session.asking.spend()

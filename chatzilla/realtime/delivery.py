@@ -184,6 +184,8 @@ class Delivery:
         known = self._connections.get(connection)
         if known is None or known.dialect is not Dialect.FULL or len(known.halls) >= HALLS_AT_MOST:
             return
+        if not known.session.may_know(head.room):
+            return
         hall = self._hall(head.room)
         if head.head >= hall.head:
             hall.head, hall.last = head.head, head.last

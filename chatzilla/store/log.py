@@ -106,13 +106,14 @@ class _Awaited:
 class _Place(_Awaited):
     """Somebody says something."""
 
-    __slots__ = ("author", "draft", "origin", "sent_at")
+    __slots__ = ("author", "draft", "origin", "repeated", "sent_at")
 
     def __init__(self, author: Account, draft: Draft, origin: ConnectionId | None, sent_at: int) -> None:
         self.author = author
         self.draft = draft
         self.origin = origin
         self.sent_at = sent_at
+        self.repeated = False
         self.outcome = None
         self._settle = None
 
@@ -423,6 +424,7 @@ class _Writer:
                 message = self._find(cursor, by, draft)
             if message is not None:
                 said[key] = message
+                place.repeated = True
                 outcomes.append(_repeated(draft, message))
                 continue
             room, head = heads.get(draft.room) or self._heads.get(draft.room) or self._room(cursor, place)

@@ -102,7 +102,7 @@ class RoomStore:
             Unavailable: the database cannot be read now.
         """
         same_epoch = epoch is None or epoch == self.epoch
-        return await self._read(lambda connection: _backlog(connection, room, account, cursor, same_epoch=same_epoch))
+        return await self.read(lambda connection: _backlog(connection, room, account, cursor, same_epoch=same_epoch))
 
     async def history(self, room: RoomId, span: Span) -> Page:
         """A part of a room by place.
@@ -110,7 +110,7 @@ class RoomStore:
         Raises:
             Unavailable: the database cannot be read now.
         """
-        return await self._read(lambda connection: _history(connection, room, span))
+        return await self.read(lambda connection: _history(connection, room, span))
 
     async def head(self, room: RoomId, account: Account) -> RoomHead:
         """Where a room stands, as somebody sees it.
@@ -118,7 +118,7 @@ class RoomStore:
         Raises:
             Unavailable: the database cannot be read now.
         """
-        return (await self._read(lambda connection: _head(connection, room, account)))[1]
+        return (await self.read(lambda connection: _head(connection, room, account)))[1]
 
     async def members(self, room: RoomId, *, limit: int) -> tuple[Sequence[Account], int]:
         """Whose room a public one is.
@@ -126,7 +126,7 @@ class RoomStore:
         Raises:
             Unavailable: the database cannot be read now.
         """
-        return await self._read(lambda connection: _members(connection, room, limit))
+        return await self.read(lambda connection: _members(connection, room, limit))
 
     async def rooms(self, account: Account, *, limit: int) -> Sequence[tuple[RoomHead, bool]]:
         """The rooms that somebody has, and every public one.
@@ -134,7 +134,7 @@ class RoomStore:
         Raises:
             Unavailable: the database cannot be read now.
         """
-        return await self._read(lambda connection: _rooms(connection, account, limit))
+        return await self.read(lambda connection: _rooms(connection, account, limit))
 
     async def memberships(self, account: Account) -> Sequence[RoomHead]:
         """The rooms of an account.
@@ -142,19 +142,24 @@ class RoomStore:
         Raises:
             Unavailable: the database cannot be read now.
         """
-        return await self._read(lambda connection: _memberships(connection, account))
+        return await self.read(lambda connection: _memberships(connection, account))
 
     async def answers(self) -> bool:
         """Whether the database can be read."""
         try:
-            return await self._read(lambda connection: connection.execute(sa.select(1)).scalar_one() == 1)
+            return await self.read(lambda connection: connection.execute(sa.select(1)).scalar_one() == 1)
         except Unavailable:
             return False
 
     def close(self) -> None:
         self._readers.shutdown()
 
-    async def _read(self, ask: Callable[[Connection], T]) -> T:
+    async def read(self, ask: Callable[[Connection], T]) -> T:
+        """Run one transaction that reads.
+
+        Raises:
+            Unavailable: the database cannot be read now.
+        """
         async with self._gate:
             return await asyncio.get_running_loop().run_in_executor(self._readers, self._ask, ask)
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from chatzilla.core.directory import is_hidden
 from chatzilla.core.links import Link, LinkId
-from chatzilla.core.people import OPEN, AccountId
+from chatzilla.core.people import BOT, OPEN, Account, AccountId
 from chatzilla.core.policy import GIVEN, Role
 from chatzilla.core.rooms import Grade, RoomId
 from chatzilla.core.signin import IDLE_MS, NAME_TAKEN, SignIn
@@ -21,7 +21,7 @@ from chatzilla.errors import Conflict, Full, Unavailable
 from chatzilla.store.clerk import Clerk
 from chatzilla.store.queries import account_from, account_rows
 from chatzilla.store.roombook import give
-from chatzilla.store.tables import accounts, links, sign_ins
+from chatzilla.store.tables import accounts, hooks, links, sign_ins
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,10 +77,18 @@ class SignInRegister(Clerk):
             lasting = connection.execute(
                 sa.select(sign_ins, accounts.c.id.label("whose"))
                 .join(accounts, accounts.c.no == sign_ins.c.account)
-                .where(sign_ins.c.ended_at.is_(None), sign_ins.c.seen_at > now - IDLE_MS)
+                .where(sign_ins.c.ended_at.is_(None), _lasting(now))
             )
             found = [
-                SignIn(SignInId(row.id), people[row.whose], row.made_at, row.seen_at, row.agent)
+                SignIn(
+                    SignInId(row.id),
+                    people[row.whose],
+                    row.made_at,
+                    row.seen_at,
+                    row.agent,
+                    row.until,
+                    row.made_in and SignInId(row.made_in),
+                )
                 for row in lasting
                 if row.whose in people
             ]
@@ -111,6 +119,16 @@ class SignInRegister(Clerk):
         except sa.exc.IntegrityError as error:
             raise Conflict(NAME_TAKEN) from error
 
+    async def begin(self, sign_in: SignIn, *, at_most: int) -> None:
+        try:
+            await self._do(lambda connection: _begin(connection, sign_in, at_most))
+        except sa.exc.IntegrityError as error:
+            raise Conflict(NAME_TAKEN) from error
+
+    async def end_account(self, account: AccountId, now: int) -> None:
+        over = sa.update(accounts).where(accounts.c.id == account).values(ends_at=now)
+        await self._do(lambda connection: connection.execute(over))
+
     async def revoke_link(self, ident: LinkId, now: int) -> None:
         await self._do(lambda connection: _revoke(connection, links.c.id == ident, now))
 
@@ -121,7 +139,9 @@ class SignInRegister(Clerk):
         theirs = sa.and_(links.c.maker.is_(None), links.c.role == Role.OWNER.value)
         await self._do(lambda connection: _revoke(connection, theirs, now))
 
-    async def end_sign_ins(self, idents: Sequence[SignInId], now: int, *, its_links: bool) -> None:
+    async def end_sign_ins(
+        self, idents: Sequence[SignInId], now: int, *, its_links: bool, its_hooks: bool = False
+    ) -> None:
         def end(connection: Connection) -> None:
             for at in range(0, len(idents), AT_ONCE):
                 some = idents[at : at + AT_ONCE]
@@ -129,6 +149,9 @@ class SignInRegister(Clerk):
                 connection.execute(sa.update(sign_ins).where(lasting).values(ended_at=now))
                 made_in = links.c.made_in.in_(some)
                 _revoke(connection, made_in if its_links else sa.and_(made_in, links.c.account.is_not(None)), now)
+                if its_hooks:
+                    theirs = sa.and_(hooks.c.made_in.in_(some), hooks.c.ended_at.is_(None))
+                    connection.execute(sa.update(hooks).where(theirs).values(ended_at=now))
 
         await self._do(end)
 
@@ -181,48 +204,81 @@ def _use(connection: Connection, digest: str, sign_in: SignIn, at_most: int) -> 
     link = connection.execute(taken.returning(links.c.account, links.c.room)).one_or_none()
     if link is None:
         return None
-    find = sa.select(accounts.c.no).where(accounts.c.id == account.id)
-    known = connection.execute(find).one_or_none()
-    if known is not None and link.account is None:
+    number = _number_of(connection, account)
+    if number is not None and link.account is None:
         raise Conflict(NAME_TAKEN)  # an invitation never makes somebody a person who is here already
-    if known is None:
-        connection.execute(
-            sa.insert(accounts).values(
-                id=account.id,
-                kind=account.kind,
-                key=account.key,
-                name=account.name,
-                created_at=now,
-                role=account.role.value,
-                room=account.room,
-                ends_at=account.ends_at,
-            )
-        )
-        known = connection.execute(find).one()
+    if number is None:
+        number = _insert(connection, account, now)
         if link.room is not None and is_hidden(RoomId(link.room)):
             give(connection, RoomId(link.room), account.id, Grade.POST, now)
-    lasting = sa.and_(sign_ins.c.account == known.no, sign_ins.c.ended_at.is_(None))
+    lasting = sa.and_(sign_ins.c.account == number, sign_ins.c.ended_at.is_(None), sign_ins.c.until.is_(None))
     oldest = sa.select(sign_ins.c.id).where(lasting).order_by(sign_ins.c.seen_at.desc()).offset(at_most - 1)
     superseded = [SignInId(ident) for ident in connection.execute(oldest).scalars()]
     connection.execute(sa.update(sign_ins).where(sign_ins.c.id.in_(superseded)).values(ended_at=now))
-    connection.execute(
-        sa.insert(sign_ins).values(
-            id=sign_in.id, account=known.no, made_at=now, seen_at=sign_in.seen_at, agent=sign_in.agent
-        )
-    )
+    connection.execute(_sign_in_row(sign_in, number))
     return superseded
+
+
+def _begin(connection: Connection, sign_in: SignIn, at_most: int) -> None:
+    now, account = sign_in.made_at, sign_in.account
+    number = _number_of(connection, account)
+    if number is None:
+        number = _insert(connection, account, now)
+    else:
+        again = sa.update(accounts).where(accounts.c.no == number, accounts.c.kind == BOT)
+        connection.execute(again.values(name=account.name, role=account.role.value, ends_at=None))
+    theirs = sa.and_(sign_ins.c.account == number, sign_ins.c.ended_at.is_(None), sign_ins.c.until > now)
+    if connection.execute(sa.select(sa.func.count()).select_from(sign_ins).where(theirs)).scalar_one() >= at_most:
+        raise Full(f"There are {at_most} tokens that last already. End one first.")
+    connection.execute(_sign_in_row(sign_in, number))
+
+
+def _sign_in_row(sign_in: SignIn, account: int) -> sa.Insert:
+    return sa.insert(sign_ins).values(
+        id=sign_in.id,
+        account=account,
+        made_at=sign_in.made_at,
+        seen_at=sign_in.seen_at,
+        agent=sign_in.agent,
+        until=sign_in.until,
+        made_in=sign_in.made_in,
+    )
+
+
+def _number_of(connection: Connection, account: Account) -> int | None:
+    return connection.execute(sa.select(accounts.c.no).where(accounts.c.id == account.id)).scalar_one_or_none()
+
+
+def _insert(connection: Connection, account: Account, now: int) -> int:
+    """Store a new account; returns its number."""
+    row = sa.insert(accounts).values(
+        id=account.id,
+        kind=account.kind,
+        key=account.key,
+        name=account.name,
+        created_at=now,
+        role=account.role.value,
+        room=account.room,
+        ends_at=account.ends_at,
+    )
+    return int(connection.execute(row.returning(accounts.c.no)).scalar_one())
 
 
 def _revoke(connection: Connection, which: sa.ColumnElement[bool], now: int) -> None:
     connection.execute(sa.update(links).where(which, links.c.revoked_at.is_(None)).values(revoked_at=now))
 
 
+def _lasting(now: int) -> sa.ColumnElement[bool]:
+    """Whether a sign-in lasts that nobody has ended: while it is used, or until its moment."""
+    used = sa.and_(sign_ins.c.until.is_(None), sign_ins.c.seen_at > now - IDLE_MS)
+    return sa.or_(used, sa.and_(sign_ins.c.until.is_not(None), sign_ins.c.until > now))
+
+
 def _sweep(connection: Connection, now: int) -> None:
     """Drop what has been over for long."""
     long_ago = now - KEPT_MS
-    connection.execute(
-        sa.delete(sign_ins).where(sa.or_(sign_ins.c.ended_at < long_ago, sign_ins.c.seen_at < long_ago - IDLE_MS))
-    )
+    connection.execute(sa.delete(sign_ins).where(sa.or_(sign_ins.c.ended_at < long_ago, sa.not_(_lasting(long_ago)))))
+    connection.execute(sa.delete(hooks).where(hooks.c.ended_at < long_ago))
     connection.execute(sa.delete(links).where(sa.or_(links.c.revoked_at < long_ago, links.c.ends_at < long_ago)))
 
 

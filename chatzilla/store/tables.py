@@ -99,6 +99,10 @@ sign_ins: Final = Table(
     Column("seen_at", BigInteger, nullable=False),
     Column("agent", Text, nullable=False),
     Column("ended_at", BigInteger),
+    Column(
+        "until", BigInteger, comment="When the token of a program is over; nothing for what lasts while it is used."
+    ),
+    Column("made_in", String(20), comment="The sign-in in which the token of a program was made."),
     comment="Browsers and programs that are signed in, and that were until lately.",
 )
 
@@ -117,6 +121,20 @@ links: Final = Table(
     Column("uses", Integer, nullable=False),
     Column("used", Integer, nullable=False),
     Column("revoked_at", BigInteger),
+)
+
+hooks: Final = Table(
+    "hooks",
+    metadata,
+    Column("id", String(12), primary_key=True),
+    Column("digest", String(64), nullable=False, unique=True, comment="SHA-256 of the secret, which is told once."),
+    Column("name", Text, nullable=False, comment="Under which it speaks."),
+    Column("room", String(64), nullable=False, index=True),
+    Column("maker", String(20), comment="An account's id; nothing where the operator made it."),
+    Column("made_in", String(20), comment="The sign-in in which it was made."),
+    Column("made_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+    comment="Addresses by which programs say something in one room.",
 )
 
 messages: Final = Table(

@@ -1,33 +1,40 @@
-"""`/api/v1/…`: what the page asks over HTTP, and any program with a token may. JSON in and out.
+"""`/api/v1/…`: people, links and sign-ins, for the page and for any program with a token.
 
-A handler knows who calls, decodes, calls a verb of the core, encodes.
+A handler calls a verb of the core; who calls and what they ask has been checked by its signature, see `contract`.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import segno
 from aiohttp import web
 
 from chatzilla import wire
 from chatzilla.core import links, policy
+from chatzilla.core.links import Terms
 from chatzilla.core.people import AccountId
 from chatzilla.core.policy import Act
+from chatzilla.core.rooms import parse_room
+from chatzilla.core.signin import Bearer
 from chatzilla.core.tokens import SignInId
-from chatzilla.errors import BadRequest, SignInNeeded
-from chatzilla.web.entrance import read_body
+from chatzilla.errors import Conflict, Forbidden, Full, NotFound, SignInNeeded, TooFast
+from chatzilla.web import models
+from chatzilla.web.contract import NO_STORE, Made, operation
+from chatzilla.web.models import given, shaped
 
 if TYPE_CHECKING:
-    from chatzilla.core.signin import Bearer, SignIns
+    from chatzilla.core.signin import SignIns
     from chatzilla.core.tries import Tries
     from chatzilla.web.callers import Callers
 
-_NO_STORE: Final = {"Cache-Control": "no-store"}
 QUIET_ZONE: Final = 4
 """Modules of white around a QR code (ISO/IEC 18004)."""
+
+COMING_IN: Final = "Coming in"
+LINKS: Final = "Links"
+SIGN_INS: Final = "Sign-ins"
 
 
 class Api:
@@ -39,95 +46,94 @@ class Api:
         self._callers = callers
         self._base = base
 
-    async def me(self, request: web.Request) -> web.Response:
-        """GET /api/v1/me: who calls, and what they may make."""
-        bearer = self._callers.need(request)
-        account = bearer.account
+    @operation("GET", "/api/v1/me", COMING_IN)
+    async def me(self, caller: Bearer) -> models.Me:
+        """Who calls, and what they may make."""
+        account = caller.account
         gives = [role for role in policy.GIVEN if policy.may(account.role, Act.INVITE, policy.giving(role))]
-        return _answer(
-            {
-                "you": wire.encode_holder(account),
-                "sign_in": self._callers.mode.value,
-                "invites": [role.value for role in gives],
-            }
-        )
+        return shaped(models.Me, {"you": wire.encode_holder(account), "sign_in": self._callers.mode, "invites": gives})
 
-    async def sign_in(self, request: web.Request) -> web.Response:
-        """POST /api/v1/sign-in: use a link, for programs; answers with a token."""
+    @operation("POST", "/api/v1/sign-in", COMING_IN, SignInNeeded, Forbidden, Conflict, TooFast, Full)
+    async def sign_in(self, request: web.Request, body: models.SecretAndName) -> Made[models.Welcome]:
+        """Use a link, and be given a token.
+
+        The token is good for 30 days and for as long as its sign-in lasts. For programs that stay, see Tokens and Bots.
+        """
         self._callers.check_form(request)
-        secret, name = wire.decode_sign_in(await _read(request))
         bearer, _ = await links.use(
             self._sign_ins,
             self._tries,
-            secret,
-            name,
+            body.secret,
+            body.name,
             agent=request.headers.get("User-Agent", ""),
             address=self._callers.address(request),
         )
         token = self._sign_ins.token_of(bearer.account, bearer.standing)
-        return _answer({"you": wire.encode_holder(bearer.account) | {"token": token}}, 201)
+        return Made(shaped(models.Welcome, {"you": wire.encode_holder(bearer.account) | {"token": token}}))
 
-    async def sign_out(self, request: web.Request) -> web.Response:
-        """POST /api/v1/sign-out: end the sign-in that asks."""
-        bearer = self._holder(request)
-        await _read(request)
-        if bearer.standing is not None:
-            await self._sign_ins.end(bearer, bearer.standing)
-        response = _done()
+    @operation("POST", "/api/v1/sign-out", COMING_IN)
+    async def sign_out(
+        self,
+        request: web.Request,
+        holder: Bearer,
+        body: models.Nothing,  # noqa: ARG002  # no form can send it
+    ) -> Annotated[web.Response, 204]:
+        """End the sign-in that asks."""
+        if holder.standing is not None:
+            await self._sign_ins.end(holder, holder.standing)
+        response = web.Response(status=204, headers=NO_STORE)
         self._callers.forget(request, response)
         return response
 
-    async def list_links(self, request: web.Request) -> web.Response:
-        """GET /api/v1/links: those that can still be used, as far as the caller may see them."""
-        bearer = self._holder(request)
-        offers = await links.seen_by(self._sign_ins, bearer.account)
-        return _answer({"links": [wire.encode_offer(offer) for offer in offers]})
+    @operation("GET", "/api/v1/links", LINKS)
+    async def list_links(self, holder: Bearer) -> models.Links:
+        """The links that can still be used, as far as the caller may see them."""
+        offers = await links.seen_by(self._sign_ins, holder.account)
+        return shaped(models.Links, {"links": [wire.encode_offer(offer) for offer in offers]})
 
-    async def make_link(self, request: web.Request) -> web.Response:
-        """POST /api/v1/links: make one. Its address and QR code are in this answer and in no other."""
-        bearer = self._holder(request)
-        terms = wire.decode_terms(await _read(request), bearer.account.id)
-        link, secret = await links.make(self._sign_ins, bearer, terms)
-        offer = links.Offer(link, bearer.account, self._sign_ins.person(link.account))
-        url = f"{self._base or self._callers.origin(request)}/in/{secret}"
-        return _answer({"link": wire.encode_offer(offer), "url": url, "qr": qr(url)}, 201)
+    @operation("POST", "/api/v1/links", LINKS, Forbidden, NotFound, Full)
+    async def make_link(self, request: web.Request, holder: Bearer, body: models.LinkTerms) -> Made[models.MadeLink]:
+        """Make a link: an invitation, or a sign-in for a person who is known.
 
-    async def revoke_link(self, request: web.Request) -> web.Response:
-        """DELETE /api/v1/links/<id>"""
-        bearer = self._holder(request)
-        await links.revoke(self._sign_ins, bearer.account, request.match_info["id"])
-        return _done()
-
-    async def list_sign_ins(self, request: web.Request) -> web.Response:
-        """GET /api/v1/sign-ins: the caller's own, and those of people below."""
-        bearer = self._holder(request)
-        found = self._sign_ins.visible_to(bearer.account)
-        return _answer({"sign_ins": [wire.encode_sign_in(each, current=each.id == bearer.standing) for each in found]})
-
-    async def end_sign_in(self, request: web.Request) -> web.Response:
-        """DELETE /api/v1/sign-ins/<id>"""
-        bearer = self._holder(request)
-        await self._sign_ins.end(bearer, SignInId(request.match_info["id"]))
-        return _done()
-
-    async def end_sign_ins(self, request: web.Request) -> web.Response:
-        """DELETE /api/v1/sign-ins: all of one's own but this one, or with `?account=` all of somebody's."""
-        bearer = self._holder(request)
-        account = AccountId(request.query.get("account", bearer.account.id))
-        but = bearer.standing if account == bearer.account.id else None
-        await self._sign_ins.end_all(bearer, account, but=but)
-        return _done()
-
-    def _holder(self, request: web.Request) -> Bearer:
-        """Who calls, if they are signed in; a typed name has no links and no sign-ins.
-
-        Raises:
-            SignInNeeded, TooFast: they are not.
+        Its address and its QR code are in this answer and in no other.
         """
-        bearer = self._callers.need(request)
-        if bearer.sign_in is None:
-            raise SignInNeeded("Sign in first.")
-        return bearer
+        terms = _terms(body, holder)
+        link, secret = await links.make(self._sign_ins, holder, terms)
+        offer = links.Offer(link, holder.account, self._sign_ins.person(link.account))
+        url = f"{self._base or self._callers.origin(request)}/in/{secret}"
+        return Made(shaped(models.MadeLink, {"link": wire.encode_offer(offer), "url": url, "qr": qr(url)}))
+
+    @operation("DELETE", "/api/v1/links/{id}", LINKS, Forbidden)
+    async def revoke_link(self, holder: Bearer, id: models.Ident) -> None:  # noqa: A002  # the path's name
+        """Revoke a link."""
+        await links.revoke(self._sign_ins, holder.account, id)
+
+    @operation("GET", "/api/v1/sign-ins", SIGN_INS)
+    async def list_sign_ins(self, holder: Bearer) -> models.SignIns:
+        """The caller's own sign-ins, and those of people below."""
+        found = self._sign_ins.visible_to(holder.account)
+        encoded = [wire.encode_sign_in(each, current=each.id == holder.standing) for each in found]
+        return shaped(models.SignIns, {"sign_ins": encoded})
+
+    @operation("DELETE", "/api/v1/sign-ins", SIGN_INS, NotFound)
+    async def end_sign_ins(self, holder: Bearer, query: models.WhoseSignIns) -> None:
+        """End all of one's own sign-ins but the one that asks, or all of somebody's."""
+        account = AccountId(given(query.account) or holder.account.id)
+        but = holder.standing if account == holder.account.id else None
+        await self._sign_ins.end_all(holder, account, but=but)
+
+    @operation("DELETE", "/api/v1/sign-ins/{id}", SIGN_INS)
+    async def end_sign_in(self, holder: Bearer, id: models.Ident) -> None:  # noqa: A002  # the path's name
+        """End one sign-in, and close its connections."""
+        await self._sign_ins.end(holder, SignInId(id))
+
+
+def _terms(asked: models.LinkTerms, holder: Bearer) -> Terms:
+    """What a link is to be."""
+    if asked.account is not None:
+        return Terms(account=holder.account.id if asked.account == "me" else AccountId(asked.account))
+    room = None if asked.room is None else parse_room(asked.room)
+    return Terms(asked.role, room, asked.hours * 3_600_000, asked.uses)
 
 
 def qr(text: str) -> dict[str, Any]:
@@ -142,26 +148,3 @@ def qr(text: str) -> dict[str, Any]:
                 path.append(f"M{x} {y}h{width}v1h-{width}z")
             x += width
     return {"size": len(rows) + 2 * QUIET_ZONE, "path": "".join(path)}
-
-
-async def _read(request: web.Request) -> object:
-    """A small JSON document.
-
-    Raises:
-        BadRequest, TooLong: it is none.
-    """
-    if request.content_type != "application/json":
-        raise BadRequest("This takes JSON, and says so: Content-Type: application/json.")
-    try:
-        document: object = json.loads(await read_body(request))
-    except (ValueError, RecursionError) as error:
-        raise BadRequest("This is no JSON.") from error
-    return document
-
-
-def _answer(document: dict[str, Any], status: int = 200) -> web.Response:
-    return web.json_response(document, status=status, headers=_NO_STORE)
-
-
-def _done() -> web.Response:
-    return web.Response(status=204, headers=_NO_STORE)

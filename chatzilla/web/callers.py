@@ -89,7 +89,7 @@ class Callers:
 
     def remember(self, request: web.Request, response: web.Response, bearer: Bearer, *, anew: bool = False) -> None:
         """Give the browser its cookie, at the sign-in, and again when half of its time is over."""
-        if bearer.sign_in is None or (bearer.fresh and not anew):
+        if bearer.sign_in is None or bearer.sign_in.of_program or (bearer.fresh and not anew):
             return
         token = self._sign_ins.token_of(bearer.account, bearer.sign_in.id)
         self._set_cookie(request, response, token, IDLE_MS // 1000)

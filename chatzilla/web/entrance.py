@@ -110,22 +110,22 @@ def _in_words(ms: int) -> str:
     return f"{hours} hours" if hours < 48 else f"{hours // 24} days"
 
 
-async def read_body(request: web.Request) -> bytes:
+async def read_body(request: web.Request, limit: int = BODY_LIMIT) -> bytes:
     """A small body, whole.
 
     Raises:
         TooLong: it is larger than anything that is asked for here.
         BadRequest: it did not come in time.
     """
-    if (request.content_length or 0) > BODY_LIMIT:
-        raise TooLong(f"This may have {BODY_LIMIT:,} bytes at most.")
+    if (request.content_length or 0) > limit:
+        raise TooLong(f"This may have {limit:,} bytes at most.")
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
             async for part in request.content.iter_any():
                 body += part
-                if len(body) > BODY_LIMIT:
-                    raise TooLong(f"This may have {BODY_LIMIT:,} bytes at most.")
+                if len(body) > limit:
+                    raise TooLong(f"This may have {limit:,} bytes at most.")
     except TimeoutError as error:
         raise BadRequest("The request's body did not come in time.") from error
     return bytes(body)

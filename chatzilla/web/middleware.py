@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import http
-import json
 import logging
 import secrets
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 from aiohttp import web
 
 from chatzilla.errors import (
@@ -17,11 +17,13 @@ from chatzilla.errors import (
     Forbidden,
     Full,
     NotFound,
+    NotJoined,
     SignInNeeded,
     TooFast,
     TooLong,
     Unavailable,
 )
+from chatzilla.web.models import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -34,11 +36,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+PROBLEM: Final = "application/problem+json"
+
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 
 _STATUS: Final[dict[type[ChatError], int]] = {
     BadRequest: 400,
     SignInNeeded: 401,
+    NotJoined: 403,
     Forbidden: 403,
     NotFound: 404,
     Conflict: 409,
@@ -47,6 +52,20 @@ _STATUS: Final[dict[type[ChatError], int]] = {
     Full: 503,
     Unavailable: 503,
 }
+"""How HTTP says what is refused."""
+
+_CODES: Final = {
+    401: "sign-in",
+    403: "forbidden",
+    404: "not-found",
+    409: "conflict",
+    413: "too-long",
+    503: "unavailable",
+}
+"""The codes of what aiohttp refuses."""
+
+_FOR_PROGRAMS: Final = ("/api/", "/hooks/")
+"""Whoever asks there is given problems and no pages, whatever they take."""
 
 _SWITCHED: Final = 101
 """The request has become a connection, which has lines of its own in the log."""
@@ -92,8 +111,11 @@ def trace(peers: Peers, patience: Patience) -> Middleware:
 
 
 def _shown(path: str) -> str:
-    """A path as the log has it: whoever reads the log must not be able to use a link."""
-    return "/in/…" if path.startswith("/in/") else path
+    """A path as the log has it: whoever reads the log must not be able to use a link or a hook."""
+    return next((f"{prefix}…" for prefix in _SECRETS if path.startswith(prefix)), path)
+
+
+_SECRETS: Final = ("/in/", "/hooks/")
 
 
 def errors(pages: Pages) -> Middleware:
@@ -107,27 +129,35 @@ def errors(pages: Pages) -> Middleware:
         except web.HTTPException as error:
             if error.status < 400:
                 raise
-            status, sentence = error.status, error.reason
+            status, code, sentence = error.status, _code(error.status), error.reason
             headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
         except ChatError as error:
-            kinds = (kind for kind in type(error).__mro__ if kind in _STATUS)
-            status, sentence = _STATUS.get(next(kinds, ChatError), 500), error.sentence
+            status, code, sentence = status_of(type(error)), error.code, error.sentence
         except Exception:
             logger.exception("request %s failed", request[REQUEST_ID])
-            status, sentence = 500, f"Something went wrong here. The operator finds it as {request[REQUEST_ID]}."
+            status, code = 500, ChatError.code
+            sentence = f"Something went wrong here. The operator finds it as {request[REQUEST_ID]}."
         if status == http.HTTPStatus.UNAUTHORIZED:
             headers["WWW-Authenticate"] = "Bearer"
         title = http.HTTPStatus(status).phrase
-        if "text/html" in request.headers.get("Accept", ""):
+        if "text/html" in request.headers.get("Accept", "") and not request.path.startswith(_FOR_PROGRAMS):
             page = pages.error(request, status, title, sentence)
             page.headers.update(headers)
             return page
-        problem = {"type": "about:blank", "title": title, "status": status, "detail": sentence}
-        return web.Response(
-            body=json.dumps(problem), status=status, headers=headers, content_type="application/problem+json"
-        )
+        problem = Problem(title=title, status=status, detail=sentence, code=code)
+        return web.Response(body=msgspec.json.encode(problem), status=status, headers=headers, content_type=PROBLEM)
 
     return middleware
+
+
+def status_of(kind: type[ChatError]) -> int:
+    """The status by which HTTP says a refusal."""
+    return next((_STATUS[each] for each in kind.__mro__ if each in _STATUS), 500)
+
+
+def _code(status: int) -> str:
+    """The code of what aiohttp refuses."""
+    return _CODES.get(status, BadRequest.code if status < 500 else ChatError.code)
 
 
 def secure(peers: Peers) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:

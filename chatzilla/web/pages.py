@@ -81,11 +81,19 @@ class Pages:
             raise web.HTTPPermanentRedirect(f"/r/{room}")
         return self._chat(request, room)
 
+    async def minichat(self, request: web.Request) -> web.Response:
+        """GET /minichat: the lobby on a small page.
+
+        Raises:
+            Forbidden: the lobby is not for this person.
+        """
+        return self._chat(request, LOBBY, "minichat.html")
+
     def error(self, request: web.Request, status: int, title: str, sentence: str) -> web.Response:
         """A page that says in words what went wrong."""
         return self.render(request, "error.html", status, title=title, sentence=sentence)
 
-    def _chat(self, request: web.Request, room: RoomId) -> web.Response:
+    def _chat(self, request: web.Request, room: RoomId, template: str = "chat.html") -> web.Response:
         caller = self._callers.find(request)
         account = None if caller is None or caller.sign_in is None else caller.account
         if account is not None:
@@ -95,7 +103,7 @@ class Pages:
             self._callers.forget(request, page)
             return page
         name = room if account is None else self._directory.find(room).name
-        page = self.render(request, "chat.html", 200, room=room, name=name, me=account)
+        page = self.render(request, template, 200, room=room, name=name, me=account)
         if caller is None:
             self._callers.forget(request, page)
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -50,3 +51,19 @@ class ManualClock:
             if not timer.cancelled:
                 timer.action()
         self._now = end
+
+
+class TodaysClock(ManualClock):
+    """Begins now, so that what others date by their own clocks is in time; then it stands still likewise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ahead_ms = int(time.time() * 1000) - super().wall_ms()
+
+    def wall_ms(self) -> int:
+        return super().wall_ms() + self._ahead_ms
+
+    @property
+    def seconds(self) -> int:
+        """Seconds since 1970."""
+        return self.wall_ms() // 1000

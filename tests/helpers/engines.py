@@ -214,8 +214,7 @@ async def in_numbers(request: web.Request, handler: Handler) -> web.StreamRespon
     try:
         return await handler(request)
     except ChatError as refusal:
-        kind = next(kind for kind in type(refusal).__mro__ if kind in middleware._STATUS)
-        return web.Response(status=middleware._STATUS[kind], text=refusal.sentence)
+        return web.Response(status=middleware.status_of(type(refusal)), text=refusal.sentence)
 
 
 @asynccontextmanager

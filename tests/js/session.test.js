@@ -201,12 +201,12 @@ test("an event that was the last one and got lost is repaired when the server sa
   const { session, wire, lobby, clock } = visit();
   await wire.connect();
   wire.ear.message(lobby.post("heard"));
-  wire.ear.room({ room: "lobby", name: "lobby", head: 1, last: 1 });
+  wire.ear.room({ room: "lobby", name: "lobby", kind: "public", topic: "", head: 1, last: 1 });
   await clock.advance(1_000);
   assert.equal(wire.joins.length, 1);
 
   lobby.post("lost");
-  wire.ear.room({ room: "lobby", name: "lobby", head: 2, last: 2 });
+  wire.ear.room({ room: "lobby", name: "lobby", kind: "public", topic: "", head: 2, last: 2 });
   await clock.advance(1_000);
   assert.equal(wire.joins.length, 2);
   assert.deepEqual(texts(session), ["heard", "lost"]);
