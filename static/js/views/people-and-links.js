@@ -7,6 +7,7 @@ import { api } from "../api.js";
 import { deviceOf, fromNow } from "../devices.js";
 import { roomIdOf } from "../protocol.js";
 import { counted } from "../words.js";
+import { ProgramsAndHooks } from "./programs-and-hooks.js";
 import { styled } from "./styled.js";
 
 const COPIED_SHOWN_MS = 2_000;
@@ -25,6 +26,7 @@ export class PeopleAndLinks extends HTMLElement {
   signedOut = () => {};
 
   #dialog = this.#part("dialog", HTMLDialogElement);
+  #programs = this.#part("programs-and-hooks", ProgramsAndHooks);
   #refused = this.#part("[data-refused]", HTMLElement);
   #made = this.#part("[data-made]", HTMLElement);
   #form = this.#part("form", HTMLFormElement);
@@ -42,7 +44,11 @@ export class PeopleAndLinks extends HTMLElement {
     this.#on("[data-made-done]", () => this.#hideMade());
     this.#on("[data-copy]", () => void this.#copyUrl());
     this.#url.addEventListener("focus", () => this.#url.select());
-    this.#dialog.addEventListener("close", () => this.#hideMade());
+    this.#programs.changed = () => void this.#refresh();
+    this.#dialog.addEventListener("close", () => {
+      this.#hideMade();
+      this.#programs.hideMade();
+    });
     // A touch beside the dialog closes it, as it closes the sidebar.
     this.#dialog.addEventListener("click", (event) => {
       if (event.target === this.#dialog) this.#dialog.close();
@@ -61,7 +67,8 @@ export class PeopleAndLinks extends HTMLElement {
     this.#dialog.showModal();
     const result = await api.me();
     if (!result.ok) return this.#refuse(result.refusal);
-    const { invites } = result.answer;
+    const { invites, makes } = result.answer;
+    void this.#programs.open(room, makes, this.#entry);
     this.#part("[data-inviting]", HTMLElement).hidden = invites.length === 0;
     this.#part("[data-links-section]", HTMLElement).hidden = invites.length === 0;
     this.#part("[data-phone]", HTMLElement).hidden = invites.length === 0;
@@ -173,9 +180,9 @@ export class PeopleAndLinks extends HTMLElement {
    * @param {SignIn} signIn
    * @param {number} now
    */
-  #signInEntry({ id, person, seen_at, agent, current }, now) {
+  #signInEntry({ id, person, seen_at, agent, program, current }, now) {
     const role = person.role === USUAL ? "" : ` (${person.role})`;
-    const words = [deviceOf(agent), current ? "this browser" : `last used ${fromNow(seen_at, now)}`];
+    const words = [program ? `program: ${agent}` : deviceOf(agent), current ? "this browser" : `last used ${fromNow(seen_at, now)}`];
     const end = async () => {
       if (current && !confirm("Sign out of this browser? You need a link to come back.")) return;
       await this.#do(api.endSignIn(id));
