@@ -53,6 +53,9 @@ HALLS_AT_MOST: Final = 2 * ROOMS_PER_CONNECTION
 PIECE: Final = 64
 """Listeners of one room that are told before other work gets its turn, at most; see `turns`."""
 
+FEW: Final = 16
+"""Listeners that are told at once, without the ado that lets others have their turn in between."""
+
 PIECE_BYTES: Final = 256 * 1024
 """About as much as is written before other work gets its turn: the kernel copies every byte for every listener."""
 
@@ -112,6 +115,11 @@ class _Hall:
     rounds: int = 0
     listeners: dict[ConnectionId, Connection] = field(default_factory=dict)
     watchers: dict[ConnectionId, Connection] = field(default_factory=dict)
+
+    @property
+    def fits_a_round(self) -> bool:
+        """Whether everything that waits is small enough to be told at once."""
+        return sum([ROW_OVERHEAD + len(posted.message.content) for posted in self.untold]) < ROUND_BYTES
 
     def next_round(self) -> tuple[list[Posted], int]:
         """Take what is told next, as much as a socket takes at once; and about how many bytes that is."""
@@ -210,14 +218,15 @@ class Delivery:
     def tell(self, batch: Sequence[Posted]) -> None:
         touched: dict[RoomId, _Hall] = {}
         for posted in batch:
-            room = posted.message.room
-            hall = self._halls.get(room)
+            message = posted.message
+            hall = self._halls.get(message.room)
             if hall is not None:
                 hall.untold.append(posted)
-                hall.head = posted.message.changed
-                touched[room] = hall
+                hall.head = message.changed
+                if message.seq == message.changed:  # else it is an edit, of one that was there
+                    hall.last = message.seq
+                touched[message.room] = hall
         for room, hall in touched.items():
-            hall.last = _last_place(hall)
             if hall.watchers:
                 hall.heads.touch()
             self._attend(room, hall)
@@ -283,10 +292,19 @@ class Delivery:
             self._let_go(connection.channel)
 
     def _attend(self, room: RoomId, hall: _Hall) -> None:
-        """See that a hall is told what waits, piece by piece."""
-        if not hall.busy:
+        """See that a hall is told what waits: at once where few hear it and time is left, else piece by piece."""
+        if hall.busy:
+            return
+        few = len(hall.listeners) <= FEW and not hall.notices and hall.fits_a_round
+        if not (few and self._turns.at_once(lambda: self._tell_few(hall))):
             hall.busy = True
             self._turns.add(self._tell_all(room, hall))
+
+    def _tell_few(self, hall: _Hall) -> None:
+        """Tell a small hall what was stored, all of it."""
+        posts, hall.untold = hall.untold, []
+        for channel in _Telling(posts, tuple(hall.listeners.items()), 0).tell_piece(hall.listeners, FEW):
+            self._let_go(channel)
 
     def _tell_all(self, room: RoomId, hall: _Hall) -> Iterator[bool]:
         """Tell a hall everything that waits, one thing after the other, so that none overtakes another."""
@@ -393,12 +411,6 @@ def _room_event(room: RoomId, hall: _Hall, read: int | None = None) -> Frame:
     return packets.event(CHAT, "room", wire.encode_room(RoomHead(room, hall.name, hall.head, hall.last, read)))
 
 
-def _last_place(hall: _Hall) -> int:
-    """The place of the newest message in a hall that was just told something: an edit is of one that was there."""
-    told = (posted.message for posted in reversed(hall.untold))
-    return next((message.seq for message in told if message.seq == message.changed), hall.last)
-
-
 class _Telling:
     """A round of telling: some messages, in order, to everybody who heard a room when it began.
 
@@ -428,14 +440,17 @@ class _Telling:
         slow: list[Channel] = []
         full: list[WebSocket] = []
         tutorial: list[WebSocket] = []
+        origins, speaks_full = self._origins, Dialect.FULL
         for ident, connection in self._listeners[begin : self._position]:
             channel = connection.channel
             if not channel.open or (begin and ident not in listeners):
                 continue
-            if channel.socket is None or ident in self._origins:
+            if ident in origins or channel.socket is None:
                 self._tell_apart(ident, connection, slow)
+            elif connection.dialect is speaks_full:
+                full.append(channel.socket)
             else:
-                (full if connection.dialect is Dialect.FULL else tutorial).append(channel.socket)
+                tutorial.append(channel.socket)
         if full:
             slow += self._tell_alike(full, self._words(Dialect.FULL))
         if tutorial and self._words(Dialect.TUTORIAL).together:
@@ -450,8 +465,8 @@ class _Telling:
 
     def _tell_apart(self, ident: ConnectionId, connection: Connection, slow: list[Channel]) -> None:
         """Tell one connection what it did not say itself, message by message."""
-        if all(posted.origin == ident for posted in self._posts):
-            return
+        if len(self._origins) == 1 and ident in self._origins:
+            return  # nobody else said anything
         takes = True
         for posted, frame in self._words(connection.dialect).each():
             if posted.origin != ident:
