@@ -239,15 +239,36 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         """Say something. The next event may begin as soon as this one has its place in the log."""
         if connection.dialect is Dialect.TUTORIAL and not request.simple:
             raise BadRequest("A message has to be text.")
+        if self._delivery.is_behind(request.draft.room):
+            self._post_later(connection, request.draft.room, partial(self.on_message, connection, request), settle)
+            return
         messages.post(self._ports, connection.session, request.draft).then(settle)
 
     def on_change(self, connection: Connection, change: Change, settle: Settle) -> None:
         """Edit or delete a message. Like saying something, it keeps nobody waiting."""
+        if self._delivery.is_behind(change.target.room):
+            self._post_later(connection, change.target.room, partial(self.on_change, connection, change), settle)
+            return
 
         def changed(outcome: Outcome) -> None:
             settle((True, wire.encode_message(outcome)) if isinstance(outcome, Message) else outcome)
 
         messages.change(self._ports, connection.session, change).then(changed)
+
+    def _post_later(self, connection: Connection, room: RoomId, act: Callable[[Settle], None], settle: Settle) -> None:
+        """Let what is said in a room wait until most of what was said there is told."""
+
+        def go_on() -> None:
+            try:
+                if connection.session.ended:
+                    raise NotJoined("This connection has ended.")
+                act(settle)
+            except Exception as error:  # noqa: BLE001  # as in `_Asked.begin`
+                settle(error)
+            connection.line.go_on()
+
+        connection.line.hold()
+        self._delivery.when_told(room, go_on)
 
     def on_read(self, connection: Connection, request: tuple[RoomId, int], settle: Settle) -> None:
         """Take in how far a person has read."""

@@ -47,6 +47,9 @@ HEADS_EVERY_SECONDS: Final = 1.0
 ROUND_BYTES: Final = 32 * 1024
 """About as much as one round tells: a burst of more is given in several turns, so that whoever reads can keep up."""
 
+UNTOLD_BYTES: Final = 2 * ROUND_BYTES
+"""About as much as may wait to be told in one room before those who say more there have to wait themselves."""
+
 HALLS_AT_MOST: Final = 2 * ROOMS_PER_CONNECTION
 """Rooms that one connection hears or watches."""
 
@@ -108,6 +111,10 @@ class _Hall:
     """The place of its newest message, likewise."""
     untold: list[Posted] = field(default_factory=list)
     """What was stored and waits for its round."""
+    untold_bytes: int = 0
+    """About how much that is."""
+    when_told: list[Callable[[], None]] = field(default_factory=list)
+    """Who waits until there is less of it."""
     notices: deque[_Notice] = field(default_factory=deque)
     """What else is to be told, in order."""
     busy: bool = False
@@ -115,11 +122,6 @@ class _Hall:
     rounds: int = 0
     listeners: dict[ConnectionId, Connection] = field(default_factory=dict)
     watchers: dict[ConnectionId, Connection] = field(default_factory=dict)
-
-    @property
-    def fits_a_round(self) -> bool:
-        """Whether everything that waits is small enough to be told at once."""
-        return sum([ROW_OVERHEAD + len(posted.message.content) for posted in self.untold]) < ROUND_BYTES
 
     def next_round(self) -> tuple[list[Posted], int]:
         """Take what is told next, as much as a socket takes at once; and about how many bytes that is."""
@@ -130,6 +132,7 @@ class _Hall:
             if size >= ROUND_BYTES:
                 break
         posts, self.untold = self.untold[:count], self.untold[count:]
+        self.untold_bytes -= size
         return posts, size
 
 
@@ -222,6 +225,7 @@ class Delivery:
             hall = self._halls.get(message.room)
             if hall is not None:
                 hall.untold.append(posted)
+                hall.untold_bytes += ROW_OVERHEAD + len(message.content)
                 hall.head = message.changed
                 if message.seq == message.changed:  # else it is an edit, of one that was there
                     hall.last = message.seq
@@ -230,6 +234,15 @@ class Delivery:
             if hall.watchers:
                 hall.heads.touch()
             self._attend(room, hall)
+
+    def is_behind(self, room: RoomId) -> bool:
+        """Whether so much waits to be told in a room that whoever says more there has to wait."""
+        hall = self._halls.get(room)
+        return hall is not None and hall.untold_bytes > UNTOLD_BYTES
+
+    def when_told(self, room: RoomId, action: Callable[[], None]) -> None:
+        """Do something, in the order of asking, as soon as a room is not behind any more."""
+        self._halls[room].when_told.append(action)
 
     def tell_presence(self, room: RoomId, change: PresenceChange) -> None:
         hall = self._halls.get(room)
@@ -295,14 +308,14 @@ class Delivery:
         """See that a hall is told what waits: at once where few hear it and time is left, else piece by piece."""
         if hall.busy:
             return
-        few = len(hall.listeners) <= FEW and not hall.notices and hall.fits_a_round
+        few = len(hall.listeners) <= FEW and not hall.notices and hall.untold_bytes < ROUND_BYTES
         if not (few and self._turns.at_once(lambda: self._tell_few(hall))):
             hall.busy = True
             self._turns.add(self._tell_all(room, hall))
 
     def _tell_few(self, hall: _Hall) -> None:
         """Tell a small hall what was stored, all of it."""
-        posts, hall.untold = hall.untold, []
+        posts, _ = hall.next_round()
         for channel in _Telling(posts, tuple(hall.listeners.items()), 0).tell_piece(hall.listeners, FEW):
             self._let_go(channel)
 
@@ -344,6 +357,7 @@ class Delivery:
                 self._let_go(channel)
             if telling.left:
                 yield True
+        _go_on_saying(hall)
         if len(hall.listeners) > PIECE and len(hall.untold) <= len(posts):
             return BREATH * (time.perf_counter() - began)
         if hall.untold:
@@ -387,6 +401,8 @@ class Delivery:
         if not hall.listeners and not hall.watchers:
             hall.heads.stop()
             del self._halls[room]
+            hall.untold_bytes = 0  # nobody is left to be told
+            asyncio.get_running_loop().call_soon(_go_on_saying, hall)
 
     def _unname(self, connection: Connection) -> None:
         if connection.person is not None:
@@ -395,6 +411,14 @@ class Delivery:
             if not connections:
                 del self._people[connection.person]
             connection.person = None
+
+
+def _go_on_saying(hall: _Hall) -> None:
+    """Let go on who waited until most of what was said is told."""
+    if hall.when_told and hall.untold_bytes <= UNTOLD_BYTES:
+        waiting, hall.when_told = hall.when_told, []
+        for action in waiting:
+            action()
 
 
 def _piece(size: int) -> int:

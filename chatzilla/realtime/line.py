@@ -59,6 +59,16 @@ class Line:
         if not self._stepping:
             self._step()
 
+    def hold(self) -> None:
+        """Let the event that is beginning wait for something, and begin none after it before `go_on`."""
+        self._held = True
+
+    def go_on(self) -> None:
+        """It has begun after all."""
+        self._held = False
+        if not self._stepping:
+            self._step()
+
     def finished(self, event: Event) -> None:
         """One of its events is done."""
         if event.alone:

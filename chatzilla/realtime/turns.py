@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-STRETCH_SECONDS: Final = 0.004
-"""What all of it together may take of one turn; the last piece may go a little beyond."""
+STRETCH_SECONDS: Final = 0.0005
+"""What all of it together may take of one turn; the last piece may go a little beyond. A turn costs much less, and in
+between is read, stored and answered what can be told with the next round: short stretches make rounds larger."""
 
 
 class Turns:
