@@ -52,11 +52,17 @@ next one, and the very last one by this."""
 ROUND_BYTES: Final = 32 * 1024
 """About as much as one round tells: a burst of more is given in several turns, so that whoever reads can keep up."""
 
+UNTOLD_BYTES: Final = 2 * ROUND_BYTES
+"""About as much as may wait to be told in one room before those who say more there have to wait themselves."""
+
 HALLS_AT_MOST: Final = 2 * ROOMS_PER_CONNECTION
 """Rooms that one connection hears or watches."""
 
 PIECE: Final = 64
 """Listeners of one room that are told before other work gets its turn, at most; see `turns`."""
+
+FEW: Final = 16
+"""Listeners that are told at once, without the ado that lets others have their turn in between."""
 
 PIECE_BYTES: Final = 256 * 1024
 """About as much as is written before other work gets its turn: the kernel copies every byte for every listener."""
@@ -111,6 +117,10 @@ class _Hall:
     """The place of its newest message, likewise."""
     untold: list[Posted] = field(default_factory=list)
     """What was stored and waits for its round."""
+    untold_bytes: int = 0
+    """About how much that is."""
+    when_told: list[Callable[[], None]] = field(default_factory=list)
+    """Who waits until there is less of it."""
     notices: deque[_Notice] = field(default_factory=deque)
     """What else is to be told, in order."""
     busy: bool = False
@@ -130,6 +140,7 @@ class _Hall:
             if size >= ROUND_BYTES:
                 break
         posts, self.untold = self.untold[:count], self.untold[count:]
+        self.untold_bytes -= size
         return posts, size
 
 
@@ -226,19 +237,30 @@ class Delivery:
     def tell(self, batch: Sequence[Posted]) -> None:
         touched: dict[RoomId, _Hall] = {}
         for posted in batch:
-            room = posted.message.room
-            hall = self._halls.get(room)
+            message = posted.message
+            hall = self._halls.get(message.room)
             if hall is not None:
                 hall.untold.append(posted)
-                hall.head = posted.message.changed
-                touched[room] = hall
+                hall.untold_bytes += ROW_OVERHEAD + len(message.content)
+                hall.head = message.changed
+                if message.seq == message.changed:  # else it is an edit, of one that was there
+                    hall.last = message.seq
+                touched[message.room] = hall
         for room, hall in touched.items():
-            hall.last = _last_place(hall)
             if hall.watchers:
                 hall.heads.touch()
             if hall.echo is None:
                 self._echo_later(room, hall)
             self._attend(room, hall)
+
+    def is_behind(self, room: RoomId) -> bool:
+        """Whether so much waits to be told in a room that whoever says more there has to wait."""
+        hall = self._halls.get(room)
+        return hall is not None and hall.untold_bytes > UNTOLD_BYTES
+
+    def when_told(self, room: RoomId, action: Callable[[], None]) -> None:
+        """Do something, in the order of asking, as soon as a room is not behind any more."""
+        self._halls[room].when_told.append(action)
 
     def tell_presence(self, room: RoomId, change: PresenceChange) -> None:
         hall = self._halls.get(room)
@@ -336,10 +358,19 @@ class Delivery:
                 self.write(connection, frame)
 
     def _attend(self, room: RoomId, hall: _Hall) -> None:
-        """See that a hall is told what waits, piece by piece."""
-        if not hall.busy:
+        """See that a hall is told what waits: at once where few hear it and time is left, else piece by piece."""
+        if hall.busy:
+            return
+        few = len(hall.listeners) <= FEW and not hall.notices and hall.untold_bytes < ROUND_BYTES
+        if not (few and self._turns.at_once(lambda: self._tell_few(hall))):
             hall.busy = True
             self._turns.add(self._tell_all(room, hall))
+
+    def _tell_few(self, hall: _Hall) -> None:
+        """Tell a small hall what was stored, all of it."""
+        posts, _ = hall.next_round()
+        for channel in _Telling(posts, tuple(hall.listeners.items()), 0).tell_piece(hall.listeners, FEW):
+            self._let_go(channel)
 
     def _tell_all(self, room: RoomId, hall: _Hall) -> Iterator[bool]:
         """Tell a hall everything that waits, one thing after the other, so that none overtakes another."""
@@ -379,6 +410,7 @@ class Delivery:
                 self._let_go(channel)
             if telling.left:
                 yield True
+        _go_on_saying(hall)
         if len(hall.listeners) > PIECE and len(hall.untold) <= len(posts):
             return BREATH * (time.perf_counter() - began)
         if hall.untold:
@@ -437,6 +469,8 @@ class Delivery:
             if hall.echo is not None:
                 hall.echo.cancel()
             del self._halls[room]
+            hall.untold_bytes = 0  # nobody is left to be told
+            asyncio.get_running_loop().call_soon(_go_on_saying, hall)
 
     def _unname(self, connection: Connection) -> None:
         if connection.person is not None:
@@ -445,6 +479,14 @@ class Delivery:
             if not connections:
                 del self._people[connection.person]
             connection.person = None
+
+
+def _go_on_saying(hall: _Hall) -> None:
+    """Let go on who waited until most of what was said is told."""
+    if hall.when_told and hall.untold_bytes <= UNTOLD_BYTES:
+        waiting, hall.when_told = hall.when_told, []
+        for action in waiting:
+            action()
 
 
 def _piece(size: int) -> int:
@@ -462,12 +504,6 @@ def _room_event(
 ) -> Frame:
     head = replace(hall.about, head=hall.head, last=hall.last, read=read, muted=muted)
     return packets.event(CHAT, "room", wire.encode_room(head, may))
-
-
-def _last_place(hall: _Hall) -> int:
-    """The place of the newest message in a hall that was just told something: an edit is of one that was there."""
-    told = (posted.message for posted in reversed(hall.untold))
-    return next((message.seq for message in told if message.seq == message.changed), hall.last)
 
 
 class _Telling:
@@ -499,14 +535,17 @@ class _Telling:
         slow: list[Channel] = []
         full: list[WebSocket] = []
         tutorial: list[WebSocket] = []
+        origins, speaks_full = self._origins, Dialect.FULL
         for ident, connection in self._listeners[begin : self._position]:
             channel = connection.channel
             if not channel.open or (begin and ident not in listeners):
                 continue
-            if channel.socket is None or ident in self._origins:
+            if ident in origins or channel.socket is None:
                 self._tell_apart(ident, connection, slow)
+            elif connection.dialect is speaks_full:
+                full.append(channel.socket)
             else:
-                (full if connection.dialect is Dialect.FULL else tutorial).append(channel.socket)
+                tutorial.append(channel.socket)
         if full:
             slow += self._tell_alike(full, self._words(Dialect.FULL))
         if tutorial and self._words(Dialect.TUTORIAL).together:
@@ -521,8 +560,8 @@ class _Telling:
 
     def _tell_apart(self, ident: ConnectionId, connection: Connection, slow: list[Channel]) -> None:
         """Tell one connection what it did not say itself, message by message."""
-        if all(posted.origin == ident for posted in self._posts):
-            return
+        if len(self._origins) == 1 and ident in self._origins:
+            return  # nobody else said anything
         takes = True
         for posted, frame in self._words(connection.dialect).each():
             if posted.origin != ident:

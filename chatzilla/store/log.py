@@ -27,7 +27,7 @@ import logging
 import queue
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
@@ -267,11 +267,8 @@ class RoomLog:
             self._loop.call_soon(self._on_stored, fresh)
 
 
-class _Head(NamedTuple):
-    """A room as the writer remembers it: its number, and the number of its newest change."""
-
-    room: int
-    head: int
+_Head = tuple[int, int]
+"""A room as the writer remembers it: its number, and the number of its newest change."""
 
 
 class _Writer:
@@ -429,7 +426,7 @@ class _Writer:
                 continue
             room, head = heads.get(draft.room) or self._heads.get(draft.room) or self._room(cursor, place)
             seq = head + 1
-            heads[draft.room] = _Head(room, seq)
+            heads[draft.room] = room, seq
             message = Message(
                 draft.room, seq, seq, draft.kind, draft.client_id, author.id, author.name, draft.content, place.sent_at
             )
@@ -459,8 +456,8 @@ class _Writer:
             if not isinstance(outcome, Message) or outcome == before:
                 continue
             number, room, head = row[:3]
-            self._heads[target.room] = _Head(room, head)
-            self._advance(cursor, {target.room: _Head(room, head + 1)})
+            self._heads[target.room] = room, head
+            self._advance(cursor, {target.room: (room, head + 1)})
             message = outcomes[-1] = outcome._replace(changed=head + 1)
             deleted_at = revision.at if message.deleted else None
             values = message.changed, message.content, message.edited_at, deleted_at, number
@@ -477,7 +474,7 @@ class _Writer:
 
     def _advance(self, cursor: DBAPICursor, heads: dict[RoomId, _Head]) -> None:
         """Raise the heads of rooms, in the order of their numbers, so that two writers cannot wait for each other."""
-        steps = sorted((room, head, self._heads[name].head) for name, (room, head) in heads.items())
+        steps = sorted((room, head, self._heads[name][1]) for name, (room, head) in heads.items())
         raised = self._statements.advance.run_many(cursor, [(head, room, before) for room, head, before in steps])
         if raised != len(steps):
             raise RuntimeError("a room's head was not what it was thought to be")
@@ -496,9 +493,9 @@ class _Writer:
         """Look up a room, which is stored with its first message."""
         room = place.draft.room
         self._statements.room.run_many(cursor, [(room, room, 0, place.sent_at)])
-        head = _Head(*self._statements.find_room.run(cursor, (room,)))
-        self._heads[room] = head
-        return head
+        number, head = self._statements.find_room.run(cursor, (room,))
+        self._heads[room] = number, head
+        return number, head
 
     def _find(self, cursor: DBAPICursor, author: int, draft: Draft) -> Message | None:
         """The message that is stored already under this `(author, client_id)`."""

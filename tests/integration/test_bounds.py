@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from chatzilla.core import rooms
+from chatzilla.core.rooms import LOBBY
 from chatzilla.errors import Unavailable
 from tests.helpers.clients import PATIENCE_SECONDS, Client
 from tests.helpers.clock import ManualClock
+from tests.helpers.house import open_house
 from tests.helpers.raw import raw_connection
 from tests.helpers.servers import Process, serving
 
@@ -115,6 +117,44 @@ async def test_what_waits_for_its_turn_is_kept_small(server: Server) -> None:
             stranger.execute("ROLLBACK")
         assert held == []
         assert (await client.answer(2))[0] is True
+
+
+async def test_who_speaks_in_a_room_that_falls_behind_waits_and_keeps_their_order(tmp_path: Path) -> None:
+    """What is stored and not told yet is bounded, and elsewhere one can speak meanwhile."""
+    async with open_house(tmp_path / "data") as house:
+        alice, bob, carol = await house.enter("alice"), await house.enter("bob"), await house.enter("carol", "garden")
+        delivery = house.server.house.delivery
+        hall = delivery._halls[LOBBY]
+        hall.busy = True  # as if the telling took long
+        said = [await alice.says("lobby", f"{number} {'x' * 9_900}") for number in range(7)]
+        waiting = asyncio.gather(*(alice.says("lobby", str(number)) for number in (7, 8)))
+        [line] = [each.line for each in delivery._connections.values() if each.person == hall.untold[0].message.sender]
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while line.waiting < 2:
+                await asyncio.sleep(0)
+        await carol.says("garden", "meanwhile")
+        assert not waiting.done()
+        assert len(hall.when_told) == 1, "what comes next on the same connection waits behind it"
+        hall.busy = False
+        delivery._attend(LOBBY, hall)
+        assert [each["seq"] for each in (*said, *await waiting)] == list(range(1, 10))
+        assert [(await bob.hears())["content"].split()[0] for _ in range(9)] == [str(number) for number in range(9)]
+
+
+async def test_nobody_waits_for_a_room_that_everybody_has_left(tmp_path: Path) -> None:
+    async with open_house(tmp_path / "data") as house:
+        alice = await house.enter("alice")
+        delivery = house.server.house.delivery
+        hall = delivery._halls[LOBBY]
+        hall.busy = True
+        await house.fill(["x" * 9_900] * 7)
+        [connection] = delivery._connections.values()
+        waiting = asyncio.ensure_future(alice.says("lobby", "somebody there?"))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not connection.line.waiting:
+                await asyncio.sleep(0)
+        delivery.unsubscribe(connection.session.connection, LOBBY, watching=False)
+        assert (await waiting)["seq"] == 8
 
 
 async def test_a_join_that_fails_changes_nothing(
