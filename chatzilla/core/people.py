@@ -2,7 +2,7 @@
 
 A person is an account, keyed by (kind, normalised name). The id is derived from that key, so that an account
 needs no row before its first message, and so that a name that was merely typed ("open") and the same name
-verified one day by mail ("email") are two people for ever. Whoever came by a link is of the kind "link", and a guest
+verified by mail ("email") are two people for ever. Whoever came by a link is of the kind "link", and a guest
 is somebody new each time.
 """
 
@@ -21,6 +21,7 @@ from chatzilla.core.text import is_visible, parse_line
 from chatzilla.errors import BadRequest, Conflict, Forbidden, NotJoined
 
 if TYPE_CHECKING:
+    from chatzilla.core.addresses import Address
     from chatzilla.core.presence import Presence
     from chatzilla.core.rooms import RoomId
     from chatzilla.core.session import Session
@@ -39,6 +40,9 @@ LINK: Final = "link"
 
 GUEST: Final = "guest"
 """The kind of an account that was let into one room for a while."""
+
+EMAIL: Final = "email"
+"""The kind of an account whose key is an email address, and whose person reads what is sent there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,20 @@ def guest_named(raw: object, room: RoomId, ends_at: int) -> Account:
     named = account_named(raw, GUEST)
     key = f"{named.key}\n{secrets.token_urlsafe(9)}"
     return Account(_id_of(GUEST, key), GUEST, key, named.name, Role.GUEST, room, ends_at)
+
+
+def account_by_mail(address: Address, raw: object, role: Role) -> Account:
+    """The account of whoever has a mailbox, under the name that they choose.
+
+    Raises:
+        BadRequest, TooLong: see `account_named`.
+    """
+    return Account(id_by_mail(address), EMAIL, address, account_named(raw, EMAIL).name, role)
+
+
+def id_by_mail(address: Address) -> AccountId:
+    """The id of the account that has this address, if there is one."""
+    return _id_of(EMAIL, address)
 
 
 def key_of(name: str) -> str:

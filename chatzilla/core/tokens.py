@@ -5,10 +5,14 @@ of a typed name, on an open server, has no audience and carries the name: nobody
 for any other purpose is refused here, whoever signed it.
 
 One key signs. Keys from before still verify, for as long as their tokens last.
+
+A seal is less than a token: it proves that we have seen some words together, and gives no right to anybody.
 """
 
 from __future__ import annotations
 
+import base64
+import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NewType
 
@@ -95,6 +99,14 @@ class Tokens:
             raise refusal
         return Claims(named.id, expires, named=named)
 
+    def seal(self, *words: str) -> str:
+        """A proof that we have seen these words together."""
+        return _seal(self._keys[0], words)
+
+    def is_sealed(self, seal: str, *words: str) -> bool:
+        """Whether this is such a proof."""
+        return any(hmac.compare_digest(_seal(key, words).encode(), seal.encode()) for key in self._keys)
+
     def _sign(self, claims: dict[str, Any]) -> str:
         now = self._clock.wall_ms() // 1000
         claims = {"iss": _ISSUER, **claims, "iat": now, "exp": now + LIFETIME_SECONDS}
@@ -123,3 +135,9 @@ class Tokens:
             else:
                 return claims
         raise SignInNeeded(NOT_VALID) from failure
+
+
+def _seal(key: str, words: Sequence[str]) -> str:
+    """HMAC (RFC 2104) over what no token begins with."""
+    sealed = hmac.digest(key.encode(), "\0".join(("seal", *words)).encode(), "sha256")
+    return base64.urlsafe_b64encode(sealed).decode().rstrip("=")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import sqlalchemy as sa
 
+from chatzilla.core.addresses import Address
 from chatzilla.core.links import Link, LinkId
 from chatzilla.core.people import OPEN, Account, AccountId
 from chatzilla.core.policy import GIVEN, Role
@@ -53,6 +54,7 @@ _LINK: Final = (
     links.c.ends_at,
     links.c.uses,
     links.c.used,
+    links.c.email,
 )
 _ACCOUNT: Final = (
     accounts.c.id,
@@ -99,7 +101,7 @@ class SignInRegister:
     async def link(self, digest: str, now: int) -> Link | None:
         found = await self._do(
             lambda connection: connection.execute(
-                sa.select(*_LINK).where(links.c.digest == digest, _usable(now))
+                sa.select(*_LINK).where(_with_secret(digest), _usable(now))
             ).one_or_none()
         )
         return None if found is None else _link(found)
@@ -116,10 +118,20 @@ class SignInRegister:
         await self._do(lambda connection: _make(connection, link, digest, at_most))
 
     async def use_link(self, digest: str, sign_in: SignIn, *, at_most: int) -> Sequence[SignInId] | None:
-        try:
-            return await self._do(lambda connection: _use(connection, digest, sign_in, at_most))
-        except sa.exc.IntegrityError as error:
-            raise Conflict(NAME_TAKEN) from error
+        return await self._store(lambda connection: _use(connection, _with_secret(digest), sign_in, at_most))
+
+    async def invitation(self, email: Address, now: int) -> Link | None:
+        found = await self._do(
+            lambda connection: connection.execute(
+                sa.select(*_LINK).where(links.c.email == email, _usable(now)).order_by(links.c.made_at.desc()).limit(1)
+            ).one_or_none()
+        )
+        return None if found is None else _link(found)
+
+    async def begin(self, sign_in: SignIn, invitation: LinkId | None, *, at_most: int) -> Sequence[SignInId] | None:
+        if invitation is None:
+            return await self._store(lambda connection: _begin(connection, sign_in, at_most))
+        return await self._store(lambda connection: _use(connection, links.c.id == invitation, sign_in, at_most))
 
     async def revoke_link(self, ident: LinkId, now: int) -> None:
         await self._do(lambda connection: _revoke(connection, links.c.id == ident, now))
@@ -157,6 +169,17 @@ class SignInRegister:
     def close(self) -> None:
         self._thread.shutdown()
 
+    async def _store(self, work: Callable[[Connection], T]) -> T:
+        """Store somebody, who may be new.
+
+        Raises:
+            Conflict: their name was taken meanwhile.
+        """
+        try:
+            return await self._do(work)
+        except sa.exc.IntegrityError as error:
+            raise Conflict(NAME_TAKEN) from error
+
     async def _do(self, work: Callable[[Connection], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._ask, work)
 
@@ -166,6 +189,11 @@ class SignInRegister:
                 return work(connection)
         except sa.exc.OperationalError as error:
             raise Unavailable("The server cannot do that right now. Try again in a moment.") from error
+
+
+def _with_secret(digest: str) -> sa.ColumnElement[bool]:
+    """The link that ends with a secret; an invitation for an address is used by mail alone."""
+    return sa.and_(links.c.digest == digest, links.c.email.is_(None))
 
 
 def _usable(now: int) -> sa.ColumnElement[bool]:
@@ -194,20 +222,31 @@ def _make(connection: Connection, link: Link, digest: str, at_most: int) -> None
             ends_at=link.ends_at,
             uses=link.uses,
             used=link.used,
+            email=link.email,
         )
     )
 
 
-def _use(connection: Connection, digest: str, sign_in: SignIn, at_most: int) -> Sequence[SignInId] | None:
-    now, account = sign_in.made_at, sign_in.account
-    taken = sa.update(links).where(links.c.digest == digest, _usable(now)).values(used=links.c.used + 1)
+def _use(
+    connection: Connection, which: sa.ColumnElement[bool], sign_in: SignIn, at_most: int
+) -> Sequence[SignInId] | None:
+    taken = sa.update(links).where(which, _usable(sign_in.made_at)).values(used=links.c.used + 1)
     link = connection.execute(taken.returning(links.c.account)).one_or_none()
     if link is None:
         return None
-    find = sa.select(accounts.c.no).where(accounts.c.id == account.id)
-    known = connection.execute(find).one_or_none()
-    if known is not None and link.account is None:
+    if link.account is None and connection.execute(_find(sign_in.account)).one_or_none() is not None:
         raise Conflict(NAME_TAKEN)  # an invitation never makes somebody a person who is here already
+    return _begin(connection, sign_in, at_most)
+
+
+def _find(account: Account) -> sa.Select[tuple[int]]:
+    return sa.select(accounts.c.no).where(accounts.c.id == account.id)
+
+
+def _begin(connection: Connection, sign_in: SignIn, at_most: int) -> Sequence[SignInId]:
+    """Store a sign-in, and its account where that is new."""
+    now, account = sign_in.made_at, sign_in.account
+    known = connection.execute(_find(account)).one_or_none()
     if known is None:
         connection.execute(
             sa.insert(accounts).values(
@@ -221,7 +260,7 @@ def _use(connection: Connection, digest: str, sign_in: SignIn, at_most: int) -> 
                 ends_at=account.ends_at,
             )
         )
-        known = connection.execute(find).one()
+        known = connection.execute(_find(account)).one()
     lasting = sa.and_(sign_ins.c.account == known.no, sign_ins.c.ended_at.is_(None))
     oldest = sa.select(sign_ins.c.id).where(lasting).order_by(sign_ins.c.seen_at.desc()).offset(at_most - 1)
     superseded = [SignInId(ident) for ident in connection.execute(oldest).scalars()]
@@ -264,4 +303,5 @@ def _link(row: Any) -> Link:
         ends_at=row.ends_at,
         uses=row.uses,
         used=row.used,
+        email=row.email and Address(row.email),
     )
