@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from chatzilla import __version__
 from chatzilla.clock import SystemClock
 from chatzilla.control import Control
+from chatzilla.core.by_mail import ByMail
 from chatzilla.core.limits import Rate
 from chatzilla.core.lookalikes import Names
 from chatzilla.core.presence import Presence
@@ -17,6 +19,8 @@ from chatzilla.core.reading import Reading
 from chatzilla.core.signin import SignInMode, SignIns
 from chatzilla.core.tokens import Tokens
 from chatzilla.core.tries import Tries
+from chatzilla.mail.server import parse_sender, parse_server
+from chatzilla.mail.smtp import SmtpMailer
 from chatzilla.operators import Operators
 from chatzilla.ports import Ports
 from chatzilla.realtime.chat import ChatNamespace
@@ -32,6 +36,7 @@ from chatzilla.web.api import Api
 from chatzilla.web.assets import Assets, shipped
 from chatzilla.web.callers import Callers
 from chatzilla.web.entrance import Entrance
+from chatzilla.web.mail import MailEntrance
 from chatzilla.web.pages import Pages
 from chatzilla.web.patience import Patience
 from chatzilla.web.peers import Peers
@@ -67,6 +72,13 @@ class House:
         )
         self.tries = Tries(clock)
         """Vain tries with links."""
+        self.mailer: SmtpMailer | None = None
+        self.by_mail: ByMail | None = None
+        if self.sign_ins.mode is SignInMode.EMAIL:
+            self.mailer = mailer_of(config, clock)
+            self.by_mail = ByMail(
+                self.sign_ins, tokens, self.tries, self.mailer, domains=config.mail_domains, base=config.url
+            )
         self.operators = Operators(config, self.database, self.sign_ins, tokens)
         self.control = Control(config.data, self.operators.commands)
         self.presence = Presence(self.delivery, clock, Names(self.sign_ins.holder))
@@ -117,9 +129,13 @@ class House:
         """From the application's start to its end."""
         self.log.start()
         self.sign_ins.start()
+        if self.mailer is not None:
+            self.mailer.start()
         await self.control.start()
         yield
         await self.control.close()
+        if self.mailer is not None:
+            await self.mailer.close()
         self.sign_ins.stop()
         await self.log.close()
         self.register.close()
@@ -131,6 +147,8 @@ class House:
         self.log.probe()
         healthy = self.log.healthy and await self.store.answers()
         report = {"status": "ok" if healthy else "degraded", "version": __version__}
+        if self.mailer is not None:
+            report["mail"] = "failing" if self.mailer.failing else "ok"
         return web.json_response(report, status=200 if healthy else 503, headers={"Cache-Control": "no-store"})
 
 
@@ -139,6 +157,13 @@ def tokens_of(config: Config, database: Database, clock: Clock) -> Tokens:
     if config.secret:
         return Tokens(config.secret, clock, before=(config.secret_before,) if config.secret_before else ())
     return Tokens(database.key, clock, before=database.keys_before)
+
+
+def mailer_of(config: Config, clock: Clock) -> SmtpMailer:
+    """What hands mails to the mail server of the settings."""
+    host = urlsplit(config.url).hostname or ""
+    name = f"[IPv6:{host}]" if ":" in host else host
+    return SmtpMailer(parse_server(config.smtp_url), parse_sender(config.mail_from), clock, name=name)
 
 
 HOUSE: Final = web.AppKey("house", House)
@@ -150,11 +175,15 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
     Raises:
         StartError: the data folder cannot be used, or the browser's client was never set up.
     """
+    if config.sign_in == SignInMode.EMAIL:
+        config.check_mail()
     assets = Assets(shipped("static"))
     house = House(config, clock or SystemClock())
-    pages = Pages(shipped("templates"), assets, house.callers)
+    mail_at = "" if house.by_mail is None else config.url
+    pages = Pages(shipped("templates"), assets, house.callers, mail_at=mail_at)
     entrance = Entrance(house.sign_ins, house.tries, house.callers, pages)
-    api = Api(house.sign_ins, house.tries, house.callers, config.url)
+    mail_entrance = MailEntrance(house.by_mail, house.callers, pages)
+    api = Api(house.sign_ins, house.tries, house.callers, config.url, house.by_mail)
     app = web.Application(middlewares=[middleware.trace(house.peers, house.patience), middleware.errors(pages)])
     app[HOUSE] = house
     app.on_response_prepare.append(middleware.secure(house.peers))
@@ -164,6 +193,9 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
             web.get("/r/{room}", pages.room),
             web.get("/static/{version}/{name:.+}", assets.serve),
             web.get("/healthz", house.health),
+            web.post("/in", mail_entrance.ask),
+            web.get("/in/mail/{secret}", mail_entrance.show),
+            web.post("/in/mail/{secret}", mail_entrance.enter),
             web.get("/in/{secret}", entrance.show),
             web.post("/in/{secret}", entrance.enter),
             web.get("/api/v1/me", api.me),

@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from chatzilla.core.addresses import parse_address
 from chatzilla.core.catchup import PAGE_ROWS, Span
 from chatzilla.core.links import Terms
 from chatzilla.core.messages import Change, Draft, mint_client_id, parse_client_id, parse_content, parse_target
@@ -280,10 +281,10 @@ def encode_refusal(error: ChatError) -> Json:
 
 
 def decode_terms(payload: object, me: AccountId) -> Terms:
-    """Read `{role?, room?, hours?, uses?}`, an invitation, or `{account}`, a sign-in for somebody; "me" is the caller.
+    """Read `{role?, room?, hours?, uses?, email?}`, an invitation, or `{account}`, a sign-in; "me" is the caller.
 
     Raises:
-        BadRequest: a role, room, number or account that is none.
+        BadRequest, TooLong: a role, room, number, address or account that is none.
     """
     fields = decode_object(payload)
     account = fields.get("account")
@@ -301,6 +302,8 @@ def decode_terms(payload: object, me: AccountId) -> Terms:
         terms = replace(terms, lasts_ms=hours * 3600 * 1000)
     if uses is not None:
         terms = replace(terms, uses=uses)
+    if fields.get("email") is not None:
+        terms = replace(terms, email=parse_address(fields["email"]))
     return terms
 
 
@@ -336,6 +339,7 @@ def encode_offer(offer: Offer) -> Json:
         "ends_at": link.ends_at,
         "uses": link.uses,
         "used": link.used,
+        "email": link.email,
     }
 
 

@@ -21,6 +21,7 @@ from chatzilla.errors import BadRequest, SignInNeeded
 from chatzilla.web.entrance import read_body
 
 if TYPE_CHECKING:
+    from chatzilla.core.by_mail import ByMail
     from chatzilla.core.signin import Bearer, SignIns
     from chatzilla.core.tries import Tries
     from chatzilla.web.callers import Callers
@@ -33,11 +34,14 @@ QUIET_ZONE: Final = 4
 class Api:
     """People, links and sign-ins over HTTP."""
 
-    def __init__(self, sign_ins: SignIns, tries: Tries, callers: Callers, base: str) -> None:
+    def __init__(
+        self, sign_ins: SignIns, tries: Tries, callers: Callers, base: str, by_mail: ByMail | None = None
+    ) -> None:
         self._sign_ins = sign_ins
         self._tries = tries
         self._callers = callers
         self._base = base
+        self._by_mail = by_mail
 
     async def me(self, request: web.Request) -> web.Response:
         """GET /api/v1/me: who calls, and what they may make."""
@@ -87,10 +91,16 @@ class Api:
         """POST /api/v1/links: make one. Its address and QR code are in this answer and in no other."""
         bearer = self._holder(request)
         terms = wire.decode_terms(await _read(request), bearer.account.id)
+        if self._by_mail is not None and terms.email is not None:
+            self._by_mail.check_inviting(bearer.account)
         link, secret = await links.make(self._sign_ins, bearer, terms)
         offer = links.Offer(link, bearer.account, self._sign_ins.person(link.account))
         url = f"{self._base or self._callers.origin(request)}/in/{secret}"
-        return _answer({"link": wire.encode_offer(offer), "url": url, "qr": qr(url)}, 201)
+        made: dict[str, Any] = {"link": wire.encode_offer(offer)}
+        if self._by_mail is not None and link.email is not None:
+            url = f"{self._base}/"
+            made["mailed"] = self._by_mail.invite(bearer.account, link.email)
+        return _answer(made | {"url": url, "qr": qr(url)}, 201)
 
     async def revoke_link(self, request: web.Request) -> web.Response:
         """DELETE /api/v1/links/<id>"""

@@ -110,8 +110,7 @@ def errors(pages: Pages) -> Middleware:
             status, sentence = error.status, error.reason
             headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
         except ChatError as error:
-            kinds = (kind for kind in type(error).__mro__ if kind in _STATUS)
-            status, sentence = _STATUS.get(next(kinds, ChatError), 500), error.sentence
+            status, sentence = status_of(error), error.sentence
         except Exception:
             logger.exception("request %s failed", request[REQUEST_ID])
             status, sentence = 500, f"Something went wrong here. The operator finds it as {request[REQUEST_ID]}."
@@ -128,6 +127,12 @@ def errors(pages: Pages) -> Middleware:
         )
 
     return middleware
+
+
+def status_of(error: ChatError) -> int:
+    """How HTTP says it."""
+    kinds = (kind for kind in type(error).__mro__ if kind in _STATUS)
+    return _STATUS.get(next(kinds, ChatError), 500)
 
 
 def secure(peers: Peers) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
