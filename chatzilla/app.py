@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -11,6 +12,7 @@ from chatzilla import __version__
 from chatzilla.clock import SystemClock
 from chatzilla.control import Control
 from chatzilla.core.bookings import Bookings
+from chatzilla.core.by_mail import ByMail
 from chatzilla.core.directory import Directory
 from chatzilla.core.foreign import Pair
 from chatzilla.core.limits import Paces, Rate
@@ -21,6 +23,8 @@ from chatzilla.core.rights import Rights
 from chatzilla.core.signin import SignInMode, SignIns
 from chatzilla.core.tokens import Tokens
 from chatzilla.core.tries import Tries
+from chatzilla.mail.server import parse_sender, parse_server
+from chatzilla.mail.smtp import SmtpMailer
 from chatzilla.operators import Operators
 from chatzilla.ports import Ports
 from chatzilla.realtime.chat import ChatNamespace
@@ -38,6 +42,7 @@ from chatzilla.web.api import Api
 from chatzilla.web.assets import Assets, shipped
 from chatzilla.web.callers import Callers
 from chatzilla.web.entrance import Entrance
+from chatzilla.web.mail import MailEntrance
 from chatzilla.web.pages import Pages
 from chatzilla.web.patience import Patience
 from chatzilla.web.peers import Peers
@@ -94,6 +99,13 @@ class House:
             ended=self.delivery.end_sign_ins,
         )
         self.ports = Ports(self.log, self.store, self.delivery, clock, self.directory)
+        self.mailer: SmtpMailer | None = None
+        self.by_mail: ByMail | None = None
+        if self.sign_ins.mode is SignInMode.EMAIL:
+            self.mailer = mailer_of(config, clock)
+            self.by_mail = ByMail(
+                self.sign_ins, tokens, self.tries, self.mailer, domains=config.mail_domains, base=config.url
+            )
         self.operators = Operators(config, self.database, self.sign_ins, tokens, self.hooks)
         self.control = Control(config.data, self.operators.commands)
         self.presence = Presence(self.delivery, clock, Names(self.sign_ins.holder))
@@ -151,9 +163,13 @@ class House:
         self.log.start()
         self.sign_ins.start()
         self.directory.start()
+        if self.mailer is not None:
+            self.mailer.start()
         await self.control.start()
         yield
         await self.control.close()
+        if self.mailer is not None:
+            await self.mailer.close()
         self.sign_ins.stop()
         await self.log.close()
         self.register.close()
@@ -167,6 +183,8 @@ class House:
         self.log.probe()
         healthy = self.log.healthy and await self.store.answers()
         report = {"status": "ok" if healthy else "degraded", "version": __version__}
+        if self.mailer is not None:
+            report["mail"] = "failing" if self.mailer.failing else "ok"
         return web.json_response(report, status=200 if healthy else 503, headers={"Cache-Control": "no-store"})
 
 
@@ -175,6 +193,13 @@ def tokens_of(config: Config, database: Database, clock: Clock) -> Tokens:
     if config.secret:
         return Tokens(config.secret, clock, before=(config.secret_before,) if config.secret_before else ())
     return Tokens(database.key, clock, before=database.keys_before)
+
+
+def mailer_of(config: Config, clock: Clock) -> SmtpMailer:
+    """What hands mails to the mail server of the settings."""
+    host = urlsplit(config.url).hostname or ""
+    name = f"[IPv6:{host}]" if ":" in host else host
+    return SmtpMailer(parse_server(config.smtp_url), parse_sender(config.mail_from), clock, name=name)
 
 
 HOUSE: Final = web.AppKey("house", House)
@@ -187,12 +212,16 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
     Raises:
         StartError: the data folder cannot be used, or the browser's client was never set up.
     """
+    if config.sign_in == SignInMode.EMAIL:
+        config.check_mail()
     assets = Assets(shipped("static"))
     house = House(config, clock or SystemClock())
-    pages = Pages(shipped("templates"), assets, house.callers, house.directory)
+    mail_at = "" if house.by_mail is None else config.url
+    pages = Pages(shipped("templates"), assets, house.callers, house.directory, mail_at=mail_at)
     entrance = Entrance(house.sign_ins, house.tries, house.callers, pages)
+    mail_entrance = MailEntrance(house.by_mail, house.callers, pages)
     apis = (
-        Api(house.sign_ins, house.tries, house.callers, config.url),
+        Api(house.sign_ins, house.tries, house.callers, config.url, house.by_mail),
         Rooms(house.ports, house.presence, house.paces, house.sign_ins, house.callers),
         Talk(house.ports, house.paces, house.callers),
         Programs(house.ports, house.paces, house.sign_ins, house.hooks, house.hook_tries, house.callers, config.url),
@@ -216,6 +245,9 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
             web.get("/r/{room}", pages.room),
             web.get("/static/{version}/{name:.+}", assets.serve),
             web.get("/healthz", house.health),
+            web.post("/in", mail_entrance.ask),
+            web.get("/in/mail/{secret}", mail_entrance.show),
+            web.post("/in/mail/{secret}", mail_entrance.enter),
             web.get("/in/{secret}", entrance.show),
             web.post("/in/{secret}", entrance.enter),
             web.get("/api/v1/", reference.show),

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from chatzilla import __version__, control
 from chatzilla.app import tokens_of
 from chatzilla.clock import SystemClock
-from chatzilla.config import read_config, settings
+from chatzilla.config import SECRET, read_config, settings
 from chatzilla.core.directory import Directory
 from chatzilla.core.signin import SignInMode, SignIns
 from chatzilla.core.tries import Tries
@@ -81,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     invite = commands.add_parser("invite-link", help="make a link that lets somebody in")
     invite.add_argument("--role", default="member", help="owner, admin, member, guest or bot")
     invite.add_argument("--room", help="the room that it leads to; a guest stays in it")
+    invite.add_argument("--email", help="an address that may come in by mail, instead of a link")
     invite.add_argument("--uses", default="1", help="how many people may use it")
     invite.add_argument("--hours", default="168", help="for how long it can be used")
     rotate = commands.add_parser("rotate-key", help="sign with a new key from now on")
@@ -130,7 +131,7 @@ def _serve(config: Config) -> None:
 def _config(config: Config) -> None:
     for name, field in settings():
         value = getattr(config, field.name)
-        shown = "(set)" if value and not field.repr else value
+        shown = "(set)" if field.name in SECRET and value else value
         sys.stdout.write(f"{name}={shown}\n    {field.metadata['help']}\n")
 
 

@@ -17,13 +17,17 @@ from urllib.parse import unquote
 
 from dotenv import dotenv_values
 
-from chatzilla.errors import StartError
+from chatzilla.core.addresses import parse_domain
+from chatzilla.errors import BadRequest, StartError
+from chatzilla.mail.server import parse_sender, parse_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 PREFIX: Final = "CHATZILLA_"
 SHORTEST_SECRET: Final = 32
+SECRET: Final = ("secret", "secret_before", "smtp_url")
+"""Settings whose values are shown to nobody."""
 
 _ORIGIN: Final = re.compile(r"https?://(\[[0-9a-f:.]+\]|[^\s/?#@:\[\]]+)(:[0-9]+)?", re.IGNORECASE)
 
@@ -85,7 +89,8 @@ def _origins(text: str) -> tuple[str, ...]:
 def _url(text: str) -> str:
     if text and not _ORIGIN.fullmatch(text.rstrip("/")):
         raise ValueError("an address such as https://chat.example.com, without a path")
-    return text.rstrip("/").lower()
+    url = text.rstrip("/").lower()
+    return url.removesuffix(":443") if url.startswith("https:") else url.removesuffix(":80")
 
 
 def _secret(text: str) -> str:
@@ -104,6 +109,25 @@ def _database(text: str) -> str:
     if text and (not re.fullmatch(r"sqlite:///[^?#]+", text) or not unquote(text).isprintable()):
         raise ValueError("sqlite:////path/to/chatzilla.db; this version stores in SQLite alone")
     return text
+
+
+def _smtp(text: str) -> str:
+    if text:
+        parse_server(text)
+    return text
+
+
+def _sender(text: str) -> str:
+    if text:
+        parse_sender(text)
+    return text
+
+
+def _domains(text: str) -> tuple[str, ...]:
+    try:
+        return tuple(parse_domain(part) for part in text.split(",") if part.strip())
+    except BadRequest as error:
+        raise ValueError("domains such as example.com, separated by commas") from error
 
 
 def _setting(default: Any, parse: Callable[[str], Any], help_: str, *, env: str = "", unit: str = "") -> Any:
@@ -138,10 +162,26 @@ class Config:
     )
     sign_in: str = _setting(
         "open",
-        _one_of("open", "links"),
-        "open: whoever types a name. links: whoever was given a link.",
+        _one_of("open", "links", "email"),
+        "open: whoever types a name. links: whoever was given a link. email: also whoever reads mails to an address.",
     )
-    url: str = _setting("", _url, "The address by which people reach this server, for links that the operator makes.")
+    url: str = _setting("", _url, "The address by which people reach this server, for links that it sends or prints.")
+    smtp_url: str = dataclasses.field(
+        default="",
+        repr=False,
+        metadata={
+            "parse": _smtp,
+            "help": "The mail server that takes our mails, such as smtps://user:password@mail.example.com.",
+            "env": "",
+            "unit": "",
+        },
+    )
+    mail_from: str = _setting("", _sender, "Whom mails come from, such as Chatzilla <chat@example.com>.")
+    mail_domains: tuple[str, ...] = _setting(
+        (),
+        _domains,
+        "Whoever has an address in one of these domains may come in by mail; without, those who were invited.",
+    )
     secret: str = dataclasses.field(
         default="",
         repr=False,
@@ -234,6 +274,20 @@ class Config:
         except ValueError:
             return self.host.lower() == "localhost"
 
+    def check_mail(self) -> None:
+        """See that everything is there that signing in by mail needs.
+
+        Raises:
+            StartError: something is missing; the text names it.
+        """
+        needed = {"CHATZILLA_SMTP_URL": self.smtp_url, "CHATZILLA_MAIL_FROM": self.mail_from, "CHATZILLA_URL": self.url}
+        missing = [name for name, value in needed.items() if not value]
+        if missing:
+            raise StartError(
+                f"CHATZILLA_SIGN_IN=email needs {' and '.join(missing)}: a mail server, whom mails come from, and the "
+                "address that links begin with, since what a browser says of it could be forged."
+            )
+
     @property
     def names_its_data(self) -> bool:
         """Whether the operator said where data are kept, so that they outlive this start."""
@@ -283,7 +337,7 @@ def read_config(
         try:
             values[field.name] = field.metadata["parse"](text)
         except ValueError as error:
-            shown = "" if not field.repr or field.name == "database_url" else f", not {text!r}"
+            shown = "" if field.name in (*SECRET, "database_url") else f", not {text!r}"
             raise StartError(f"{source} has to be {error}{shown}.") from None
     config = Config(**values)
     if config.api_secret and config.api_secret in (config.secret, config.secret_before):

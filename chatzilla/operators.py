@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from chatzilla.core import hooks, links, programs
+from chatzilla.core.addresses import parse_address
 from chatzilla.core.links import LINKS_PER_PERSON, Terms
 from chatzilla.core.people import key_of
 from chatzilla.core.policy import GIVEN, Role
@@ -56,7 +57,8 @@ class Operators:
         """Make an invitation.
 
         Raises:
-            BadRequest: a role, room or number that is none.
+            BadRequest, TooLong: a role, room, number or address that is none.
+            Conflict: whoever has the address is here already.
         """
         role, room, uses, hours = (asked.get(name) for name in ("role", "room", "uses", "hours"))
         if role not in [each.value for each in GIVEN]:
@@ -65,10 +67,13 @@ class Operators:
             counted, lasts_ms = int(uses or 1), int(float(hours or 168) * 3600 * 1000)
         except (TypeError, ValueError, OverflowError) as error:
             raise BadRequest("Uses and hours are numbers.") from error
-        terms = Terms(Role(role), None if room is None else parse_room(room), lasts_ms, counted)
-        links.check(terms)
+        email = None if asked.get("email") is None else parse_address(asked["email"])
+        terms = Terms(Role(role), None if room is None else parse_room(room), lasts_ms, counted, email=email)
+        links.check(terms, self._sign_ins)
         link, secret = links.drafted(self._sign_ins, terms, maker=None)
         await self._sign_ins.register.make_link(link, links.digest(secret), at_most=LINKS_PER_PERSON)
+        if email is not None:
+            return [f"{email} may come in by mail at {self.base}/"]
         return [f"{self.base}/in/{secret}"]
 
     async def rotate_key(self, asked: Mapping[str, Any]) -> list[str]:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Generator, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Generator, Sequence
 
+    from chatzilla.core.addresses import Address
     from chatzilla.core.catchup import Backlog, Span
     from chatzilla.core.directory import Directory, Room
     from chatzilla.core.hooks import Hook, HookId
@@ -174,6 +175,23 @@ class Register(Protocol):
         """Let somebody's time here be over."""
         ...
 
+    async def invitation(self, email: Address, now: int) -> Link | None:
+        """The newest invitation for an address that can still be used."""
+        ...
+
+    async def begin_by_mail(
+        self, sign_in: SignIn, invitation: LinkId | None, *, at_most: int
+    ) -> Sequence[SignInId] | None:
+        """Store a sign-in by mail, and the account where that is new, and use its invitation up: all or nothing.
+
+        Returns:
+            As `use_link`.
+
+        Raises:
+            Conflict: the new account's name is taken.
+        """
+        ...
+
     async def revoke_link(self, ident: LinkId, now: int) -> None: ...
 
     async def revoke_links_for(self, account: AccountId, now: int) -> None:
@@ -251,6 +269,36 @@ class RoomRegister(Protocol):
 
     async def mute(self, room: RoomId, account: Account, on: bool, now: int) -> None:
         """Store whether somebody wants to be told of a room, and with it whatever of the two is not stored yet."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One mail, in plain text."""
+
+    to: Address
+    subject: str
+    text: str
+
+
+class Mailer(Protocol):
+    """Sends mails, sooner or later."""
+
+    @property
+    def failing(self) -> bool:
+        """Whether nothing can be sent, as far as is known; found out by itself, whoever is written to."""
+        ...
+
+    def post(self, write: Callable[[], Awaitable[Letter | None]], *, until: float) -> None:
+        """Have a mail written and sent, and tried again until a moment of the monotonic clock; returns at once.
+
+        Args:
+            write: called when its turn has come; nothing is sent if there is nothing to send.
+            until: when it would be of no more use.
+
+        Raises:
+            Full: as many wait as may.
+        """
         ...
 
 

@@ -449,6 +449,7 @@ def encode_offer(offer: Offer) -> Json:
         "ends_at": link.ends_at,
         "uses": link.uses,
         "used": link.used,
+        "email": link.email,
     }
 
 

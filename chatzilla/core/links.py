@@ -18,14 +18,15 @@ from typing import TYPE_CHECKING, Final, NewType
 
 from chatzilla.core import policy
 from chatzilla.core.directory import is_hidden
-from chatzilla.core.people import LINK, account_named, guest_named
+from chatzilla.core.people import LINK, account_named, guest_named, id_by_mail
 from chatzilla.core.policy import Act, Role, Thing
 from chatzilla.core.rooms import Grade
-from chatzilla.core.signin import SIGN_INS_PER_ACCOUNT
+from chatzilla.core.signin import SIGN_INS_PER_ACCOUNT, SignInMode
 from chatzilla.core.tries import TOO_MANY
-from chatzilla.errors import BadRequest, NotFound, SignInNeeded, TooFast
+from chatzilla.errors import BadRequest, Conflict, NotFound, SignInNeeded, TooFast
 
 if TYPE_CHECKING:
+    from chatzilla.core.addresses import Address
     from chatzilla.core.people import Account, AccountId
     from chatzilla.core.rooms import RoomId
     from chatzilla.core.signin import Bearer, SignIns
@@ -60,6 +61,8 @@ class Terms:
     lasts_ms: int = 7 * 24 * 3600 * 1000
     uses: int = 1
     account: AccountId | None = None
+    email: Address | None = None
+    """Whom it is for; they come in by mail, and the link itself by nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,8 @@ class Link:
     ends_at: int
     uses: int
     used: int = 0
+    email: Address | None = None
+    """Whom it invites, to come in by mail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +162,8 @@ async def make(sign_ins: SignIns, bearer: Bearer, terms: Terms) -> tuple[Link, s
 
     Raises:
         Forbidden: it is not theirs to make.
+        BadRequest, Conflict: see `check`.
         NotFound: it is for a private room that they may not invite into.
-        BadRequest: the terms do not fit together.
         NotFound: there is nobody whom it could sign in.
         Full: they have as many links as one may.
     """
@@ -174,7 +179,7 @@ async def make(sign_ins: SignIns, bearer: Bearer, terms: Terms) -> tuple[Link, s
         terms = Terms(person.role, person.room, lasts_ms, uses=1, account=person.id)
     else:
         policy.check(account, Act.INVITE, policy.giving(terms.role))
-        check(terms)
+        check(terms, sign_ins)
         if terms.room is not None and is_hidden(terms.room):
             sign_ins.rooms.check(account, Act.ADMIT, terms.room)
     link, secret = drafted(sign_ins, terms, maker=account.id, made_in=bearer.standing)
@@ -182,12 +187,20 @@ async def make(sign_ins: SignIns, bearer: Bearer, terms: Terms) -> tuple[Link, s
     return link, secret
 
 
-def check(terms: Terms) -> None:
+def check(terms: Terms, sign_ins: SignIns) -> None:
     """See whether an invitation makes sense.
 
     Raises:
         BadRequest: it does not.
+        Conflict: whom it is for is here already.
     """
+    if terms.email is not None:
+        if sign_ins.mode is not SignInMode.EMAIL:
+            raise BadRequest("Nobody comes in by mail here; make a link instead.")
+        if terms.role in (Role.GUEST, Role.BOT) or terms.uses != 1:
+            raise BadRequest("Owners, admins and members come in by mail, each once; for others make a link.")
+        if sign_ins.person(id_by_mail(terms.email)) is not None:
+            raise Conflict("Whoever has this address is here already.")
     if terms.role is Role.GUEST and terms.room is None:
         raise BadRequest("A guest is invited into a room: say which.")
     if not 1 <= terms.uses <= USES_AT_MOST:
@@ -211,6 +224,7 @@ def drafted(
         made_at=now,
         ends_at=now + terms.lasts_ms,
         uses=terms.uses,
+        email=terms.email,
     )
     return link, mint_secret()
 

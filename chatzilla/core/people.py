@@ -2,7 +2,7 @@
 
 A person is an account, keyed by (kind, normalised name). The id is derived from that key, so that an account
 needs no row before its first message, and so that a name that was merely typed ("open") and the same name
-verified one day by mail ("email") are two people for ever. Whoever came by a link is of the kind "link", and a guest
+verified by mail ("email") are two people for ever. Whoever came by a link is of the kind "link", and a guest
 is somebody new each time. Whom an application sends ("app") is called as it says, in the one room that it names.
 """
 
@@ -21,6 +21,7 @@ from chatzilla.core.text import is_visible, parse_line
 from chatzilla.errors import BadRequest, Conflict, Forbidden, NotJoined
 
 if TYPE_CHECKING:
+    from chatzilla.core.addresses import Address
     from chatzilla.core.presence import Presence
     from chatzilla.core.rooms import RoomId
     from chatzilla.core.session import Session
@@ -45,6 +46,9 @@ HOOK: Final = "hook"
 
 GUEST: Final = "guest"
 """The kind of an account that was let into one room for a while."""
+
+EMAIL: Final = "email"
+"""The kind of an account whose key is an email address, and whose person reads what is sent there."""
 
 APP: Final = "app"
 """The kind of an account that an application vouches for, in one room. Whether it asked who they are, nobody knows."""
@@ -114,6 +118,20 @@ def hook_named(raw: object, hook: str, room: RoomId) -> Account:
     """
     named = account_named(raw, HOOK)
     return Account(_id_of(HOOK, hook), HOOK, hook, named.name, Role.BOT, room)
+
+
+def account_by_mail(address: Address, raw: object, role: Role) -> Account:
+    """The account of whoever has a mailbox, under the name that they choose.
+
+    Raises:
+        BadRequest, TooLong: see `account_named`.
+    """
+    return Account(id_by_mail(address), EMAIL, address, account_named(raw, EMAIL).name, role)
+
+
+def id_by_mail(address: Address) -> AccountId:
+    """The id of the account that has this address, if there is one."""
+    return _id_of(EMAIL, address)
 
 
 def key_of(name: str) -> str:

@@ -1,9 +1,9 @@
 """Who is signed in: people, and their sign-ins in browsers and programs.
 
-A sign-in begins with a link and ends when somebody ends it, when it was not used for thirty days, or with a guest's
-time. All that lasts are kept in memory, so that a door can check a token without waiting for anything; each change is
-stored first. `SignIns.who` is the one function by which every door tells who knocks; where a room is entered, it is
-`SignIns.enters`, and a right counts as well.
+A sign-in begins with a link, which somebody gave or a mail brought, and ends when somebody ends it, when it was not
+used for thirty days, or with a guest's time. All that lasts are in memory, so that a door can check a token without
+waiting for anything; each change is stored first. `SignIns.who` is the one function by which every door tells who
+knocks; where a room is entered, it is `SignIns.enters`, and a right counts as well.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from chatzilla.core import policy
 from chatzilla.core.lookalikes import skeleton
-from chatzilla.core.people import OPEN
+from chatzilla.core.people import EMAIL, OPEN, key_of
 from chatzilla.core.policy import Act, Role, Thing
 from chatzilla.core.tokens import LIFETIME_SECONDS, NOT_VALID, SignInId
 from chatzilla.core.tries import TOO_MANY, Tries
@@ -47,6 +47,7 @@ IDLE_MS: Final = LIFETIME_SECONDS * 1000
 SEEN_EVERY_MS: Final = 5 * 60 * 1000
 """How exactly it is known when a sign-in was last used."""
 
+NAME_IS_ADDRESS: Final = "That is an email address, and not the one by which you come in. Choose another name."
 NAME_TAKEN: Final = "Somebody here has this name, or one that looks like it. Choose another one."
 
 LOOK_AT_LEAST_EVERY_SECONDS: Final = 3600.0
@@ -59,6 +60,8 @@ class SignInMode(enum.StrEnum):
     """Whoever types a name."""
     LINKS = "links"
     """Whoever was given a link."""
+    EMAIL = "email"
+    """Likewise, and whoever has an email address that may come in."""
 
     @property
     def closed(self) -> bool:
@@ -253,10 +256,20 @@ class SignIns:
         """Keep a new person's name for them while they are stored.
 
         Raises:
-            Conflict: it is somebody's, or looks like somebody's.
+            Conflict: it is somebody's, or looks like somebody's, or is an address where addresses prove who one is.
             Full: there are as many people as a server knows.
         """
         look = skeleton(account.name)
+        if (
+            self.mode is SignInMode.EMAIL
+            and "@" in look
+            and (account.kind, account.key)
+            != (
+                EMAIL,
+                key_of(account.name),
+            )
+        ):
+            raise Conflict(NAME_IS_ADDRESS)
         if look in self._names or look in self._reserved:
             raise Conflict(NAME_TAKEN)
         if len(self._accounts) + len(self._reserved) >= PEOPLE_AT_MOST:

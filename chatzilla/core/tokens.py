@@ -6,10 +6,14 @@ prove anything for it. A token for any other purpose is refused by `read`, whoev
 module says that they belong to (`rights`).
 
 One key signs. Keys from before still verify, for as long as their tokens last.
+
+A seal is less than a token: it proves that we have seen some words together, and gives no right to anybody.
 """
 
 from __future__ import annotations
 
+import base64
+import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NewType
 
@@ -111,6 +115,14 @@ class Tokens:
             raise SignInNeeded(NOT_VALID)
         return claims
 
+    def stamp(self, *words: str) -> str:
+        """A proof that we have seen these words together."""
+        return _stamp(self._keys[0], words)
+
+    def is_stamped(self, stamp: str, *words: str) -> bool:
+        """Whether this is such a proof."""
+        return any(hmac.compare_digest(_stamp(key, words).encode(), stamp.encode()) for key in self._keys)
+
     def _sign(self, claims: dict[str, Any], seconds: int = LIFETIME_SECONDS) -> str:
         now = self._clock.wall_ms() // 1000
         claims = {"iss": _ISSUER, "iat": now, "exp": now + seconds, **claims}
@@ -145,3 +157,9 @@ class Tokens:
         if type(expires) is not int or expires <= self._clock.wall_ms() // 1000 or not isinstance(claims["sub"], str):
             raise SignInNeeded(NOT_VALID)
         return claims
+
+
+def _stamp(key: str, words: Sequence[str]) -> str:
+    """HMAC (RFC 2104) over what no token begins with."""
+    stamp = hmac.digest(key.encode(), "\0".join(("stamp", *words)).encode(), "sha256")
+    return base64.urlsafe_b64encode(stamp).decode().rstrip("=")

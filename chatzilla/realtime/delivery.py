@@ -457,7 +457,7 @@ class Delivery:
         if hall.untold:
             self._echo_later(room, hall)
             return
-        frame = _room_event(room, hall)
+        frame = _room_event(hall)
         hall.notices.append(_Notice(hall.listeners, lambda each: frame if each.dialect is Dialect.FULL else None))
         self._attend(room, hall)
 

@@ -6,10 +6,11 @@ It is small and rare beside the log: see `clerk`.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import sqlalchemy as sa
 
+from chatzilla.core.addresses import Address
 from chatzilla.core.directory import is_hidden
 from chatzilla.core.links import Link, LinkId
 from chatzilla.core.people import BOT, OPEN, Account, AccountId
@@ -24,7 +25,7 @@ from chatzilla.store.roombook import give
 from chatzilla.store.tables import accounts, hooks, links, sign_ins
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sqlalchemy import Connection
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from chatzilla.store.database import Database
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 LINKS_AT_MOST: Final = 20_000
 """Links of all people that can still be used."""
@@ -53,6 +56,7 @@ _LINK: Final = (
     links.c.ends_at,
     links.c.uses,
     links.c.used,
+    links.c.email,
 )
 
 
@@ -97,7 +101,7 @@ class SignInRegister(Clerk):
     async def link(self, digest: str, now: int) -> Link | None:
         found = await self._do(
             lambda connection: connection.execute(
-                sa.select(*_LINK).where(links.c.digest == digest, _usable(now))
+                sa.select(*_LINK).where(_with_secret(digest), _usable(now))
             ).one_or_none()
         )
         return None if found is None else _link(found)
@@ -114,16 +118,25 @@ class SignInRegister(Clerk):
         await self._do(lambda connection: _make(connection, link, digest, at_most))
 
     async def use_link(self, digest: str, sign_in: SignIn, *, at_most: int) -> Sequence[SignInId] | None:
-        try:
-            return await self._do(lambda connection: _use(connection, digest, sign_in, at_most))
-        except sa.exc.IntegrityError as error:
-            raise Conflict(NAME_TAKEN) from error
+        return await self._store(lambda connection: _use(connection, _with_secret(digest), sign_in, at_most))
+
+    async def invitation(self, email: Address, now: int) -> Link | None:
+        found = await self._do(
+            lambda connection: connection.execute(
+                sa.select(*_LINK).where(links.c.email == email, _usable(now)).order_by(links.c.made_at.desc()).limit(1)
+            ).one_or_none()
+        )
+        return None if found is None else _link(found)
+
+    async def begin_by_mail(
+        self, sign_in: SignIn, invitation: LinkId | None, *, at_most: int
+    ) -> Sequence[SignInId] | None:
+        if invitation is None:
+            return await self._store(lambda connection: _come_in(connection, sign_in, at_most))
+        return await self._store(lambda connection: _use(connection, links.c.id == invitation, sign_in, at_most))
 
     async def begin(self, sign_in: SignIn, *, at_most: int) -> None:
-        try:
-            await self._do(lambda connection: _begin(connection, sign_in, at_most))
-        except sa.exc.IntegrityError as error:
-            raise Conflict(NAME_TAKEN) from error
+        await self._store(lambda connection: _begin(connection, sign_in, at_most))
 
     async def end_account(self, account: AccountId, now: int) -> None:
         over = sa.update(accounts).where(accounts.c.id == account).values(ends_at=now)
@@ -167,6 +180,22 @@ class SignInRegister(Clerk):
 
         self._thread.submit(quietly)
 
+    async def _store(self, work: Callable[[Connection], T]) -> T:
+        """Store somebody, who may be new.
+
+        Raises:
+            Conflict: their name was taken meanwhile.
+        """
+        try:
+            return await self._do(work)
+        except sa.exc.IntegrityError as error:
+            raise Conflict(NAME_TAKEN) from error
+
+
+def _with_secret(digest: str) -> sa.ColumnElement[bool]:
+    """The link that ends with a secret; an invitation for an address is used by mail alone."""
+    return sa.and_(links.c.digest == digest, links.c.email.is_(None))
+
 
 def _usable(now: int) -> sa.ColumnElement[bool]:
     """Whether a link can be used now; one that gives a role which nobody has cannot."""
@@ -194,23 +223,34 @@ def _make(connection: Connection, link: Link, digest: str, at_most: int) -> None
             ends_at=link.ends_at,
             uses=link.uses,
             used=link.used,
+            email=link.email,
         )
     )
 
 
-def _use(connection: Connection, digest: str, sign_in: SignIn, at_most: int) -> Sequence[SignInId] | None:
+def _use(
+    connection: Connection, which: sa.ColumnElement[bool], sign_in: SignIn, at_most: int
+) -> Sequence[SignInId] | None:
     now, account = sign_in.made_at, sign_in.account
-    taken = sa.update(links).where(links.c.digest == digest, _usable(now)).values(used=links.c.used + 1)
+    taken = sa.update(links).where(which, _usable(now)).values(used=links.c.used + 1)
     link = connection.execute(taken.returning(links.c.account, links.c.room)).one_or_none()
     if link is None:
         return None
-    number = _number_of(connection, account)
-    if number is not None and link.account is None:
+    is_new = _number_of(connection, account) is None
+    if link.account is None and not is_new:
         raise Conflict(NAME_TAKEN)  # an invitation never makes somebody a person who is here already
+    superseded = _come_in(connection, sign_in, at_most)
+    if is_new and link.room is not None and is_hidden(RoomId(link.room)):
+        give(connection, RoomId(link.room), account.id, Grade.POST, now)
+    return superseded
+
+
+def _come_in(connection: Connection, sign_in: SignIn, at_most: int) -> Sequence[SignInId]:
+    """Store the sign-in of a browser, and its account where that is new."""
+    now, account = sign_in.made_at, sign_in.account
+    number = _number_of(connection, account)
     if number is None:
         number = _insert(connection, account, now)
-        if link.room is not None and is_hidden(RoomId(link.room)):
-            give(connection, RoomId(link.room), account.id, Grade.POST, now)
     lasting = sa.and_(sign_ins.c.account == number, sign_ins.c.ended_at.is_(None), sign_ins.c.until.is_(None))
     oldest = sa.select(sign_ins.c.id).where(lasting).order_by(sign_ins.c.seen_at.desc()).offset(at_most - 1)
     superseded = [SignInId(ident) for ident in connection.execute(oldest).scalars()]
@@ -294,4 +334,5 @@ def _link(row: Any) -> Link:
         ends_at=row.ends_at,
         uses=row.uses,
         used=row.used,
+        email=row.email and Address(row.email),
     )

@@ -121,6 +121,7 @@ links: Final = Table(
     Column("uses", Integer, nullable=False),
     Column("used", Integer, nullable=False),
     Column("revoked_at", BigInteger),
+    Column("email", Text, comment="Whom it invites to come in by mail; its secret is nobody's then."),
 )
 
 hooks: Final = Table(

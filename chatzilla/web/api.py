@@ -13,6 +13,7 @@ from aiohttp import web
 
 from chatzilla import wire
 from chatzilla.core import links, policy
+from chatzilla.core.addresses import parse_address
 from chatzilla.core.links import Terms
 from chatzilla.core.people import AccountId
 from chatzilla.core.policy import Act, Thing
@@ -25,6 +26,7 @@ from chatzilla.web.contract import NO_STORE, Made, operation
 from chatzilla.web.models import given, shaped
 
 if TYPE_CHECKING:
+    from chatzilla.core.by_mail import ByMail
     from chatzilla.core.signin import SignIns
     from chatzilla.core.tries import Tries
     from chatzilla.web.callers import Callers
@@ -40,11 +42,14 @@ SIGN_INS: Final = "Sign-ins"
 class Api:
     """People, links and sign-ins over HTTP."""
 
-    def __init__(self, sign_ins: SignIns, tries: Tries, callers: Callers, base: str) -> None:
+    def __init__(
+        self, sign_ins: SignIns, tries: Tries, callers: Callers, base: str, by_mail: ByMail | None = None
+    ) -> None:
         self._sign_ins = sign_ins
         self._tries = tries
         self._callers = callers
         self._base = base
+        self._by_mail = by_mail
 
     @operation("GET", "/api/v1/me", COMING_IN)
     async def me(self, caller: Bearer) -> models.Me:
@@ -110,10 +115,16 @@ class Api:
         Its address and its QR code are in this answer and in no other.
         """
         terms = _terms(body, holder)
+        if self._by_mail is not None and terms.email is not None:
+            self._by_mail.check_inviting(holder.account)
         link, secret = await links.make(self._sign_ins, holder, terms)
         offer = links.Offer(link, holder.account, self._sign_ins.person(link.account))
         url = f"{self._base or self._callers.origin(request)}/in/{secret}"
-        return Made(shaped(models.MadeLink, {"link": wire.encode_offer(offer), "url": url, "qr": qr(url)}))
+        made: dict[str, Any] = {"link": wire.encode_offer(offer)}
+        if self._by_mail is not None and link.email is not None:
+            url = f"{self._base}/"
+            made["mailed"] = self._by_mail.invite(holder.account, link.email)
+        return Made(shaped(models.MadeLink, made | {"url": url, "qr": qr(url)}))
 
     @operation("DELETE", "/api/v1/links/{id}", LINKS, Forbidden)
     async def revoke_link(self, holder: Bearer, id: models.Ident) -> None:  # noqa: A002  # the path's name
@@ -145,7 +156,8 @@ def _terms(asked: models.LinkTerms, holder: Bearer) -> Terms:
     if asked.account is not None:
         return Terms(account=holder.account.id if asked.account == "me" else AccountId(asked.account))
     room = None if asked.room is None else parse_room(asked.room)
-    return Terms(asked.role, room, asked.hours * 3_600_000, asked.uses)
+    email = None if asked.email is None else parse_address(asked.email)
+    return Terms(asked.role, room, asked.hours * 3_600_000, asked.uses, email=email)
 
 
 def qr(text: str) -> dict[str, Any]:

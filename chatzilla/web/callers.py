@@ -8,9 +8,11 @@ request, and never one that is anybody's. What changes something takes JSON as w
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from chatzilla.core.by_mail import Browser
 from chatzilla.core.signin import IDLE_MS
 from chatzilla.errors import Forbidden, SignInNeeded, TooFast
 
@@ -23,6 +25,16 @@ if TYPE_CHECKING:
 _SAFE: Final = {"GET", "HEAD"}
 _OWN_SITE: Final = {None, "same-origin", "none"}
 """What a browser says of a request that our own page made, or nobody but the person (Fetch Metadata)."""
+
+SESSION: Final = "session"
+"""The cookie that says who is signed in."""
+
+BROWSER: Final = "browser"
+"""The cookie by which a browser is told that has asked for a mail. It lets nobody in."""
+
+BROWSER_SECONDS: Final = 180 * 24 * 3600
+
+_BROWSER: Final = re.compile(r"([A-Za-z0-9_-]{22})(?:\.([A-Za-z0-9_-]{43}))?")
 
 
 class Callers:
@@ -99,9 +111,21 @@ class Callers:
         if self._cookie(request) is not None:
             self._set_cookie(request, response, "", 0)
 
-    def _set_cookie(self, request: web.Request, response: web.Response, value: str, seconds: int) -> None:
+    def browser(self, request: web.Request) -> Browser | None:
+        """The browser that asks, if it was given a cookie to be told by."""
+        found = _BROWSER.fullmatch(self._cookie(request, BROWSER) or "")
+        return None if found is None else Browser(found[1], found[2] or "")
+
+    def know_browser(self, request: web.Request, response: web.Response, browser: Browser) -> None:
+        """Give a browser the cookie by which it is told."""
+        value = f"{browser.secret}.{browser.seal}" if browser.seal else browser.secret
+        self._set_cookie(request, response, value, BROWSER_SECONDS, BROWSER)
+
+    def _set_cookie(
+        self, request: web.Request, response: web.Response, value: str, seconds: int, what: str = SESSION
+    ) -> None:
         response.set_cookie(
-            self._name(request),
+            self._name(request, what),
             value,
             max_age=seconds,
             path="/",
@@ -110,8 +134,8 @@ class Callers:
             secure=self._is_secure(request),
         )
 
-    def _cookie(self, request: web.Request) -> str | None:
-        name = self._name(request)
+    def _cookie(self, request: web.Request, what: str = SESSION) -> str | None:
+        name = self._name(request, what)
         for header in request.headers.getall("Cookie", []):
             for part in header.split(";"):
                 key, equals, value = part.strip().partition("=")
@@ -119,13 +143,13 @@ class Callers:
                     return value.strip('"')
         return None
 
-    def _name(self, request: web.Request) -> str:
-        """What our cookie is called. Cookies know no ports, so the name tells two servers on one host apart."""
+    def _name(self, request: web.Request, what: str) -> str:
+        """What a cookie of ours is called. Cookies know no ports, so the name tells two servers on one host apart."""
         try:
             port = urlsplit(self._peers.of(request).origin).port
         except ValueError:
             port = None
-        name = "chatzilla-session" if port is None else f"chatzilla-session-{port}"
+        name = f"chatzilla-{what}" if port is None else f"chatzilla-{what}-{port}"
         return f"__Host-{name}" if self._is_secure(request) else name
 
     def _is_secure(self, request: web.Request) -> bool:

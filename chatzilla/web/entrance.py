@@ -16,9 +16,11 @@ from aiohttp import web
 from chatzilla.core import links
 from chatzilla.core.rooms import LOBBY
 from chatzilla.errors import BadRequest, ChatError, SignInNeeded, TooFast, TooLong
+from chatzilla.web.pages import FORM_HEADERS
 
 if TYPE_CHECKING:
     from chatzilla.core.links import Offer
+    from chatzilla.core.rooms import RoomId
     from chatzilla.core.signin import SignIns
     from chatzilla.core.tries import Tries
     from chatzilla.web.callers import Callers
@@ -26,13 +28,6 @@ if TYPE_CHECKING:
 
 BODY_LIMIT: Final = 16 * 1024
 BODY_SECONDS: Final = 10.0
-
-_HEADERS: Final = {
-    "Cache-Control": "no-store",
-    # A form's POST carries no Origin under "no-referrer"; under this, other hosts are told nothing either.
-    "Referrer-Policy": "same-origin",
-    "X-Robots-Tag": "noindex",
-}
 
 
 class Entrance:
@@ -79,7 +74,7 @@ class Entrance:
             offer = await links.look(self._sign_ins, self._tries, secret, address=address)
             return self._page(request, offer, typed=name or "", words=refusal.sentence)
         room = bearer.account.room or link.room or LOBBY
-        response = web.Response(status=303, headers={"Location": "/" if room == LOBBY else f"/r/{room}", **_HEADERS})
+        response = web.Response(status=303, headers={"Location": path_of(room), **FORM_HEADERS})
         self._callers.remember(request, response, bearer, anew=True)
         return response
 
@@ -91,15 +86,17 @@ class Entrance:
         page = self._pages.render(
             request, "link.html", status, offer=offer, link=offer.link, left=left, me=me, typed=typed, words=words
         )
-        page.headers.update(_HEADERS)
+        page.headers.update(FORM_HEADERS)
         return page
 
     def _useless(self, request: web.Request, refusal: ChatError) -> web.Response:
         """The same page whatever is wrong; whoever is signed in is shown the way back."""
         status = 429 if isinstance(refusal, TooFast) else 404
-        page = self._pages.render(request, "sign_in.html", status, room=LOBBY, words=refusal.sentence)
-        page.headers.update(_HEADERS)
-        return page
+        return self._pages.sign_in(request, status, words=refusal.sentence)
+
+
+def path_of(room: RoomId) -> str:
+    return "/" if room == LOBBY else f"/r/{room}"
 
 
 def _in_words(ms: int) -> str:

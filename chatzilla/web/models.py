@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from chatzilla.core.addresses import ADDRESS_LIMIT
 from chatzilla.core.catchup import PAGE_ROWS
 from chatzilla.core.links import LONGEST_MS, USES_AT_MOST
 from chatzilla.core.membership import DIRECT_AT_MOST, MEMBERS_AT_MOST, TOPIC_LIMIT
@@ -65,6 +66,7 @@ MessageName = Annotated[
         examples=["lobby:1"],
     ),
 ]
+EmailAddress = Annotated[str, Meta(min_length=3, max_length=ADDRESS_LIMIT, examples=["bob@example.com"])]
 Ident = Annotated[str, Meta(min_length=1, max_length=64)]
 Count = Annotated[int, Meta(ge=0, le=LARGEST_NUMBER)]
 Place = Annotated[int, Meta(ge=0, le=LARGEST_NUMBER)]
@@ -157,6 +159,7 @@ class LinkTerms(msgspec.Struct, kw_only=True):
     hours: Annotated[int, Meta(ge=1, le=LONGEST_MS // 3_600_000)] = 7 * 24
     uses: Annotated[int, Meta(ge=1, le=USES_AT_MOST)] = 1
     account: Annotated[Ident, Meta(description='A person\'s id, or "me": whom it signs in.')] | None = None
+    email: Annotated[EmailAddress, Meta(description="Whom it invites, where people come in by mail.")] | None = None
 
 
 class Link(msgspec.Struct, kw_only=True):
@@ -172,6 +175,7 @@ class Link(msgspec.Struct, kw_only=True):
     ends_at: Moment
     uses: Count
     used: Count
+    email: Annotated[str, Meta(description="The address that it invites, which comes in by mail.")] | None
 
 
 class Links(msgspec.Struct, kw_only=True):
@@ -191,6 +195,7 @@ class MadeLink(msgspec.Struct, kw_only=True):
     link: Link
     url: str
     qr: QrCode
+    mailed: Annotated[bool, Meta(description="Whether the address is told of its invitation.")] | UnsetType = UNSET
 
 
 class SignIn(msgspec.Struct, kw_only=True):

@@ -39,13 +39,25 @@ PAGE_POLICY: Final = "; ".join(
 )
 """The Content Security Policy of every page: our own files, and no markup from anybody (CSP 3, Trusted Types)."""
 
+FORM_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    # A form's POST carries no Origin under "no-referrer"; under this, other hosts are told nothing either.
+    "Referrer-Policy": "same-origin",
+    "X-Robots-Tag": "noindex",
+}
+"""Of a page with a form that signs in."""
+
 
 class Pages:
     """Renders the templates."""
 
-    def __init__(self, templates: Path, assets: Assets, callers: Callers, directory: Directory) -> None:
+    def __init__(
+        self, templates: Path, assets: Assets, callers: Callers, directory: Directory, *, mail_at: str = ""
+    ) -> None:
+        """Compile the templates; `mail_at` is our address where people sign in by mail."""
         self._callers = callers
         self._directory = directory
+        self._mail_at = mail_at
         self._environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(templates),
             autoescape=True,
@@ -93,13 +105,52 @@ class Pages:
         """A page that says in words what went wrong."""
         return self.render(request, "error.html", status, title=title, sentence=sentence)
 
+    def sign_in(
+        self,
+        request: web.Request,
+        status: int,
+        *,
+        room: RoomId = LOBBY,
+        title: str = "This link leads nowhere",
+        words: str = "",
+        typed: str = "",
+        asks: str = "",
+    ) -> web.Response:
+        """The page of whoever has to sign in.
+
+        Args:
+            request: what is answered.
+            status: how.
+            room: where they want to go.
+            title: what is wrong with a link, in short.
+            words: the same in a sentence; nothing where there was no link.
+            typed: the email address that they typed.
+            asks: what is wrong with that.
+        """
+        mail = bool(self._mail_at)
+        page = self.render(
+            request,
+            "sign_in.html",
+            status,
+            room=room,
+            title=title,
+            words=words,
+            typed=typed,
+            asks=asks,
+            # Elsewhere, the cookie would be another host's, and the link in the mail would be of no use.
+            mail_here=mail and self._callers.origin(request) == self._mail_at,
+            mail_at=self._mail_at,
+        )
+        page.headers.update(FORM_HEADERS)
+        return page
+
     def _chat(self, request: web.Request, room: RoomId, template: str = "chat.html") -> web.Response:
         caller = self._callers.find(request)
         account = None if caller is None or caller.sign_in is None else caller.account
         if account is not None:
             self._directory.check(account, Act.ENTER, room, address=self._callers.address(request))
         elif self._callers.mode.closed:
-            page = self.render(request, "sign_in.html", 200, room=room, words="")
+            page = self.sign_in(request, 200, room=room)
             self._callers.forget(request, page)
             return page
         name = room if account is None else self._directory.find(room).name

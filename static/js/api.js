@@ -18,9 +18,10 @@
  * @property {number} ends_at
  * @property {number} uses
  * @property {number} used
+ * @property {string | null} email  Whom it invites, to come in by mail.
  */
 
-/** @typedef {{link: Link, url: string, qr: {size: number, path: string}}} MadeLink */
+/** @typedef {{link: Link, url: string, qr: {size: number, path: string}, mailed?: boolean}} MadeLink */
 
 /**
  * @typedef {object} SignIn
@@ -42,7 +43,7 @@ const ANSWER_WITHIN_MS = 15_000;
 export const api = {
   me: () => /** @type {Promise<Result<Me>>} */ (ask("GET", "me")),
   links: () => /** @type {Promise<Result<{links: Link[]}>>} */ (ask("GET", "links")),
-  /** @param {{role: string, room?: string, hours: number, uses: number} | {account: string}} terms */
+  /** @param {{role: string, room?: string, hours: number, uses: number, email?: string} | {account: string}} terms */
   makeLink: (terms) => /** @type {Promise<Result<MadeLink>>} */ (ask("POST", "links", terms)),
   /** @param {string} id */
   revokeLink: (id) => ask("DELETE", `links/${encodeURIComponent(id)}`),

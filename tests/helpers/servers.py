@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sys
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -38,10 +39,17 @@ class Server:
 @asynccontextmanager
 async def serving(data: Path, *, clock: Clock | None = None, **settings: Any) -> AsyncIterator[Server]:
     """Serve on a free port of the loopback until the block ends, then stop as an operator would."""
-    app = create_app(Config(data=data, port=0, **settings), clock)
+    listening = socket.create_server(("127.0.0.1", 0))
+    if settings.get("sign_in") == "email":
+        settings.setdefault("url", f"http://127.0.0.1:{listening.getsockname()[1]}")
+    try:
+        app = create_app(Config(data=data, port=0, **settings), clock)
+    except BaseException:
+        listening.close()
+        raise
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.SockSite(runner, listening)
     await site.start()
     host, port = runner.addresses[0][:2]
     try:

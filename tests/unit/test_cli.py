@@ -343,6 +343,36 @@ def test_a_closed_server_that_all_can_reach_has_to_say_where_it_keeps_its_data(t
     assert not list(tmp_path.iterdir())
 
 
+BY_MAIL = {
+    "CHATZILLA_SIGN_IN": "email",
+    "CHATZILLA_SMTP_URL": "smtp+plain://localhost:1",
+    "CHATZILLA_MAIL_FROM": "chat@example.com",
+    "CHATZILLA_URL": "https://chat.example.com",
+}
+
+
+@pytest.mark.parametrize("missing", ["CHATZILLA_SMTP_URL", "CHATZILLA_MAIL_FROM", "CHATZILLA_URL"])
+def test_signing_in_by_mail_needs_its_settings(missing: str, tmp_path: Path) -> None:
+    environ = {name: value for name, value in BY_MAIL.items() if name != missing}
+    line = refusal("serve", "--port", "0", "--data", tmp_path / "data", cwd=tmp_path, **environ)
+    assert f"needs {missing}: " in line
+    assert not (tmp_path / "data").exists()
+
+
+def test_signing_in_by_mail_is_closed_and_keeps_its_data(tmp_path: Path) -> None:
+    line = refusal("serve", "--host", "0.0.0.0", "--port", "0", cwd=tmp_path, **BY_MAIL)
+    assert "CHATZILLA_DATA" in line
+
+
+def test_an_address_is_invited_where_no_server_runs(tmp_path: Path) -> None:
+    invite = ("invite-link", "--data", tmp_path / "data", "--role", "owner", "--email", "Olga@Example.com")
+    done = chatzilla(*invite, cwd=tmp_path, **BY_MAIL)
+    assert (done.returncode, done.stdout) == (0, "olga@example.com may come in by mail at https://chat.example.com/\n")
+    assert "by mail" in refusal(*invite, cwd=tmp_path)
+    for wrong in (("--email", "x"), ("--email", "a@b.example", "--role", "guest", "--room", "den")):
+        assert refusal("invite-link", "--data", tmp_path / "data", *wrong, cwd=tmp_path, **BY_MAIL)
+
+
 def test_a_key_that_is_a_setting_is_not_rotated_here(tmp_path: Path) -> None:
     line = refusal("rotate-key", cwd=tmp_path, CHATZILLA_SECRET=SECRET)
     assert "CHATZILLA_SECRET_BEFORE" in line

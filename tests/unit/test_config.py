@@ -9,8 +9,11 @@ import pytest
 
 from chatzilla.config import Config, read_config, settings
 from chatzilla.errors import StartError
+from chatzilla.mail.server import MailServer, parse_server
 
 SECRET = "correct-horse-battery-staple-0123456789"
+
+MAIL_SERVER = "smtps://chat:p%40ss@mail.example.com:4650"
 
 WHAT_WOULD_DO = {
     "CHATZILLA_HOST": "an address to listen on",
@@ -22,7 +25,10 @@ WHAT_WOULD_DO = {
     "CHATZILLA_ORIGINS": "origins such as https://chat.example.com",
     "CHATZILLA_SECRET": "at least 32 characters",
     "CHATZILLA_SECRET_BEFORE": "at least 32 characters",
-    "CHATZILLA_SIGN_IN": "open or links",
+    "CHATZILLA_SIGN_IN": "open or links or email",
+    "CHATZILLA_SMTP_URL": "a mail server such as smtps://user:password@mail.example.com",
+    "CHATZILLA_MAIL_FROM": "an address such as chat@example.com",
+    "CHATZILLA_MAIL_DOMAINS": "domains such as example.com",
     "CHATZILLA_URL": "an address such as https://chat.example.com",
     "CHATZILLA_API_KEY": "1 to 64 letters",
     "CHATZILLA_API_SECRET": "at least 32 characters",
@@ -74,6 +80,16 @@ GOOD: list[tuple[str, str, str, object]] = [
     ("CHATZILLA_CORS_ORIGINS", "https://App.example.com/", "cors_origins", ("https://app.example.com",)),
     ("CHATZILLA_SIGN_IN", "Links", "sign_in", "links"),
     ("CHATZILLA_URL", "https://Chat.example.com/", "url", "https://chat.example.com"),
+    ("CHATZILLA_URL", "https://chat.example.com:443", "url", "https://chat.example.com"),
+    ("CHATZILLA_URL", "http://chat.example.com:8080", "url", "http://chat.example.com:8080"),
+    ("CHATZILLA_SIGN_IN", "EMAIL", "sign_in", "email"),
+    ("CHATZILLA_SMTP_URL", "", "smtp_url", ""),
+    ("CHATZILLA_SMTP_URL", MAIL_SERVER, "smtp_url", MAIL_SERVER),
+    ("CHATZILLA_SMTP_URL", "smtp+plain://localhost", "smtp_url", "smtp+plain://localhost"),
+    ("CHATZILLA_MAIL_FROM", "chat@example.com", "mail_from", "chat@example.com"),
+    ("CHATZILLA_MAIL_FROM", "Café <chat@example.com>", "mail_from", "Café <chat@example.com>"),
+    ("CHATZILLA_MAIL_DOMAINS", "", "mail_domains", ()),
+    ("CHATZILLA_MAIL_DOMAINS", "Example.com, b.example,", "mail_domains", ("example.com", "b.example")),
     ("CHATZILLA_MESSAGE_RATE", "0", "message_rate", 0.0),
     ("CHATZILLA_MESSAGE_RATE", "2.5", "message_rate", 2.5),
     ("CHATZILLA_ADDRESS_RATE", "0", "address_rate", 0.0),
@@ -136,6 +152,22 @@ BAD = [
     ("CHATZILLA_URL", "chat.example.com"),
     ("CHATZILLA_URL", "https://chat.example.com/chat"),
     ("CHATZILLA_URL", "javascript://x"),
+    ("CHATZILLA_SMTP_URL", "mail.example.com"),
+    ("CHATZILLA_SMTP_URL", "https://mail.example.com"),
+    ("CHATZILLA_SMTP_URL", "smtp://"),
+    ("CHATZILLA_SMTP_URL", "smtp://mail.example.com:99999"),
+    ("CHATZILLA_SMTP_URL", "smtp://mail.example.com/inbox"),
+    ("CHATZILLA_SMTP_URL", "smtp://user@mail.example.com"),
+    ("CHATZILLA_SMTP_URL", "smtp+plain://user:password@localhost"),
+    ("CHATZILLA_SMTP_URL", "smtps://user:pass%0aword@mail.example.com"),
+    ("CHATZILLA_SMTP_URL", "smtps://mail.example.com\nx"),
+    ("CHATZILLA_MAIL_FROM", "chat"),
+    ("CHATZILLA_MAIL_FROM", "Chat <chat@example.com>, Eve <eve@example.com>"),
+    ("CHATZILLA_MAIL_FROM", "Chat\nBcc: x <chat@example.com>"),
+    ("CHATZILLA_MAIL_DOMAINS", "*"),
+    ("CHATZILLA_MAIL_DOMAINS", "com"),
+    ("CHATZILLA_MAIL_DOMAINS", "@example.com"),
+    ("CHATZILLA_MAIL_DOMAINS", "ex\u00e4mple.com"),
     ("CHATZILLA_MESSAGE_RATE", "-1"),
     ("CHATZILLA_ADDRESS_RATE", "-1"),
     ("CHATZILLA_ADDRESS_BURST", "0"),
@@ -281,6 +313,28 @@ def test_the_secret_of_applications_does_not_show() -> None:
     with pytest.raises(StartError) as refused:
         read_config({"CHATZILLA_API_SECRET": "MY_SECRET"})
     assert "MY_SECRET" not in str(refused.value)
+
+
+def test_the_password_of_the_mail_server_does_not_show() -> None:
+    config = read_config({"CHATZILLA_SMTP_URL": MAIL_SERVER})
+    assert "p%40ss" not in repr(config)
+    assert "p@ss" not in repr(parse_server(config.smtp_url))
+    with pytest.raises(StartError) as refused:
+        read_config({"CHATZILLA_SMTP_URL": "smtp+plain://chat:p%40ss@localhost"})
+    assert "p%40ss" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "server"),
+    [
+        (MAIL_SERVER, MailServer("mail.example.com", 4650, "always", "chat", "p@ss")),
+        ("smtps://10.0.0.1", MailServer("10.0.0.1", 465, "always")),
+        ("smtp://[::1]", MailServer("::1", 587, "starttls")),
+        ("smtp+plain://localhost/", MailServer("localhost", 25, "never")),
+    ],
+)
+def test_a_mail_server_is_read(url: str, server: MailServer) -> None:
+    assert parse_server(url) == server
 
 
 def test_the_password_of_another_database_does_not_show() -> None:

@@ -14,19 +14,20 @@ MAY_KNOW: Final[dict[str, set[str]]] = {
     "errors": set(),
     "ports": {"core", "errors"},
     "clock": {"ports"},
-    "config": {"errors"},
+    "config": {"core", "mail", "errors"},
     "control": {"errors"},
     "core": {"core", "ports", "errors"},
     "wire": {"core", "errors"},
     "realtime": {"realtime", "wire", "core", "ports", "errors"},
     "web": {"web", "wire", "core", "ports", "errors"},
     "store": {"store", "core", "ports", "errors"},
+    "mail": {"mail", "core", "ports", "errors"},
 }
 """What each part of the house may import; whatever is not named here wires the others and may know all."""
 
 WIRING: Final = {"__init__", "__main__", "app", "loop", "operators", "serve", "cli"}
 
-FRAMEWORKS: Final = {"aiohttp", "socketio", "engineio", "sqlalchemy", "alembic", "jinja2"}
+FRAMEWORKS: Final = {"aiohttp", "socketio", "engineio", "sqlalchemy", "alembic", "jinja2", "aiosmtplib"}
 
 
 def imports(path: Path) -> set[str]:

@@ -35,6 +35,7 @@ export class PeopleAndLinks extends HTMLElement {
   #entry = this.#part("[data-entry]", HTMLTemplateElement);
   #role = this.#part("[name=role]", HTMLSelectElement);
   #room = this.#part("[name=room]", HTMLInputElement);
+  #email = this.#part("[name=email]", HTMLInputElement);
 
   constructor() {
     super();
@@ -54,6 +55,7 @@ export class PeopleAndLinks extends HTMLElement {
       if (event.target === this.#dialog) this.#dialog.close();
     });
     this.#role.addEventListener("change", () => this.#showGuestNote());
+    this.#email.addEventListener("input", () => this.#nameButton());
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       void this.#invite();
@@ -67,8 +69,9 @@ export class PeopleAndLinks extends HTMLElement {
     this.#dialog.showModal();
     const result = await api.me();
     if (!result.ok) return this.#refuse(result.refusal);
-    const { invites, makes } = result.answer;
+    const { invites, makes, sign_in } = result.answer;
     void this.#programs.open(room, makes, this.#entry);
+    this.#part("[data-by-mail]", HTMLElement).hidden = sign_in !== "email";
     this.#part("[data-inviting]", HTMLElement).hidden = invites.length === 0;
     this.#part("[data-links-section]", HTMLElement).hidden = invites.length === 0;
     this.#part("[data-phone]", HTMLElement).hidden = invites.length === 0;
@@ -106,10 +109,17 @@ export class PeopleAndLinks extends HTMLElement {
     const room = typed === "" ? undefined : roomIdOf(typed);
     if (room === null) return this.#say("A room’s name has letters, digits, hyphens and underscores.");
     const role = String(fields.get("role"));
-    const terms = { role, room, hours: Number(fields.get("hours")), uses: Number(fields.get("uses")) };
+    const email = String(fields.get("email") ?? "").trim() || undefined;
+    const terms = { role, room, hours: Number(fields.get("hours")), uses: Number(fields.get("uses")), email };
     const result = await api.makeLink(terms);
     if (!result.ok) return this.#refuse(result.refusal);
-    const { link } = result.answer;
+    const { link, mailed } = result.answer;
+    if (link.email) {
+      this.#email.value = "";
+      this.#nameButton();
+      const told = mailed ? "A mail tells them so" : "No mail could be sent: tell them yourself";
+      return this.#show(result.answer, `${link.email} may come in`, `${told}. They sign in here, with that address:`);
+    }
     const who = link.uses === 1 ? "one person" : counted(link.uses, "person", "people");
     return this.#show(result.answer, "The invitation", `For ${who}. It is shown only now: copy it, or let it be scanned.`);
   }
@@ -168,6 +178,7 @@ export class PeopleAndLinks extends HTMLElement {
   #linkEntry(link, now) {
     const what = link.person ? `Sign-in for ${link.person.name}` : `Invitation: ${(ROLES.get(link.role) ?? link.role).split(",")[0]}`;
     const words = [
+      link.email && `for ${link.email}`,
       link.room && `into ${link.room}`,
       link.uses > 1 && `${link.used} of ${link.uses} used`,
       `ends ${fromNow(link.ends_at, now)}`,
@@ -229,6 +240,10 @@ export class PeopleAndLinks extends HTMLElement {
   /** @param {string} words */
   #say(words) {
     this.#refused.textContent = words;
+  }
+
+  #nameButton() {
+    this.#part("[data-invite]", HTMLElement).textContent = this.#email.value.trim() ? "Invite by mail" : "Make a link";
   }
 
   #showGuestNote() {

@@ -1,0 +1,1 @@
+"""Mails: implements `ports.Mailer`."""

@@ -1,0 +1,154 @@
+"""Signing in by mail in a real browser, with a real mail server between the two pages."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from tests.browser.test_page import DESK, PHONE, assert_accessible, overflow
+from tests.browser.test_sign_in import comes_in, opens_people
+from tests.helpers.mailed import DOMAIN, SENDER
+from tests.helpers.post_office import PostOffice, post_office
+from tests.helpers.servers import Process
+from tests.helpers.tabs import Tab
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from playwright.async_api import Browser
+
+
+class Mailed(NamedTuple):
+    """A server that people come into by mail, its mail server, and the browsers around it."""
+
+    server: Process
+    office: PostOffice
+    chromium: Browser
+    tabs: list[Tab]
+
+    async def browser(self, path: str = "/", **options: Any) -> Tab:
+        """Open a page in a browser of its own."""
+        context = await self.chromium.new_context(locale="en-GB", timezone_id="UTC", **options)
+        tab = await Tab.open(context, self.server.url, path)
+        self.tabs.append(tab)
+        return tab
+
+    async def owner(self, **options: Any) -> Tab:
+        """The owner, who came by the link that the first start printed."""
+        assert "owner" in await self.server.line()
+        path = (await self.server.line()).removeprefix(self.server.url)
+        return await comes_in(await self.browser(path, **options), "Olga")
+
+
+@pytest.fixture
+async def mailed(chromium: Browser, tmp_path: Path) -> AsyncIterator[Mailed]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    async with post_office() as office:
+        environ = {
+            "CHATZILLA_SIGN_IN": "email",
+            "CHATZILLA_SMTP_URL": f"smtp+plain://127.0.0.1:{office.port}",
+            "CHATZILLA_MAIL_FROM": SENDER,
+            "CHATZILLA_MAIL_DOMAINS": DOMAIN,
+            "CHATZILLA_URL": f"http://127.0.0.1:{port}",
+        }
+        process = Process(tmp_path / "data", environ=environ)
+        process.port = port
+        await process.start()
+        house = Mailed(process, office, chromium, [])
+        yield house
+        for tab in house.tabs:
+            tab.assert_well_behaved()
+        await process.kill()
+
+
+async def asks(tab: Tab, address: str) -> None:
+    await tab.page.get_by_label("Type your email").fill(address)
+    await tab.page.get_by_role("button", name="Send me a link").click()
+    await tab.page.get_by_role("heading", name="Look into your mail").wait_for()
+
+
+async def test_from_the_card_to_the_room_and_back_on_a_phone(mailed: Mailed) -> None:
+    """Alice asks, reads her mail, chooses a name and talks; her phone asks anew, since the link is the desk's."""
+    olga = await mailed.owner()
+    await olga.page.goto(mailed.server.url + "/r/garden")
+    await olga.is_online()
+    desk = await mailed.browser("/r/garden")
+    await asks(desk, f"alice@{DOMAIN}")
+    link = (await mailed.office.next()).link
+    phone = await mailed.browser(link.removeprefix(mailed.server.url), viewport=PHONE, has_touch=True, is_mobile=True)
+    await phone.page.get_by_role("heading", name="Asked for elsewhere").wait_for()
+    phone.complaints.clear()  # the browser notes the status of the page
+    await desk.page.goto(link)
+    await comes_in(desk, "Alice")
+    assert desk.page.url.endswith("/r/garden")
+    await desk.says("hello")
+    await olga.shows("hello")
+    assert (await olga.rows())[0].sender == "Alice"
+
+    await asks(phone, f"Alice@{DOMAIN}")
+    await phone.page.goto((await mailed.office.next()).link)
+    await phone.page.get_by_role("heading", name="Sign in as Alice").wait_for()
+    await phone.page.get_by_role("button", name="Sign in").click()
+    await phone.is_online()
+    await phone.page.goto(mailed.server.url + "/r/garden")
+    await phone.shows("hello")
+    assert (await phone.rows())[0].sender == "Me"
+
+
+async def test_somebody_is_invited_by_mail(mailed: Mailed) -> None:
+    """The owner types an address; it is listed, told by mail, and comes in from the server's own address."""
+    olga = await mailed.owner()
+    await opens_people(olga)
+    await olga.page.get_by_label("Instead of a link, by mail to").fill("ina@elsewhere.example")
+    await olga.page.get_by_role("button", name="Invite by mail").click()
+    await olga.page.get_by_role("heading", name="ina@elsewhere.example may come in").wait_for()
+    await olga.page.locator("[data-links] li").filter(has_text="for ina@elsewhere.example").wait_for()
+    told = await mailed.office.next()
+    assert told.recipients == ["ina@elsewhere.example"]
+    assert f"{mailed.server.url}/" in told.text
+    ina = await mailed.browser("/")
+    await asks(ina, "ina@elsewhere.example")
+    await ina.page.goto((await mailed.office.next()).link)
+    await comes_in(ina, "Ina")
+    await ina.says("thank you")
+    await olga.page.keyboard.press("Escape")
+    await olga.shows("thank you")
+
+
+async def test_what_is_no_address_is_said_beside_it(mailed: Mailed) -> None:
+    """By the browser at first; what only the server sees comes back with the field as it was."""
+    tab = await mailed.browser("/")
+    await tab.page.get_by_label("Type your email").fill("alice@intranet")
+    await tab.page.get_by_role("button", name="Send me a link").click()
+    await tab.page.get_by_role("alert").filter(has_text="no email address").wait_for()
+    assert await tab.page.get_by_label("Type your email").input_value() == "alice@intranet"
+    assert await tab.page.get_by_label("Type your email").get_attribute("aria-invalid") == "true"
+    tab.complaints.clear()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
+async def test_axe_finds_nothing(mailed: Mailed, scheme: str, viewport: dict[str, int], tmp_path: Path) -> None:
+    options: dict[str, Any] = {"color_scheme": scheme, "viewport": viewport, "bypass_csp": True}
+    tab, other = await mailed.browser("/r/garden", **options), await mailed.browser("/", **options)
+    await assert_accessible(tab)
+    await asks(tab, f"alice@{DOMAIN}")
+    await assert_accessible(tab)
+    assert await overflow(tab) == 0
+    link = (await mailed.office.next()).link
+    for each in (other, tab):
+        await each.page.goto(link)
+        await assert_accessible(each)
+        assert await overflow(each) == 0
+    other.complaints.clear()
+    olga = await mailed.owner(**options)
+    await opens_people(olga)
+    await olga.page.get_by_label("Instead of a link").fill(f"{'a' * 60}@{'long-' * 11}name.example")
+    await olga.page.get_by_role("button", name="Invite by mail").click()
+    await olga.page.get_by_role("heading", name="may come in").wait_for()
+    await assert_accessible(olga)
+    assert await overflow(olga) == 0
