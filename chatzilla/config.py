@@ -24,6 +24,15 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "CHATZILLA_"
 SHORTEST_SECRET: Final = 32
+SHORTEST_SHARED_SECRET: Final = 16
+
+_NOT_SHOWN: Final = {"secret", "secret_before", "turn_secret", "database_url"}
+"""Settings whose value no message repeats."""
+
+ICE_URLS_AT_MOST: Final = 8
+
+_ICE_FORM: Final = r"%ss?:(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?(?:\?transport=(?:udp|tcp))?"
+"""The address of a STUN or TURN server (RFC 7064, RFC 7065)."""
 
 _ORIGIN: Final = re.compile(r"https?://(\[[0-9a-f:.]+\]|[^\s/?#@:\[\]]+)(:[0-9]+)?", re.IGNORECASE)
 
@@ -82,6 +91,18 @@ def _origins(text: str) -> tuple[str, ...]:
     return tuple(origin.lower() for origin in origins)
 
 
+def _ice(scheme: str) -> Callable[[str], tuple[str, ...]]:
+    form = re.compile(_ICE_FORM % scheme, re.ASCII)
+
+    def parse(text: str) -> tuple[str, ...]:
+        urls = tuple(part.strip() for part in text.split(",") if part.strip())
+        if len(urls) > ICE_URLS_AT_MOST or not all(form.fullmatch(url) for url in urls):
+            raise ValueError(f"addresses such as {scheme}:{scheme}.example.com:3478, separated by commas")
+        return urls
+
+    return parse
+
+
 def _url(text: str) -> str:
     if text and not _ORIGIN.fullmatch(text.rstrip("/")):
         raise ValueError("an address such as https://chat.example.com, without a path")
@@ -91,6 +112,12 @@ def _url(text: str) -> str:
 def _secret(text: str) -> str:
     if text and len(text) < SHORTEST_SECRET:
         raise ValueError(f"at least {SHORTEST_SECRET} characters, made at random")
+    return text
+
+
+def _shared_secret(text: str) -> str:
+    if text and (len(text) < SHORTEST_SHARED_SECRET or not (text.isascii() and text.isprintable()) or " " in text):
+        raise ValueError(f"at least {SHORTEST_SHARED_SECRET} characters without spaces, made at random")
     return text
 
 
@@ -202,6 +229,27 @@ class Config:
     heartbeat: float = _setting(
         10.0, _number(0.2, 60), "Between pings, and again for their answers: twice this finds the dead.", unit="s"
     )
+    calls: str = _setting(
+        "mesh", _one_of("mesh", "off"), "mesh: calls go from browser to browser. off: there are none."
+    )
+    call_people: int = _setting(8, _whole(2, 12), "People in one call.", unit="people")
+    call_publishers: int = _setting(6, _whole(1, 12), "How many of them can be seen and heard.", unit="people")
+    stun_urls: tuple[str, ...] = _setting(
+        (), _ice("stun"), "STUN servers that tell browsers their address, such as stun:turn.example.com:3478."
+    )
+    turn_urls: tuple[str, ...] = _setting(
+        (), _ice("turn"), "TURN servers that relay calls where nothing else gets through, separated by commas."
+    )
+    turn_secret: str = dataclasses.field(
+        default="",
+        repr=False,
+        metadata={
+            "parse": _shared_secret,
+            "help": "The secret that the TURN servers know as static-auth-secret.",
+            "env": "",
+            "unit": "",
+        },
+    )
     log_level: str = _setting(
         "info", _one_of("debug", "info", "warning", "error"), "How much is logged to standard error."
     )
@@ -263,7 +311,7 @@ def read_config(
         try:
             values[field.name] = field.metadata["parse"](text)
         except ValueError as error:
-            shown = "" if field.name in ("secret", "secret_before", "database_url") else f", not {text!r}"
+            shown = "" if field.name in _NOT_SHOWN else f", not {text!r}"
             raise StartError(f"{source} has to be {error}{shown}.") from None
     return Config(**values)
 

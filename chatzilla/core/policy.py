@@ -48,6 +48,7 @@ class Act(StrEnum):
     REVOKE_LINK = "revoke a link"
     SEE_SIGN_IN = "see a sign-in"
     END_SIGN_IN = "end a sign-in"
+    MODERATE_CALL = "moderate a call"
 
 
 class Thing(StrEnum):
@@ -77,6 +78,7 @@ TABLE: Final[dict[tuple[Act, Thing], frozenset[Role]]] = {
     (Act.POST, Thing.ROOM): _EVERYBODY,
     (Act.TYPE, Thing.ROOM): _EVERYBODY,
     (Act.CHANGE, Thing.OWN): _EVERYBODY,
+    (Act.MODERATE_CALL, Thing.ROOM): _HEADS,
     (Act.INVITE, Thing.AS_OWNER): _OWNER,
     (Act.INVITE, Thing.AS_ADMIN): _OWNER,
     (Act.INVITE, Thing.AS_MEMBER): _TEAM,

@@ -9,6 +9,7 @@ One key signs. Keys from before still verify, for as long as their tokens last.
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NewType
 
@@ -60,8 +61,9 @@ class Tokens:
         self._keys = (key, *before)
 
     def mint(self, account: Account) -> str:
-        """A token with which its bearer goes by a typed name for `LIFETIME_SECONDS`."""
-        return self._sign({"sub": account.id, "kind": account.kind, "name": account.name})
+        """A token with which its bearer goes by a typed name for `LIFETIME_SECONDS`; no two are the same."""
+        ident = secrets.token_urlsafe(9)
+        return self._sign({"sub": account.id, "kind": account.kind, "name": account.name, "jti": ident})
 
     def mint_sign_in(self, account: AccountId, sign_in: SignInId) -> str:
         """A token that stands for a sign-in, for as long as that lasts and at most `LIFETIME_SECONDS`."""
@@ -95,9 +97,27 @@ class Tokens:
             raise refusal
         return Claims(named.id, expires, named=named)
 
-    def _sign(self, claims: dict[str, Any]) -> str:
+    def seal(self, purpose: str, claims: dict[str, Any], seconds: int) -> str:
+        """Sign something for a purpose of its own, for so long; it has a `sub`. No door takes it for a sign-in."""
+        return self._sign({"aud": purpose, **claims}, seconds)
+
+    def unseal(self, purpose: str, sealed: object) -> dict[str, Any]:
+        """What was sealed for this purpose.
+
+        Raises:
+            SignInNeeded: it was not, or its time is over. A stranger is not told which.
+        """
+        if not isinstance(sealed, str) or len(sealed) > _LONGEST:
+            raise SignInNeeded(NOT_VALID)
+        claims = self._verified(sealed)
+        expires = claims.get("exp")
+        if claims.get("aud") != purpose or type(expires) is not int or expires <= self._clock.wall_ms() // 1000:
+            raise SignInNeeded(NOT_VALID)
+        return claims
+
+    def _sign(self, claims: dict[str, Any], seconds: int = LIFETIME_SECONDS) -> str:
         now = self._clock.wall_ms() // 1000
-        claims = {"iss": _ISSUER, **claims, "iat": now, "exp": now + LIFETIME_SECONDS}
+        claims = {"iss": _ISSUER, **claims, "iat": now, "exp": now + seconds}
         return jwt.encode(claims, self._keys[0], algorithm=_ALGORITHM)
 
     def _verified(self, token: str) -> dict[str, Any]:

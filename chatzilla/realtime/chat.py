@@ -349,7 +349,9 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         )
         if request.simple:
             return True, entrance.account.name
-        return True, wire.encode_entrance(entrance, self._sign_ins.token_of(entrance.account, session.sign_in))
+        answer = wire.encode_entrance(entrance, self._sign_ins.token_of(entrance.account, session.sign_in))
+        answer["room"] |= self._delivery.call_of(request.room)
+        return True, answer
 
     async def _read_history(self, connection: Connection, room: RoomId, span: Span) -> Answer:
         connection.session.asking.spend()

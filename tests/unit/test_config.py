@@ -38,6 +38,12 @@ WHAT_WOULD_DO = {
     "CHATZILLA_HEADER_SECONDS": "a number from 0.1 to 3600",
     "CHATZILLA_BODY_SECONDS": "a number from 0.1 to 3600",
     "CHATZILLA_HEARTBEAT": "a number from 0.2 to 60",
+    "CHATZILLA_CALLS": "mesh or off",
+    "CHATZILLA_CALL_PEOPLE": "a whole number from 2 to 12",
+    "CHATZILLA_CALL_PUBLISHERS": "a whole number from 1 to 12",
+    "CHATZILLA_STUN_URLS": "addresses such as stun:stun.example.com:3478",
+    "CHATZILLA_TURN_URLS": "addresses such as turn:turn.example.com:3478",
+    "CHATZILLA_TURN_SECRET": "at least 16 characters without spaces",
     "CHATZILLA_LOG_LEVEL": "debug or info or warning or error",
 }
 """How the refusal of each setting goes on: with what would do, not with what went wrong inside."""
@@ -81,6 +87,18 @@ GOOD: list[tuple[str, str, str, object]] = [
     ("CHATZILLA_HEADER_SECONDS", "1.5", "header_seconds", 1.5),
     ("CHATZILLA_BODY_SECONDS", "1.5", "body_seconds", 1.5),
     ("CHATZILLA_HEARTBEAT", "0.2", "heartbeat", 0.2),
+    ("CHATZILLA_CALLS", "Off", "calls", "off"),
+    ("CHATZILLA_CALL_PEOPLE", "12", "call_people", 12),
+    ("CHATZILLA_CALL_PUBLISHERS", "4", "call_publishers", 4),
+    ("CHATZILLA_STUN_URLS", "stun:[2001:db8::1]:3478", "stun_urls", ("stun:[2001:db8::1]:3478",)),
+    (
+        "CHATZILLA_TURN_URLS",
+        "turn:turn.example.com:3478?transport=udp, turns:turn.example.com:5349?transport=tcp,",
+        "turn_urls",
+        ("turn:turn.example.com:3478?transport=udp", "turns:turn.example.com:5349?transport=tcp"),
+    ),
+    ("CHATZILLA_TURN_SECRET", "", "turn_secret", ""),
+    ("CHATZILLA_TURN_SECRET", SECRET, "turn_secret", SECRET),
     ("CHATZILLA_LOG_LEVEL", "Debug", "log_level", "debug"),
 ]
 
@@ -140,6 +158,16 @@ BAD = [
     ("DATABASE_URL", "sqlite:///%00x"),
     ("CHATZILLA_HEARTBEAT", "0"),
     ("CHATZILLA_HEARTBEAT", "61"),
+    ("CHATZILLA_CALLS", "zoom"),
+    ("CHATZILLA_CALL_PEOPLE", "1"),
+    ("CHATZILLA_CALL_PUBLISHERS", "0"),
+    ("CHATZILLA_STUN_URLS", "turn:turn.example.com"),
+    ("CHATZILLA_STUN_URLS", "stun:"),
+    ("CHATZILLA_TURN_URLS", "https://turn.example.com"),
+    ("CHATZILLA_TURN_URLS", "turn:turn.example.com?transport=pigeon"),
+    ("CHATZILLA_TURN_URLS", ",".join(f"turn:turn{number}.example.com" for number in range(9))),
+    ("CHATZILLA_TURN_SECRET", "too short"),
+    ("CHATZILLA_TURN_SECRET", "long enough, but with spaces"),
     ("CHATZILLA_LOG_LEVEL", "verbose"),
 ]
 
