@@ -12,10 +12,12 @@ from chatzilla import __version__
 from chatzilla.clock import SystemClock
 from chatzilla.control import Control
 from chatzilla.core.calls import Calls
+from chatzilla.core.foreign import Pair
 from chatzilla.core.limits import Rate
 from chatzilla.core.lookalikes import Names
 from chatzilla.core.presence import Presence
 from chatzilla.core.reading import Reading
+from chatzilla.core.rights import Rights
 from chatzilla.core.signin import SignInMode, SignIns
 from chatzilla.core.tokens import Tokens
 from chatzilla.core.tries import Tries
@@ -69,7 +71,14 @@ class House:
         self.ports = Ports(self.log, self.store, self.delivery, clock)
         tokens = tokens_of(config, self.database, clock)
         self.register = SignInRegister(self.database)
-        self.sign_ins = SignIns(self.register, tokens, clock, SignInMode(config.sign_in), ended=self._end_sign_ins)
+        self.sign_ins = SignIns(
+            self.register,
+            tokens,
+            clock,
+            SignInMode(config.sign_in),
+            rights=Rights(tokens, clock, Pair(config.api_key, config.api_secret) if config.api_secret else None),
+            ended=self._end_sign_ins,
+        )
         self.tries = Tries(clock)
         """Vain tries with links."""
         self.operators = Operators(config, self.database, self.sign_ins, tokens)

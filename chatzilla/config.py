@@ -26,9 +26,6 @@ PREFIX: Final = "CHATZILLA_"
 SHORTEST_SECRET: Final = 32
 SHORTEST_SHARED_SECRET: Final = 16
 
-_NOT_SHOWN: Final = {"secret", "secret_before", "turn_secret", "database_url"}
-"""Settings whose value no message repeats."""
-
 ICE_URLS_AT_MOST: Final = 8
 
 _ICE_FORM: Final = r"%ss?:(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?(?:\?transport=(?:udp|tcp))?"
@@ -121,6 +118,12 @@ def _shared_secret(text: str) -> str:
     return text
 
 
+def _api_key(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text) or text == "chatzilla":
+        raise ValueError("1 to 64 letters, digits, hyphens or underscores, and not chatzilla")
+    return text
+
+
 def _database(text: str) -> str:
     if text and (not re.fullmatch(r"sqlite:///[^?#]+", text) or not unquote(text).isprintable()):
         raise ValueError("sqlite:////path/to/chatzilla.db; this version stores in SQLite alone")
@@ -182,6 +185,20 @@ class Config:
             "env": "",
             "unit": "",
         },
+    )
+    api_key: str = _setting("app", _api_key, "The name under which applications sign with CHATZILLA_API_SECRET.")
+    api_secret: str = dataclasses.field(
+        default="",
+        repr=False,
+        metadata={
+            "parse": _secret,
+            "help": "The secret of applications, with which they let people into rooms. Empty: there are none.",
+            "env": "",
+            "unit": "",
+        },
+    )
+    cors_origins: tuple[str, ...] = _setting(
+        (), _origins, "Origins whose pages may ask for sessions and tokens, separated by commas."
     )
     message_rate: float = _setting(
         5.0,
@@ -311,9 +328,12 @@ def read_config(
         try:
             values[field.name] = field.metadata["parse"](text)
         except ValueError as error:
-            shown = "" if field.name in _NOT_SHOWN else f", not {text!r}"
+            shown = "" if not field.repr or field.name == "database_url" else f", not {text!r}"
             raise StartError(f"{source} has to be {error}{shown}.") from None
-    return Config(**values)
+    config = Config(**values)
+    if config.api_secret and config.api_secret in (config.secret, config.secret_before):
+        raise StartError("CHATZILLA_API_SECRET has to be another one than CHATZILLA_SECRET: applications know it.")
+    return config
 
 
 def _read_dotenv(path: Path | None) -> dict[str, str]:

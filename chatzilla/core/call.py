@@ -6,6 +6,8 @@ import enum
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NewType
 
+from chatzilla.core.rights import CallRole
+
 if TYPE_CHECKING:
     from chatzilla.core.limits import Allowance
     from chatzilla.core.pace import Pacer
@@ -18,17 +20,6 @@ CallId = NewType("CallId", str)
 ParticipantId = NewType("ParticipantId", str)
 Ticket = NewType("Ticket", str)
 """What somebody was let in by, as it is compared: the same token twice is the same ticket."""
-
-
-class CallRole(enum.StrEnum):
-    """What somebody is in a call."""
-
-    SUBSCRIBER = "subscriber"
-    """Sees and hears."""
-    PUBLISHER = "publisher"
-    """Is seen and heard too, and shows a screen."""
-    MODERATOR = "moderator"
-    """Mutes and removes others, locks and ends the call."""
 
 
 class Source(enum.StrEnum):

@@ -24,7 +24,6 @@ from chatzilla.core import policy
 from chatzilla.core.call import (
     Call,
     CallId,
-    CallRole,
     Order,
     Participant,
     ParticipantId,
@@ -40,6 +39,7 @@ from chatzilla.core.call_notice import Notices
 from chatzilla.core.limits import Rate, Shared
 from chatzilla.core.pace import Pacer
 from chatzilla.core.policy import Act, Thing
+from chatzilla.core.rights import CallRole
 from chatzilla.core.tokens import LIFETIME_SECONDS, NOT_VALID
 from chatzilla.errors import BadRequest, Conflict, Forbidden, Full, NotFound, NotJoined, SignInNeeded, Unavailable
 
@@ -153,9 +153,14 @@ class Calls:
             call.locked, call.others, call.heard_of = record.locked, record.others, record.heard_of
             call.barred, call.names = dict.fromkeys(record.barred), dict(record.names)
             for each in people:
-                account = sign_ins.person(each.account.id) or each.account
                 participant = Participant(
-                    each.id, account, each.role, each.ticket, each.joined_at, each.sign_in, publishes=each.publishes
+                    each.id,
+                    each.account,
+                    each.role,
+                    each.ticket,
+                    each.joined_at,
+                    each.sign_in,
+                    publishes=each.publishes,
                 )
                 call.participants[each.id] = participant
                 self._wait_for(call, participant, GRACE_SECONDS)

@@ -331,7 +331,9 @@ class CallsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-s
         try:
             if token is None and channel.ticket is None:
                 raise SignInNeeded("Sign in first: a call needs to know who you are.")
-            return self._by_token(channel.ticket if token is None else token, channel.address)
+            if token is None:
+                return _pass(self._sign_ins.who(channel.ticket, channel.address), channel.ticket)
+            return _pass(self._sign_ins.enters(token, channel.address), token)
         except SignInNeeded:
             if key is None:
                 raise
@@ -339,10 +341,6 @@ class CallsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-s
             if holder.sign_in is not None and not self._sign_ins.lasts(holder.sign_in):
                 raise
             return holder
-
-    def _by_token(self, token: object, address: str) -> Pass:
-        bearer = self._sign_ins.who(token, address)
-        return Pass(bearer.account, _ticket(bearer, token), bearer.standing)
 
     def _disconnect(self, sid: ConnectionId, reason: str) -> None:
         visitor = self._seats.visitor(sid)
@@ -363,8 +361,12 @@ def _read(verb: _Verb | None, payload: object) -> object:
         return refusal
 
 
-def _ticket(bearer: Bearer, token: object) -> Ticket:
-    """A sign-in is one ticket, whatever token stands for it; a typed name's token is its own."""
+def _pass(bearer: Bearer, token: object) -> Pass:
+    """What somebody holds. A right is one ticket, and so is a sign-in; a typed name's token is its own."""
+    right = bearer.right
+    if right is not None:
+        return Pass(right.account, Ticket(f"right {right.id}"), right.sign_in, right.room, right.role)
     if bearer.standing is not None:
-        return Ticket(f"sign-in {bearer.standing}")
-    return Ticket(f"token {hashlib.sha256(str(token).encode()).hexdigest()[:32]}")
+        return Pass(bearer.account, Ticket(f"sign-in {bearer.standing}"), bearer.standing)
+    digest = hashlib.sha256(str(token).encode()).hexdigest()
+    return Pass(bearer.account, Ticket(f"token {digest[:32]}"))

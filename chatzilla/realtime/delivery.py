@@ -179,6 +179,8 @@ class Delivery:
         known = self._connections.get(connection)
         if known is None or known.dialect is not Dialect.FULL or len(known.halls) >= HALLS_AT_MOST:
             return
+        if not known.session.may_know(head.room):
+            return
         hall = self._hall(head.room)
         if head.head >= hall.head:
             hall.head, hall.name, hall.last = head.head, head.name, head.last
@@ -247,7 +249,7 @@ class Delivery:
         frame = self._room_event(room, hall, seq)
         for ident in tuple(self._people.get(account.id, ())):
             connection = self._connections[ident]
-            if ident != origin and connection.dialect is Dialect.FULL:
+            if ident != origin and connection.dialect is Dialect.FULL and connection.session.may_know(room):
                 self.write(connection, frame)
 
     def tell_call(self, room: RoomId, call: Summary | None) -> None:

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
-from chatzilla.core.call import CallId, CallRecord, CallRole, ParticipantId, PersonRecord, Ticket
+from chatzilla.core.call import CallId, CallRecord, ParticipantId, PersonRecord, Ticket
 from chatzilla.core.people import Account, AccountId
 from chatzilla.core.policy import Role
+from chatzilla.core.rights import CallRole
 from chatzilla.core.rooms import RoomId
 from chatzilla.core.tokens import SignInId
 from chatzilla.store.tables import calls

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+import json
+import sqlite3
+from contextlib import AsyncExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from chatzilla.core.people import app_named
 from chatzilla.core.policy import Role
+from chatzilla.core.rights import CallRole
+from chatzilla.core.rooms import RoomId
 from chatzilla.core.tokens import LIFETIME_SECONDS
 from tests.helpers.callers import BOTH, WATCHING, Caller, Party, description, party
-from tests.helpers.clients import Client
+from tests.helpers.clients import PATIENCE_SECONDS, Client
 from tests.helpers.clock import ManualClock
 from tests.helpers.people import town
 from tests.helpers.servers import Process, Server, serving
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
 
@@ -447,6 +452,42 @@ class TestWhoComesIn:
             assert await guest.fails("peek", {"room": "attic"}) == "forbidden"
             await guest.joins("garden")
 
+    async def test_a_right_opens_one_call_in_one_role(self, timed: Party, clock: ManualClock) -> None:
+        rights = timed.server.house.sign_ins.rights
+        assert rights is not None
+        garden = RoomId("garden")
+        alice, bob, carol = [
+            rights.make(app_named(name, garden), garden, role).token
+            for name, role in (
+                ("alice", CallRole.MODERATOR),
+                ("bob", CallRole.PUBLISHER),
+                ("carol", CallRole.SUBSCRIBER),
+            )
+        ]
+        first, second, third = [await timed.connect(token=token) for token in (bob, carol, alice)]
+        assert await first.fails("join", {"room": "attic"}) == "forbidden"
+        await first.joins("garden")
+        assert first.answer["grants"] == {"publish": True, "screen": True, "moderate": False}, "as it says, if first"
+        assert first.answer["participant"]["verified"] is False
+        await second.joins("garden")
+        assert second.answer["grants"] == {"publish": False, "screen": False, "moderate": False}
+        assert (second.answer["participant"]["audio"], second.answer["participant"]["role"]) == (False, "subscriber")
+        await first.hears_of("joined")
+        for offer in (BOTH, description("audio recvonly", "video sendonly"), description("audio x-none")):
+            assert await second.fails("signal", {"to": first.id, "description": offer}) == "forbidden"
+        assert await second.fails("state", {"screen": True}) == "forbidden"
+        await first.hears_nothing("signal", "participant")
+        await second.signals(first, WATCHING)
+        assert (await first.hears("signal"))["from"] == second.id
+        await third.joins("garden")
+        await third.does("moderate", {"participant": first.id, "action": "kick"})
+        assert (await first.hears("ended"))["reason"] == "kicked"
+        clock.advance(24 * 3600)
+        assert await Caller(timed.server.url).refused(token=bob) == "sign-in"
+        assert (await third.does("state", {"hand": True}))["hand"], "whoever is in may stay"
+        twin = await timed.connect(resume=third.resume)
+        assert (await twin.joins("garden", resume=third.resume))["grants"]["moderate"], "and come back"
+
     async def test_a_sign_in_that_ends_takes_its_call_with_it(self, tmp_path: Path) -> None:
         async with serving(tmp_path / "data", sign_in="links") as server, town(server) as place, party(server) as all_:
             alice, bob = await place.enters("alice"), await place.enters("bob")
@@ -505,6 +546,17 @@ class TestTheRoom:
         await author.close()
 
 
+async def written(data: Path, wanted: Callable[[dict[str, Any]], bool]) -> None:
+    """Wait until the one call that there is stands in the database as it is wanted."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            with closing(sqlite3.connect(data / "chatzilla.db")) as database:
+                rows = database.execute("SELECT record FROM calls").fetchall()
+            if rows and wanted(json.loads(rows[0][0])):
+                return
+            await asyncio.sleep(0.01)
+
+
 class TestARestart:
     async def test_everybody_is_found_again(self, tmp_path: Path) -> None:
         """The server is killed and started again: the call goes on, with the people who come back."""
@@ -516,7 +568,7 @@ class TestARestart:
                 alice, bob, carol = [await people.enters(name) for name in ("alice", "bob", "carol")]
                 await alice.does("moderate", {"participant": carol.id, "action": "kick"})
                 await alice.does("lock", {"locked": True})
-                await asyncio.sleep(0.3)
+                await written(tmp_path / "data", lambda call: call["locked"] and len(call["people"]) == 2)
                 await process.kill()
                 await process.start()
                 loop = asyncio.get_running_loop()
@@ -548,9 +600,11 @@ class TestARestart:
         async with serving(tmp_path / "data", clock=clock) as server, party(server) as people:
             bob = await people.connect("bob")
             assert (await bob.does("peek", {"room": "lobby"}))["call"]["people"][0]["state"] == "reconnecting"
+            watcher = await Client(server.url).connect(auth={"dialect": "full"})
+            await watcher.joins("lobby", name="eve")
             clock.advance(20.1)
             assert await bob.does("peek", {"room": "lobby"}) == {"call": None}
-            watcher = await Client(server.url).connect(auth={"dialect": "full"})
-            (row,) = (await watcher.joins("lobby", name="eve"))["messages"]
-            assert row["content"] == "alice began a call, and nobody joined. It lasted 2 minutes."
+            assert (await watcher.hears("message"))[
+                "content"
+            ] == "alice began a call, and nobody joined. It lasted 2 minutes."
             await watcher.close()

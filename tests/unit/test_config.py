@@ -24,6 +24,9 @@ WHAT_WOULD_DO = {
     "CHATZILLA_SECRET_BEFORE": "at least 32 characters",
     "CHATZILLA_SIGN_IN": "open or links",
     "CHATZILLA_URL": "an address such as https://chat.example.com",
+    "CHATZILLA_API_KEY": "1 to 64 letters",
+    "CHATZILLA_API_SECRET": "at least 32 characters",
+    "CHATZILLA_CORS_ORIGINS": "origins such as https://chat.example.com",
     "CHATZILLA_MESSAGE_RATE": "a number from 0 to 1e+06",
     "CHATZILLA_ADDRESS_RATE": "a number from 0 to 1e+06",
     "CHATZILLA_ADDRESS_BURST": "a whole number from 1 to 1000000",
@@ -70,6 +73,11 @@ GOOD: list[tuple[str, str, str, object]] = [
     ("CHATZILLA_SECRET", "", "secret", ""),
     ("CHATZILLA_SECRET", SECRET, "secret", SECRET),
     ("CHATZILLA_SECRET_BEFORE", SECRET, "secret_before", SECRET),
+    ("CHATZILLA_API_KEY", "SK0123456789abcdef", "api_key", "SK0123456789abcdef"),
+    ("CHATZILLA_API_SECRET", "", "api_secret", ""),
+    ("CHATZILLA_API_SECRET", SECRET, "api_secret", SECRET),
+    ("CHATZILLA_CORS_ORIGINS", "", "cors_origins", ()),
+    ("CHATZILLA_CORS_ORIGINS", "https://App.example.com/", "cors_origins", ("https://app.example.com",)),
     ("CHATZILLA_SIGN_IN", "Links", "sign_in", "links"),
     ("CHATZILLA_URL", "https://Chat.example.com/", "url", "https://chat.example.com"),
     ("CHATZILLA_MESSAGE_RATE", "0", "message_rate", 0.0),
@@ -134,6 +142,13 @@ BAD = [
     ("CHATZILLA_ORIGINS", "null"),
     ("CHATZILLA_SECRET", "short"),
     ("CHATZILLA_SECRET_BEFORE", "short"),
+    ("CHATZILLA_API_KEY", ""),
+    ("CHATZILLA_API_KEY", "a~b"),
+    ("CHATZILLA_API_KEY", "chatzilla"),
+    ("CHATZILLA_API_KEY", "k" * 65),
+    ("CHATZILLA_API_SECRET", "MY_SECRET"),
+    ("CHATZILLA_CORS_ORIGINS", "*"),
+    ("CHATZILLA_CORS_ORIGINS", "null"),
     ("CHATZILLA_SIGN_IN", "closed"),
     ("CHATZILLA_SIGN_IN", ""),
     ("CHATZILLA_URL", "chat.example.com"),
@@ -280,6 +295,20 @@ def test_the_secret_does_not_show() -> None:
     with pytest.raises(StartError) as refused:
         read_config({"CHATZILLA_SECRET": "too-short-to-be-safe"})
     assert "too-short-to-be-safe" not in str(refused.value)
+
+
+def test_applications_do_not_know_the_key_of_the_house() -> None:
+    for name in ("CHATZILLA_SECRET", "CHATZILLA_SECRET_BEFORE"):
+        with pytest.raises(StartError, match="another one") as refused:
+            read_config({name: SECRET, "CHATZILLA_API_SECRET": SECRET})
+        assert SECRET not in str(refused.value)
+
+
+def test_the_secret_of_applications_does_not_show() -> None:
+    assert SECRET not in repr(read_config({"CHATZILLA_API_SECRET": SECRET}))
+    with pytest.raises(StartError) as refused:
+        read_config({"CHATZILLA_API_SECRET": "MY_SECRET"})
+    assert "MY_SECRET" not in str(refused.value)
 
 
 def test_the_password_of_another_database_does_not_show() -> None:
