@@ -204,7 +204,7 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
     api = Api(house.sign_ins, house.tries, house.callers, config.url)
     app = web.Application(middlewares=[middleware.trace(house.peers, house.patience), middleware.errors(pages)])
     app[HOUSE] = house
-    app.on_response_prepare.append(middleware.secure(house.peers))
+    app.on_response_prepare.append(middleware.secure(house.peers, strict=config.tls != "self-signed"))
     app.add_routes(
         [
             web.get("/", pages.landing),

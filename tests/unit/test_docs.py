@@ -46,6 +46,8 @@ def test_every_setting_is_documented_with_its_default_and_its_help() -> None:
             default = ",".join(default)
         elif isinstance(default, float):
             default = f"{default:g}"
+        elif default is None:
+            default = ""
         assert rows[name][1].strip("`") == str(default), name
         first_words = field.metadata["help"].split(";")[0].split(".")[0].rstrip(",")
         assert first_words[:40].lower() in rows[name][2].lower(), name
