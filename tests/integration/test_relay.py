@@ -74,11 +74,14 @@ async def test_who_is_not_there_is_said_so(relay: Coturn) -> None:
         await stun.ask(nobody.replace("udp", "tcp"), "name", "password")
     with pytest.raises(ValueError, match="no address"):
         await stun.ask("https://turn.example.com")
-    silent = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    open_: list[asyncio.StreamWriter] = []
+    silent = await asyncio.start_server(lambda _, writer: open_.append(writer), "127.0.0.1", 0)
     async with silent:
         port = silent.sockets[0].getsockname()[1]
         with pytest.raises(StunError, match="did not answer"):
             await stun.ask(f"turn:127.0.0.1:{port}?transport=tcp", "name", "password", seconds=0.2)
+        for writer in open_:
+            writer.close()
 
 
 def test_credentials_are_those_of_the_draft() -> None:
