@@ -11,6 +11,7 @@ from aiohttp import web
 from chatzilla import __version__
 from chatzilla.clock import SystemClock
 from chatzilla.control import Control
+from chatzilla.core import policy
 from chatzilla.core.calls import Calls
 from chatzilla.core.foreign import Pair
 from chatzilla.core.limits import Rate
@@ -108,6 +109,7 @@ class House:
             self.book,
             tokens,
             IceRelay(clock, stun=config.stun_urls, turn=config.turn_urls, secret=config.turn_secret),
+            policy.Rooms(),
             engines_of(config, self.seats),
         )
         self.calls_door = CallsNamespace(

@@ -44,7 +44,7 @@ from chatzilla.core.tokens import LIFETIME_SECONDS, NOT_VALID
 from chatzilla.errors import BadRequest, Conflict, Forbidden, Full, NotFound, NotJoined, SignInNeeded, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from chatzilla.core.call import Flags, Seat, Ticket
     from chatzilla.core.call_events import CallEvent, IceServers, MediaRequest
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from chatzilla.core.rooms import RoomId
     from chatzilla.core.signin import SignIns
     from chatzilla.core.tokens import SignInId, Tokens
-    from chatzilla.ports import Audience, CallBook, Clock, Log, Media, Relay, Stage
+    from chatzilla.ports import Admission, Audience, CallBook, Clock, Log, Media, Relay, Stage
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +79,11 @@ NAMED_IN_ROOM: Final = 20
 
 ROOM_PACE_SECONDS: Final = 1.0
 """How often a room is told of its call, at most."""
+
+TRIAL_SECONDS: Final = 300
+"""How long credentials hold with which somebody tries their connection before a call."""
+
+NO_CALLS: Final = "Calls are not possible on this server now."
 
 RESUME: Final = "call-resume"
 """The purpose of the key by which a participant comes back."""
@@ -107,11 +112,8 @@ class Calls:
         book: CallBook,
         tokens: Tokens,
         relay: Relay,
+        admission: Admission,
         engines: Sequence[Media],
-        *,
-        admit: Callable[[Account, RoomId], None] = lambda account, room: policy.check(
-            account, Act.ENTER, policy.room(account, room)
-        ),
     ) -> None:
         """Begin with no calls.
 
@@ -123,8 +125,8 @@ class Calls:
             book: keeps what outlives the process.
             tokens: signs the keys by which participants come back.
             relay: the servers by which browsers find each other.
+            admission: says who may do what in a room.
             engines: what can carry media, the preferred one first; none where calls are switched off.
-            admit: lets a person into a room, or raises `Forbidden` or `NotFound`.
         """
         self._clock = clock
         self._notices = Notices(clock, log, book)
@@ -134,7 +136,7 @@ class Calls:
         self._tokens = tokens
         self._relay = relay
         self._engines = tuple(engines)
-        self._admit = admit
+        self._admission = admission
         self._calls: dict[RoomId, Call] = {}
         self._beginning = Shared(BEGINNING, clock)
         self._stopping = False
@@ -309,13 +311,16 @@ class Calls:
         return participant
 
     def ice(self, seat: Seat) -> IceServers:
-        """Fresh credentials for the relay.
+        """Fresh credentials for the relay; short-lived ones for whoever only tries their connection.
 
         Raises:
-            NotJoined: this connection is in no call.
+            Unavailable: calls are switched off.
         """
-        _, participant = self._present(seat)
-        return self._relay.servers(participant.id)
+        if seat.participant is not None:
+            return self._relay.servers(seat.participant.id)
+        if not self._engines:
+            raise Unavailable(NO_CALLS)
+        return self._relay.servers(seat.holder.account.id, seconds=TRIAL_SECONDS)
 
     async def handle(self, seat: Seat, request: MediaRequest) -> dict[str, Any]:
         """Hand to the engine what is for it.
@@ -375,7 +380,7 @@ class Calls:
         """
         call, _ = self._moderator(seat)
         call.locked = locked
-        self._keep(call)
+        self._changed(call)
         self._tell(call.participants.values(), CallChanged(call))
 
     def end(self, seat: Seat) -> None:
@@ -432,7 +437,7 @@ class Calls:
     def _check_room(self, seat: Seat, room: RoomId) -> None:
         if seat.holder.room is not None and seat.holder.room != room:
             raise Forbidden("You were let into another room.")
-        self._admit(seat.holder.account, room)
+        self._admission.check(seat.holder.account, Act.ENTER, room, address=seat.address)
 
     def _check_entry(self, call: Call, seat: Seat, participant: Participant) -> None:
         """See that somebody may enter now."""
@@ -475,10 +480,9 @@ class Calls:
         holder, account = seat.holder, seat.holder.account
         if holder.role is not None:
             return holder.role
-        room = policy.room(account, call.room)
-        if policy.may(account.role, Act.MODERATE_CALL, room):
+        if self._admission.may(account, Act.MODERATE_CALL, call.room):
             return CallRole.MODERATOR
-        if not policy.may(account.role, Act.POST, room):
+        if not self._admission.may(account, Act.POST, call.room):
             return CallRole.SUBSCRIBER
         # Whoever begins a call is its host. A name that was only typed proves nothing later; the same token does.
         begins = not call.participants and call.began_by == account
@@ -490,7 +494,7 @@ class Calls:
         """Begin a call; it is there for others when its first participant is in it."""
         engine = next((each for each in self._engines if each.healthy), None)
         if engine is None:
-            raise Unavailable("Calls are not possible on this server now.")
+            raise Unavailable(NO_CALLS)
         if len(self._calls) >= CALLS_AT_MOST:
             raise Full("This server carries as many calls as it can.")
         self._beginning.of(seat.address).spend()
@@ -641,7 +645,7 @@ class Calls:
             call.others += 1
 
     def _changed(self, call: Call) -> None:
-        """Who is in the call has changed."""
+        """The call, or who is in it, has changed."""
         self._keep(call)
         call.pacer.touch()
 
@@ -662,7 +666,7 @@ class Calls:
 
 def _summary(call: Call) -> Summary:
     people = {each.account.id: each.account for each in call.participants.values()}
-    return Summary(call.since, len(call.participants), tuple(islice(people.values(), NAMED_IN_ROOM)))
+    return Summary(call.since, call.locked, len(call.participants), tuple(islice(people.values(), NAMED_IN_ROOM)))
 
 
 def _shown(participant: Participant) -> tuple[bool, bool, bool, bool]:

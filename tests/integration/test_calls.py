@@ -226,15 +226,22 @@ class TestLosingAConnection:
         back = await timed.connect("bob")
         assert await back.fails("join", {"room": "lobby", "resume": bob.resume}) == "not-found"
 
-    async def test_a_silent_connection_had_its_time(self, tmp_path: Path, clock: ManualClock) -> None:
+    async def test_a_silent_connection_had_its_time(self, timed: Party, clock: ManualClock) -> None:
         """Two heartbeats of ten seconds, and fifteen: 35 s after a silent death nobody waits any more."""
-        async with serving(tmp_path / "data", clock=clock, heartbeat=0.2) as server, party(server) as people:
-            alice, bob = await people.enters("alice"), await people.enters("bob")
-            await alice.hears_of("joined")
-            bob.sio.eio.ws._writer.transport.pause_reading()  # a client that is frozen answers no ping
-            assert (await alice.hears_of("reconnecting"))["id"] == bob.id
-            clock.advance(15)
-            assert (await alice.hears_of("left"))["reason"] == "lost"
+        alice, bob = await timed.enters("alice"), await timed.enters("bob")
+        await alice.hears_of("joined")
+        (channel,) = [
+            visitor.channel
+            for visitor in timed.server.house.seats.all()
+            if visitor.seat.participant is not None and visitor.seat.participant.id == bob.id
+        ]
+        channel._ping()
+        channel._expect_pong()  # the time for an answer is over at once
+        assert (await alice.hears_of("reconnecting"))["id"] == bob.id
+        clock.advance(14.9)
+        await alice.hears_nothing("participant")
+        clock.advance(0.2)
+        assert (await alice.hears_of("left"))["reason"] == "lost"
 
     async def test_a_forged_key_brings_nobody_back(self, people: Party) -> None:
         alice, bob = await people.enters("alice"), await people.enters("bob")
@@ -425,6 +432,7 @@ class TestLimits:
         async with serving(tmp_path / "data", calls="off") as server, party(server) as people:
             alice = await people.connect("alice")
             assert await alice.fails("join", {"room": "lobby"}) == "unavailable"
+            assert await alice.fails("ice") == "unavailable"
             assert await alice.does("peek", {"room": "lobby"}) == {"call": None}
 
 
@@ -510,7 +518,7 @@ class TestTheRoom:
         clock.advance(0)
         call = (await watcher.hears("room"))["call"]
         assert (call["count"], [each["name"] for each in call["people"]]) == (1, ["alice"])
-        assert call["since"] == alice.answer["call"]["since"]
+        assert (call["since"], call["locked"]) == (alice.answer["call"]["since"], False)
         bob = await timed.enters("bob")
         clock.advance(1)
         assert (await watcher.hears("room"))["call"]["count"] == 2

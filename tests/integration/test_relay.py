@@ -48,6 +48,10 @@ async def test_it_relays_over_udp_and_tcp_for_whom_we_let_in(tmp_path: Path, rel
         assert fresh["servers"][1]["urls"] == turn["urls"]
         assert (await stun.ask(relay.udp, *turn_of(fresh))).relay
         assert (await stun.ask(relay.stun)).relay is None
+        carol = await people.connect("carol")
+        trial = await carol.does("ice")
+        assert trial["ends_at"] / 1000 < time.time() + 600, "to try one's connection before a call"
+        assert (await stun.ask(relay.tcp, *turn_of(trial))).relay
 
 
 def turn_of(ice: dict[str, list[dict[str, str]]]) -> tuple[str, str]:
