@@ -61,6 +61,17 @@ def test_every_event_that_a_client_may_call_is_documented(tmp_path: Path) -> Non
         app[HOUSE].database.close()
 
 
+def test_every_event_of_calls_is_documented(tmp_path: Path) -> None:
+    app = create_app(Config(data=tmp_path / "data"))
+    try:
+        assert names(table(PROTOCOL, "| call event | does |")) == set(app[HOUSE].calls_door.events)
+    finally:
+        app[HOUSE].database.close()
+    encoders = (ROOT / "chatzilla/wire_calls.py").read_text()
+    told = set(re.findall(r'return "(\w+)", ', encoders)) | {"goodbye"}
+    assert told == names(table(PROTOCOL, "| call event to clients |"))
+
+
 def test_every_event_that_a_client_may_hear_is_documented() -> None:
     source = "".join(path.read_text() for path in (ROOT / "chatzilla/realtime").glob("*.py"))
     told = set(re.findall(r'packets\.event\(CHAT, "(\w+)"', source))
