@@ -24,6 +24,7 @@ from chatzilla.core import policy
 from chatzilla.core.call import (
     Call,
     CallId,
+    Flags,
     Order,
     Participant,
     ParticipantId,
@@ -46,7 +47,7 @@ from chatzilla.errors import BadRequest, Conflict, Forbidden, Full, NotFound, No
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from chatzilla.core.call import Flags, Seat, Ticket
+    from chatzilla.core.call import Seat, Ticket
     from chatzilla.core.call_events import CallEvent, IceServers, MediaRequest
     from chatzilla.core.people import Account, AccountId
     from chatzilla.core.rooms import RoomId
@@ -204,7 +205,8 @@ class Calls:
             Forbidden: the room is not for this person.
         """
         self._check_room(seat, room)
-        return self._calls.get(room)
+        call = self._calls.get(room)
+        return call if call is not None and call.participants else None
 
     async def join(self, seat: Seat, room: RoomId, wish: Wish) -> Entered:
         """Enter the call of a room; begin it if there is none. Asking again is harmless.
@@ -284,7 +286,10 @@ class Calls:
             if participant.seat is not None:
                 self._stand_up(participant, Superseded())
             self._sit(call, participant, seat)
-        self._set(call, participant, flags)
+        try:
+            self._set(call, participant, flags)
+        except (Forbidden, Full):
+            self._set(call, participant, Flags(audio=False, video=False))  # they come back to watch and listen
         self._tell_others(call, participant, ParticipantChanged("changed", participant))
         self._changed(call)
         logger.info("participant %s is back in call %s", participant.id, call.id)
@@ -352,8 +357,7 @@ class Calls:
         if other.may_moderate and not above:
             raise Forbidden("They are a moderator, as you are.")
         if order is Order.KICK:
-            self._bar(call, other)
-            self._remove(call, other, Reason.KICKED, by=moderator)
+            self._kick(call, other, moderator)
             return
         await call.media.moderate(call, other, order, source)
         if other.id not in call.participants:
@@ -580,6 +584,16 @@ class Calls:
             if value is not None:
                 setattr(participant, name, value)
 
+    def _kick(self, call: Call, other: Participant, moderator: Participant) -> None:
+        """Put a person out, on every device; or one device of one's own."""
+        if other.account.id == moderator.account.id:
+            self._remove(call, other, Reason.KICKED, by=moderator)
+            return
+        for each in tuple(call.participants.values()):
+            if each.account.id == other.account.id:
+                self._bar(call, each)
+                self._remove(call, each, Reason.KICKED, by=moderator)
+
     def _bar(self, call: Call, participant: Participant) -> None:
         for key in (_account_key(participant.account), _ticket_key(participant.ticket)):
             call.barred[key] = None
@@ -650,7 +664,7 @@ class Calls:
         call.pacer.touch()
 
     def _keep(self, call: Call) -> None:
-        if not call.over:
+        if call.participants and not call.over:
             self._book.keep(record_of(call))
 
     def _tell_room(self, call: Call) -> None:

@@ -32,7 +32,7 @@ ASKED_AGAIN_AFTER_SECONDS: Final = (0.5, 1.0, 2.0)
 _BINDING: Final = 0x0001
 _ALLOCATE: Final = 0x0003
 _REFRESH: Final = 0x0004
-_SUCCESS: Final = 0x0100
+_CREATE_PERMISSION: Final = 0x0008
 _ERROR: Final = 0x0110
 _CLASS: Final = 0x0110
 
@@ -41,6 +41,7 @@ _MESSAGE_INTEGRITY: Final = 0x0008
 _ERROR_CODE: Final = 0x0009
 _LIFETIME: Final = 0x000D
 _RELAYED: Final = 0x0016
+_PEER: Final = 0x0012
 _REALM: Final = 0x0014
 _NONCE: Final = 0x0015
 _TRANSPORT: Final = 0x0019
@@ -66,12 +67,20 @@ class Found:
 
     address: str
     """Where we are, as it sees us."""
-    relay: str | None
+    relay: str | None = None
     """Where it would relay for us."""
+    reaches: bool | None = None
+    """Whether it would relay to the address that was asked about."""
 
 
 async def ask(
-    url: str, name: str = "", password: str = "", *, seconds: float = 5.0, trusts: ssl.SSLContext | None = None
+    url: str,
+    name: str = "",
+    password: str = "",
+    *,
+    reaching: str | None = None,
+    seconds: float = 5.0,
+    trusts: ssl.SSLContext | None = None,
 ) -> Found:
     """Ask a server what it is there for: `stun:` for an address, `turn:` for a relay.
 
@@ -79,6 +88,7 @@ async def ask(
         url: the server's address (RFC 7064, RFC 7065).
         name: of the credentials; a relay asks for them.
         password: likewise.
+        reaching: an IPv4 address; whether a relay would send there, which is nobody's business if it is private.
         seconds: how long all of it may take.
         trusts: whom to believe where the address says `stuns:` or `turns:`.
 
@@ -96,8 +106,8 @@ async def ask(
     try:
         async with asyncio.timeout(seconds), _line(*where, tcp=transport == "tcp" or secure, context=context) as line:
             if scheme.startswith("stun"):
-                return Found(_address(await line.asks(_BINDING, {}), _MAPPED), None)
-            return await _allocate(line, name, password)
+                return Found(_address(await line.asks(_BINDING, {}), _MAPPED))
+            return await _allocate(line, name, password, reaching)
     except TimeoutError:
         raise StunError("did not answer") from None
     except ssl.SSLError as error:
@@ -106,7 +116,7 @@ async def ask(
         raise StunError(f"cannot be reached: {error.strerror or error}") from error
 
 
-async def _allocate(line: _Line, name: str, password: str) -> Found:
+async def _allocate(line: _Line, name: str, password: str, reaching: str | None) -> Found:
     """Ask for a relay, learn how to ask, ask again; and give it back."""
     wish = {_TRANSPORT: _UDP}
     try:
@@ -120,10 +130,24 @@ async def _allocate(line: _Line, name: str, password: str) -> Found:
     key = hashlib.md5(b":".join((name.encode(), realm, password.encode())), usedforsecurity=False).digest()
     proof = {_USERNAME: name.encode(), _REALM: realm, _NONCE: nonce}
     answer = await line.asks(_ALLOCATE, wish | proof, key)
-    found = Found(_address(answer, _MAPPED), _address(answer, _RELAYED))
+    reaches = None if reaching is None else await _permits(line, reaching, proof, key)
+    found = Found(_address(answer, _MAPPED), _address(answer, _RELAYED), reaches)
     with contextlib.suppress(StunError):
         await line.asks(_REFRESH, {_LIFETIME: struct.pack("!I", 0)} | proof, key)
     return found
+
+
+async def _permits(line: _Line, address: str, proof: dict[int, bytes], key: bytes) -> bool:
+    """Whether a relay would send to an address; it says 403 to what it must not reach (RFC 8656, 10.2)."""
+    number = int(ipaddress.IPv4Address(address)) ^ COOKIE
+    peer = struct.pack("!BBHI", 0, 1, 9 ^ (COOKIE >> 16), number)
+    try:
+        await line.asks(_CREATE_PERMISSION, {_PEER: peer} | proof, key)
+    except _Refused as refusal:
+        if refusal.code != 403:
+            raise
+        return False
+    return True
 
 
 class _Refused(StunError):

@@ -42,10 +42,12 @@ class Coturn:
 
 
 @asynccontextmanager
-async def coturn(folder: Path) -> AsyncIterator[Coturn]:
+async def coturn(folder: Path, *recipe: str) -> AsyncIterator[Coturn]:
     """Run coturn until the block ends.
 
-    It relays to the loopback, which no server for strangers may do; see `docs/calls.md`.
+    Args:
+        folder: for its files.
+        recipe: lines of a configuration to try; without, it relays to the loopback, which no server for strangers may.
     """
     assert COTURN is not None, "`make system` installs coturn"
     server = Coturn(_free_port(), folder / "coturn.log")
@@ -56,11 +58,8 @@ async def coturn(folder: Path) -> AsyncIterator[Coturn]:
                 f"listening-port={server.port}",
                 "listening-ip=127.0.0.1",
                 "relay-ip=127.0.0.1",
-                "realm=chatzilla.test",
-                "use-auth-secret",
+                *(recipe or ("realm=chatzilla.test", "use-auth-secret", "allow-loopback-peers", "fingerprint")),
                 f"static-auth-secret={SECRET}",
-                "allow-loopback-peers",
-                "fingerprint",
                 *("no-cli", "no-tls", "no-dtls", "no-rfc5780", "no-software-attribute"),
                 *(f"userdb={folder / 'turndb'}", f"pidfile={folder / 'turn.pid'}", "log-file=stdout"),
             )

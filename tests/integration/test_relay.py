@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from chatzilla.media.turn import LIFETIME_SECONDS, IceRelay, credentials
 from tests.helpers.callers import party
 from tests.helpers.clock import ManualClock
 from tests.helpers.coturn import SECRET, Coturn, coturn
-from tests.helpers.servers import serving
+from tests.helpers.servers import ROOT, serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -68,6 +69,30 @@ async def test_credentials_end_and_cannot_be_made_up(relay: Coturn) -> None:
             with pytest.raises(StunError) as refused:
                 await stun.ask(url, name, password)
             assert refused.value.code == 401
+
+
+async def test_the_recipe_for_operators_reaches_nothing_private(tmp_path: Path) -> None:
+    """The configuration in the guide, as it stands there, but for its addresses, its secret and its certificate."""
+    guide = (ROOT / "docs/calls.md").read_text()
+    block = guide.partition("`/etc/turnserver.conf`:\n\n```\n")[2].partition("```")[0]
+    ours = re.compile(r"#|listening-port=|tls-listening-port=|cert=|pkey=|static-auth-secret=|no-cli")
+    recipe = [line for line in block.splitlines() if not ours.match(line)]
+    assert "use-auth-secret" in recipe
+    async with coturn(tmp_path, *recipe) as relay:
+        name, password = credentials(SECRET.encode(), "alice", int(time.time()) + 60)
+        reached = {
+            address: (await stun.ask(relay.udp, name, password, reaching=address)).reaches
+            for address in (
+                "10.1.2.3",
+                "127.0.0.1",
+                "169.254.169.254",
+                "172.31.255.255",
+                "192.168.0.1",
+                "93.184.215.14",
+            )
+        }
+    assert reached.pop("93.184.215.14"), "people elsewhere are reached"
+    assert not any(reached.values()), reached
 
 
 async def test_who_is_not_there_is_said_so(relay: Coturn) -> None:

@@ -312,6 +312,49 @@ async def test_who_is_put_out_stays_out_of_this_call_alone() -> None:
     await scene.joins("bob")
 
 
+async def test_a_person_is_removed_with_all_their_devices_and_may_remove_one_of_their_own() -> None:
+    scene = Scene()
+    alice, phone = await scene.joins("alice"), await scene.joins("alice", ticket="phone", connection="phone")
+    assert phone.participant is not None
+    await scene.calls.moderate(alice, phone.participant.id, Order.KICK, None)
+    assert scene.names() == ["alice"]
+    bob = await scene.joins("bob")
+    await scene.joins("bob", ticket="phone of bob", connection="bob's phone")
+    assert bob.participant is not None
+    await scene.calls.moderate(alice, bob.participant.id, Order.KICK, None)
+    assert scene.names() == ["alice"]
+    await scene.joins("alice", ticket="phone", connection="phone")
+    with pytest.raises(Forbidden):
+        await scene.joins("bob", ticket="a third one")
+
+
+async def test_whoever_comes_back_without_a_place_watches() -> None:
+    scene = Scene()
+    for name in ("alice", "bob"):
+        await scene.joins(name, video=True)
+    carol = await scene.joins("carol")
+    key = (await scene.calls.join(carol, LOBBY, Wish())).resume
+    scene.calls.lost(carol, silent=False)
+    again = scene.seat("carol", connection="carol2")
+    entered = scene.calls.resume(again, LOBBY, key, Flags(audio=True, video=True))
+    assert (entered.participant.audio, entered.participant.publishes, entered.participant.here) == (False, False, True)
+
+
+async def test_a_call_that_is_only_beginning_is_not_seen_and_not_kept() -> None:
+    scene = Scene()
+    seen: list[Call | None] = []
+    bob = scene.seat("bob")
+
+    def look() -> None:
+        seen.append(scene.calls.call_in(bob, LOBBY))
+        scene.calls.stop()
+
+    scene.engine.meanwhile = look
+    await scene.joins("alice")
+    assert seen == [None]
+    assert not any(not record.people for record in scene.book.kept.values())
+
+
 async def test_sign_ins_that_end_take_their_participants() -> None:
     scene = Scene()
     await scene.joins("alice")
