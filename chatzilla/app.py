@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from chatzilla.clock import SystemClock
 from chatzilla.control import Control
 from chatzilla.core.bookings import Bookings
 from chatzilla.core.by_mail import ByMail
+from chatzilla.core.calls import Calls
 from chatzilla.core.directory import Directory
 from chatzilla.core.foreign import Pair
 from chatzilla.core.limits import Paces, Rate
@@ -25,12 +27,16 @@ from chatzilla.core.tokens import Tokens
 from chatzilla.core.tries import Tries
 from chatzilla.mail.server import parse_sender, parse_server
 from chatzilla.mail.smtp import SmtpMailer
+from chatzilla.media.mesh import Mesh
+from chatzilla.media.turn import IceRelay
 from chatzilla.operators import Operators
 from chatzilla.ports import Ports
+from chatzilla.realtime.calls import CallsNamespace, Seats
 from chatzilla.realtime.chat import ChatNamespace
 from chatzilla.realtime.delivery import Delivery
 from chatzilla.realtime.engine import Limits
 from chatzilla.realtime.server import Server
+from chatzilla.store.callbook import StoredCallBook
 from chatzilla.store.database import Database
 from chatzilla.store.hooks import HookRegister
 from chatzilla.store.log import RoomLog
@@ -57,10 +63,11 @@ from chatzilla.web.seeds.twilio import Twilio
 from chatzilla.web.talk import Talk
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
     from chatzilla.config import Config
-    from chatzilla.ports import Clock
+    from chatzilla.core.tokens import SignInId
+    from chatzilla.ports import Clock, Media, Stage
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +103,7 @@ class House:
             SignInMode(config.sign_in),
             self.directory,
             rights=self.rights,
-            ended=self.delivery.end_sign_ins,
+            ended=self._end_sign_ins,
         )
         self.ports = Ports(self.log, self.store, self.delivery, clock, self.directory)
         self.mailer: SmtpMailer | None = None
@@ -129,6 +136,22 @@ class House:
             self.sign_ins,
             self.paces,
         )
+        self.seats = Seats()
+        self.book = StoredCallBook(self.database)
+        self.calls = Calls(
+            clock,
+            self.log,
+            self.seats,
+            self.delivery,
+            self.book,
+            tokens,
+            IceRelay(clock, stun=config.stun_urls, turn=config.turn_urls, secret=config.turn_secret),
+            self.directory,
+            engines_of(config, self.seats),
+        )
+        self.calls_door = CallsNamespace(
+            self.calls, self.seats, self.sign_ins, clock, asking=Rate(config.call_rate, config.call_burst)
+        )
         self.server = Server(
             limits=Limits(
                 heartbeat=config.heartbeat,
@@ -145,6 +168,7 @@ class House:
             ticket_of=self.callers.ticket,
         )
         self.server.register_namespace(self.chat)
+        self.server.register_namespace(self.calls_door)
         self._said_farewell = False
 
     async def farewell(self) -> None:
@@ -152,10 +176,12 @@ class House:
         if self._said_farewell:
             return
         self._said_farewell = True
-        await self.chat.finish(FINISH_SECONDS)
+        await asyncio.gather(self.chat.finish(FINISH_SECONDS), self.calls_door.finish(FINISH_SECONDS))
+        self.calls.stop()
         self.presence.stop()
         self.reading.stop()
         self.delivery.close("The server is restarting. You will be reconnected.")
+        self.calls_door.close("The server is restarting. You will be reconnected.")
         await self.server.eio.drain(CLOSING_SECONDS)
 
     async def live(self, _app: web.Application) -> AsyncIterator[None]:
@@ -165,6 +191,7 @@ class House:
         self.directory.start()
         if self.mailer is not None:
             self.mailer.start()
+        self.calls.start(self.sign_ins)
         await self.control.start()
         yield
         await self.control.close()
@@ -175,8 +202,15 @@ class House:
         self.register.close()
         self.hooks.close()
         self.rooms.close()
+        self.book.close()
         self.store.close()
         self.database.close(cleanly=True)
+
+    def _end_sign_ins(self, ended: Iterable[SignInId]) -> None:
+        """Sign-ins are over: so is every connection that stands on one, at each door."""
+        gone = tuple(ended)
+        self.delivery.end_sign_ins(gone)
+        self.calls_door.end_sign_ins(gone)
 
     async def health(self, _request: web.Request) -> web.Response:
         """GET /healthz: 200 while messages can be stored and read, else 503."""
@@ -200,6 +234,13 @@ def mailer_of(config: Config, clock: Clock) -> SmtpMailer:
     host = urlsplit(config.url).hostname or ""
     name = f"[IPv6:{host}]" if ":" in host else host
     return SmtpMailer(parse_server(config.smtp_url), parse_sender(config.mail_from), clock, name=name)
+
+
+def engines_of(config: Config, stage: Stage) -> Sequence[Media]:
+    """What carries the media of calls, the preferred one first."""
+    if config.calls == "off":
+        return ()
+    return (Mesh(stage, people=config.call_people, publishers=config.call_publishers),)
 
 
 HOUSE: Final = web.AppKey("house", House)
@@ -238,7 +279,9 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
     app = web.Application(middlewares=[middleware.trace(house.peers, house.patience), middleware.errors(pages)])
     app[HOUSE] = house
     app[REFERENCE] = reference
-    app.on_response_prepare.extend((middleware.secure(house.peers), cross_origin.on_prepare))
+    app.on_response_prepare.extend(
+        (middleware.secure(house.peers, strict=config.tls != "self-signed"), cross_origin.on_prepare)
+    )
     app.add_routes(
         [
             web.get("/", pages.landing),

@@ -28,6 +28,12 @@ PREFIX: Final = "CHATZILLA_"
 SHORTEST_SECRET: Final = 32
 SECRET: Final = ("secret", "secret_before", "smtp_url")
 """Settings whose values are shown to nobody."""
+SHORTEST_SHARED_SECRET: Final = 16
+
+ICE_URLS_AT_MOST: Final = 8
+
+_ICE_FORM: Final = r"%ss?:(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?(?:\?transport=(?:udp|tcp))?"
+"""The address of a STUN or TURN server (RFC 7064, RFC 7065)."""
 
 _ORIGIN: Final = re.compile(r"https?://(\[[0-9a-f:.]+\]|[^\s/?#@:\[\]]+)(:[0-9]+)?", re.IGNORECASE)
 
@@ -66,10 +72,18 @@ def _one_of(*words: str) -> Callable[[str], str]:
 def _folder(text: str) -> Path:
     if not text:
         raise ValueError("the path of a folder")
+    return _path(text, "a folder")
+
+
+def _path(text: str, what: str) -> Path:
     try:
         return Path(text).expanduser().absolute()
     except RuntimeError as error:  # ~somebody who is not here
-        raise ValueError("the path of a folder") from error
+        raise ValueError(f"the path of {what}") from error
+
+
+def _file(text: str) -> Path | None:
+    return _path(text, "a file") if text else None
 
 
 def _host(text: str) -> str:
@@ -86,6 +100,18 @@ def _origins(text: str) -> tuple[str, ...]:
     return tuple(origin.lower() for origin in origins)
 
 
+def _ice(scheme: str) -> Callable[[str], tuple[str, ...]]:
+    form = re.compile(_ICE_FORM % scheme, re.ASCII)
+
+    def parse(text: str) -> tuple[str, ...]:
+        urls = tuple(part.strip() for part in text.split(",") if part.strip())
+        if len(urls) > ICE_URLS_AT_MOST or not all(form.fullmatch(url) for url in urls):
+            raise ValueError(f"addresses such as {scheme}:{scheme}.example.com:3478, separated by commas")
+        return urls
+
+    return parse
+
+
 def _url(text: str) -> str:
     if text and not _ORIGIN.fullmatch(text.rstrip("/")):
         raise ValueError("an address such as https://chat.example.com, without a path")
@@ -96,6 +122,12 @@ def _url(text: str) -> str:
 def _secret(text: str) -> str:
     if text and len(text) < SHORTEST_SECRET:
         raise ValueError(f"at least {SHORTEST_SECRET} characters, made at random")
+    return text
+
+
+def _shared_secret(text: str) -> str:
+    if text and (len(text) < SHORTEST_SHARED_SECRET or not (text.isascii() and text.isprintable()) or " " in text):
+        raise ValueError(f"at least {SHORTEST_SHARED_SECRET} characters without spaces, made at random")
     return text
 
 
@@ -160,6 +192,15 @@ class Config:
     origins: tuple[str, ...] = _setting(
         (), _origins, "Further origins whose pages may connect, separated by commas; the server's own always may."
     )
+    tls: str = _setting(
+        "off",
+        _one_of("off", "self-signed"),
+        "self-signed: HTTPS, with a certificate that the server makes itself. off: HTTP, or CHATZILLA_TLS_CERT.",
+    )
+    tls_cert: Path | None = _setting(
+        None, _file, "The file of a certificate, with those above it: HTTPS. It is read again when it changes."
+    )
+    tls_key: Path | None = _setting(None, _file, "The file of the key of CHATZILLA_TLS_CERT.")
     sign_in: str = _setting(
         "open",
         _one_of("open", "links", "email"),
@@ -262,6 +303,27 @@ class Config:
     heartbeat: float = _setting(
         10.0, _number(0.2, 60), "Between pings, and again for their answers: twice this finds the dead.", unit="s"
     )
+    calls: str = _setting(
+        "mesh", _one_of("mesh", "off"), "mesh: calls go from browser to browser. off: there are none."
+    )
+    call_people: int = _setting(8, _whole(2, 12), "People in one call.", unit="people")
+    call_publishers: int = _setting(6, _whole(1, 12), "How many of them can be seen and heard.", unit="people")
+    stun_urls: tuple[str, ...] = _setting(
+        (), _ice("stun"), "STUN servers that tell browsers their address, such as stun:turn.example.com:3478."
+    )
+    turn_urls: tuple[str, ...] = _setting(
+        (), _ice("turn"), "TURN servers that relay calls where nothing else gets through, separated by commas."
+    )
+    turn_secret: str = dataclasses.field(
+        default="",
+        repr=False,
+        metadata={
+            "parse": _shared_secret,
+            "help": "The secret that the TURN servers know as static-auth-secret.",
+            "env": "",
+            "unit": "",
+        },
+    )
     log_level: str = _setting(
         "info", _one_of("debug", "info", "warning", "error"), "How much is logged to standard error."
     )
@@ -331,7 +393,7 @@ def read_config(
     for name, field in known.items():
         source, text = name, found.get(name)
         if overrides and field.name in overrides:
-            source, text = f"--{field.name}", overrides[field.name]
+            source, text = f"--{field.name.replace('_', '-')}", overrides[field.name]
         if text is None:
             continue
         try:

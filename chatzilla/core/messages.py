@@ -41,7 +41,7 @@ TEXT: Final = "text"
 """The kind of a message that a person wrote."""
 
 NOTICE: Final = "notice"
-"""The kind of a message that says what somebody did to the room, in words. Nobody edits it."""
+"""The kind of a message that tells what happened in a room, in words; nobody changes it."""
 
 READ_ONLY: Final = "You may read here, and not write."
 

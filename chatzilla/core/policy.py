@@ -66,6 +66,7 @@ class Act(StrEnum):
     MAKE_HOOK = "make a hook"
     SEE_HOOK = "see a hook"
     END_HOOK = "end a hook"
+    MODERATE_CALL = "moderate a call"
 
 
 class Thing(StrEnum):
@@ -142,6 +143,8 @@ TABLE: Final[dict[tuple[Act, Thing], frozenset[Role]]] = {
     (Act.LEAVE, Thing.OWN_ROOM): _STANDING,
     (Act.CHANGE, Thing.OWN): _EVERYBODY | _SPEAKER,
     (Act.SEE_PEOPLE, Thing.OTHER): _STANDING,
+    **{(Act.MODERATE_CALL, thing): _HEADS for thing in (Thing.ROOM, Thing.COMMON_ROOM)},
+    (Act.MODERATE_CALL, Thing.OWN_ROOM): _STANDING,
     (Act.INVITE, Thing.AS_OWNER): _OWNER,
     (Act.INVITE, Thing.AS_ADMIN): _OWNER,
     (Act.INVITE, Thing.AS_MEMBER): _TEAM,

@@ -240,6 +240,11 @@ class SignIns:
         """Somebody who has signed in once."""
         return None if ident is None else self._accounts.get(ident)
 
+    def lasts(self, ident: SignInId) -> bool:
+        """Whether a sign-in is not over."""
+        sign_in = self._sign_ins.get(ident)
+        return sign_in is not None and sign_in.ends_at > self.clock.wall_ms()
+
     def people(self) -> Sequence[Account]:
         return tuple(self._accounts.values())
 

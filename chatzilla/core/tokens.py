@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import hmac
+import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NewType
 
@@ -65,8 +66,9 @@ class Tokens:
         self._keys = (key, *before)
 
     def mint(self, account: Account) -> str:
-        """A token with which its bearer goes by a typed name for `LIFETIME_SECONDS`."""
-        return self._sign({"sub": account.id, "kind": account.kind, "name": account.name})
+        """A token with which its bearer goes by a typed name for `LIFETIME_SECONDS`; no two are the same."""
+        ident = secrets.token_urlsafe(9)
+        return self._sign({"sub": account.id, "kind": account.kind, "name": account.name, "jti": ident})
 
     def mint_sign_in(self, account: AccountId, sign_in: SignInId, *, until: int | None = None) -> str:
         """A token that stands for a sign-in, for as long as that lasts and at most until a moment, in seconds since

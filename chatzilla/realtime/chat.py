@@ -397,7 +397,9 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
             return True, entrance.account.name
         right = session.right
         token = self._sign_ins.token_of(entrance.account, session.sign_in) if right is None else right.token
-        return True, wire.encode_entrance(entrance, token)
+        answer = wire.encode_entrance(entrance, token)
+        answer["room"] |= self._delivery.call_of(request.room)
+        return True, answer
 
     async def _read_history(self, connection: Connection, room: RoomId, span: Span) -> Answer:
         connection.session.asking.spend()

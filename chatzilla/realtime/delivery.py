@@ -15,7 +15,7 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from chatzilla import wire
+from chatzilla import wire, wire_calls
 from chatzilla.core.catchup import ROW_OVERHEAD
 from chatzilla.core.messages import TEXT
 from chatzilla.core.pace import Pacer
@@ -27,6 +27,7 @@ from chatzilla.realtime.turns import Turns
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 
+    from chatzilla.core.call import Summary
     from chatzilla.core.messages import Message, Posted
     from chatzilla.core.people import Account, AccountId
     from chatzilla.core.presence import PresenceChange
@@ -152,6 +153,8 @@ class Delivery:
         self._connections: dict[ConnectionId, Connection] = {}
         self._people: dict[AccountId, set[ConnectionId]] = {}
         self._halls: dict[RoomId, _Hall] = {}
+        self._calls: dict[RoomId, Summary] = {}
+        """The calls that there are."""
         self._turns = Turns()
 
     def admit(self, connection: Connection) -> None:
@@ -204,7 +207,7 @@ class Delivery:
         if connection not in hall.listeners:
             hall.watchers[connection] = known
             known.halls.add(head.room)
-            self.write(known, _room_event(hall, read=head.read, muted=head.muted))
+            self.write(known, self._room_event(hall, read=head.read, muted=head.muted))
 
     def unsubscribe(self, connection: ConnectionId, room: RoomId, *, watching: bool) -> None:
         hall = self._halls.get(room)
@@ -281,7 +284,7 @@ class Delivery:
         hall = self._halls.get(room)
         if hall is None or seq > hall.head:
             return
-        self._tell_own(account.id, _room_event(hall, read=seq), room, but=origin)
+        self._tell_own(account.id, self._room_event(hall, read=seq), room, but=origin)
 
     def tell_standing(
         self,
@@ -294,7 +297,7 @@ class Delivery:
     ) -> None:
         hall = self._halls.get(room)
         if hall is not None:
-            self._tell_own(account, _room_event(hall, muted=muted, may=may), room, but=origin)
+            self._tell_own(account, self._room_event(hall, muted=muted, may=may), room, but=origin)
 
     def tell_gone(self, room: RoomId, account: AccountId) -> None:
         frame = packets.event(CHAT, "room", wire.encode_gone(room))
@@ -307,13 +310,34 @@ class Delivery:
         if hall is None:
             return
         hall.about = head
-        frame = _room_event(hall)
+        frame = self._room_event(hall)
 
         def words(connection: Connection) -> Frame | None:
             return frame if connection.dialect is Dialect.FULL else None
 
         hall.notices += (_Notice(hall.listeners, words), _Notice(hall.watchers, words))
         self._attend(head.room, hall)
+
+    def tell_call(self, room: RoomId, call: Summary | None) -> None:
+        if call is None:
+            self._calls.pop(room, None)
+        else:
+            self._calls[room] = call
+        hall = self._halls.get(room)
+        if hall is None:
+            return
+        frame = self._room_event(hall)
+
+        def words(connection: Connection) -> Frame | None:
+            return frame if connection.dialect is Dialect.FULL else None
+
+        hall.notices.extend((_Notice(hall.listeners, words), _Notice(hall.watchers, words)))
+        self._attend(room, hall)
+
+    def call_of(self, room: RoomId) -> wire.Json:
+        """What a room as clients are given it says of its call, while there is one."""
+        call = self._calls.get(room)
+        return {} if call is None else {"call": wire_calls.encode_summary(call)}
 
     def tell_typing(self, room: RoomId, account: Account) -> None:
         hall = self._halls.get(room)
@@ -441,10 +465,16 @@ class Delivery:
             hall = self._halls[room] = _Hall(pacer, RoomHead(room, room, 0, 0))
         return hall
 
+    def _room_event(
+        self, hall: _Hall, *, read: int | None = None, muted: bool | None = None, may: tuple[str, ...] | None = None
+    ) -> Frame:
+        head = replace(hall.about, head=hall.head, last=hall.last, read=read, muted=muted)
+        return packets.event(CHAT, "room", wire.encode_room(head, may) | self.call_of(head.room))
+
     def _tell_head(self, room: RoomId) -> None:
         hall = self._halls.get(room)
         if hall is not None:
-            frame = _room_event(hall)
+            frame = self._room_event(hall)
             hall.notices.append(_Notice(hall.watchers, lambda _: frame))
             self._attend(room, hall)
 
@@ -457,7 +487,7 @@ class Delivery:
         if hall.untold:
             self._echo_later(room, hall)
             return
-        frame = _room_event(hall)
+        frame = self._room_event(hall)
         hall.notices.append(_Notice(hall.listeners, lambda each: frame if each.dialect is Dialect.FULL else None))
         self._attend(room, hall)
 
@@ -497,13 +527,6 @@ def _piece(size: int) -> int:
 def _dismiss(channel: Channel, code: str, message: str, *, reconnect: bool = True) -> None:
     goodbye = packets.event(CHAT, "goodbye", wire.encode_goodbye(code, message, reconnect=reconnect))
     channel.close(f"dismissed: {code}", goodbye)
-
-
-def _room_event(
-    hall: _Hall, *, read: int | None = None, muted: bool | None = None, may: tuple[str, ...] | None = None
-) -> Frame:
-    head = replace(hall.about, head=hall.head, last=hall.last, read=read, muted=muted)
-    return packets.event(CHAT, "room", wire.encode_room(head, may))
 
 
 class _Telling:

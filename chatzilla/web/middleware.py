@@ -75,7 +75,7 @@ _HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    "Permissions-Policy": "camera=(self), microphone=(self), display-capture=(self), geolocation=()",
 }
 _POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
 
@@ -160,8 +160,11 @@ def _code(status: int) -> str:
     return _CODES.get(status, BadRequest.code if status < 500 else ChatError.code)
 
 
-def secure(peers: Peers) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
-    """Set the headers that every answer carries; a handler that set its own keeps it."""
+def secure(peers: Peers, *, strict: bool = True) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    """Set the headers that every answer carries; a handler that set its own keeps it.
+
+    With `strict`, whoever came by HTTPS is to come by it from now on, and past no warning (RFC 6797).
+    """
 
     async def on_prepare(request: web.Request, response: web.StreamResponse) -> None:
         if response.status == _SWITCHED:
@@ -170,7 +173,7 @@ def secure(peers: Peers) -> Callable[[web.Request, web.StreamResponse], Awaitabl
         for name, value in _HEADERS.items():
             response.headers.setdefault(name, value)
         response.headers.setdefault("Content-Security-Policy", _POLICY)
-        if peers.of(request).scheme == "https":
+        if strict and peers.of(request).scheme == "https":
             response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
 
     return on_prepare

@@ -207,7 +207,7 @@ async def test_on_an_open_server_a_typed_name_speaks_by_its_token(tmp_path: Path
 
 async def test_rates_hold_for_a_person_and_an_address_on_all_their_ways(tmp_path: Path) -> None:
     clock = ManualClock()
-    settings = {"message_rate": 1.0, "message_burst": 3, "address_rate": 1.0, "address_burst": 6}
+    settings: dict[str, Any] = {"message_rate": 1.0, "message_burst": 3, "address_rate": 1.0, "address_burst": 6}
     async with serving(tmp_path / "data", clock=clock, sign_in="links", **settings) as server, town(server) as place:
         alice, bob = await place.enters("Alice"), await place.enters("Bob")
         client = await alice.connect()
@@ -229,7 +229,7 @@ async def test_rates_hold_for_a_person_and_an_address_on_all_their_ways(tmp_path
 
 async def test_reading_has_a_rate_too(tmp_path: Path) -> None:
     clock = ManualClock()
-    settings = {"call_rate": 1.0, "call_burst": 2}
+    settings: dict[str, Any] = {"call_rate": 1.0, "call_burst": 2}
     async with serving(tmp_path / "data", clock=clock, sign_in="links", **settings) as server, town(server) as place:
         alice, bob = await place.enters("Alice"), await place.enters("Bob")
         assert [(await alice.ask("GET", LOBBY))[0] for _ in range(3)] == [200, 200, 429]

@@ -16,6 +16,7 @@ from chatzilla.core.policy import Act, Role, Thing
 from chatzilla.core.rights import CallRole
 from chatzilla.core.rooms import Grade, Kind, RoomId
 from chatzilla.store import tables
+from tests.helpers.callers import Caller
 from tests.helpers.clients import Client
 from tests.helpers.people import Person, Town, town
 from tests.helpers.servers import serving
@@ -41,7 +42,7 @@ OTHER: Final = {
     Role.SPEAKER: Role.MEMBER,
 }
 
-WITH_A_RIGHT: Final = {Role.LISTENER: CallRole.SUBSCRIBER, Role.SPEAKER: CallRole.MODERATOR}
+WITH_A_RIGHT: Final = {Role.LISTENER: CallRole.SUBSCRIBER, Role.SPEAKER: CallRole.PUBLISHER}
 """Whoever came with a right to one room: what they said is their own and nothing else, and sockets alone know them."""
 
 
@@ -127,6 +128,23 @@ async def change(walk: Walk, thing: Thing) -> bool:
         HOME, ("edit", {"id": said["id"], "content": "changed"}), ("delete", {"id": said["id"]})
     )
     await author.close()
+    return allowed
+
+
+async def moderate_call(walk: Walk, thing: Thing) -> bool:
+    """Lock a call that somebody else began."""
+    walk.arrange(thing)
+    host = await Caller(walk.actor.url).connect(token=walk.others[Thing.OTHER].token)
+    await host.joins(HOME)
+    caller = await Caller(walk.actor.url).connect(token=walk.actor.token)
+    try:
+        await caller.joins(HOME)
+        allowed, answer = await caller.call("lock", {"locked": True})
+        assert allowed or answer["code"] == "forbidden"
+    finally:
+        await caller.close()
+        await host.does("end")
+        await host.close()
     return allowed
 
 
@@ -259,6 +277,10 @@ TRIES: Final[dict[tuple[Act, Thing], Callable[[Walk], Awaitable[bool]]]] = {
         for things, acts in ((ROOMS, IN_ROOMS), ((Thing.LOCKED_ROOM, Thing.ARCHIVED_ROOM), policy.SPEAKING))
         for thing in things
         for act in acts
+    },
+    **{
+        (Act.MODERATE_CALL, thing): (lambda walk, thing=thing: moderate_call(walk, thing))  # type: ignore[misc]
+        for thing in (Thing.ROOM, Thing.COMMON_ROOM, Thing.OWN_ROOM)
     },
     **{
         (Act.CREATE, thing): (lambda walk, thing=thing: make(walk, thing))  # type: ignore[misc]

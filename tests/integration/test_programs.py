@@ -316,7 +316,7 @@ async def test_hooks_are_bounded_and_named_like_nobody(place: Town) -> None:
 
 async def test_a_hook_has_a_rate_of_its_own(tmp_path: Path) -> None:
     clock = ManualClock()
-    settings = {"message_rate": 1.0, "message_burst": 2}
+    settings: dict[str, Any] = {"message_rate": 1.0, "message_burst": 2}
     async with serving(tmp_path / "data", clock=clock, sign_in="links", **settings) as server, town(server) as place:
         alice = await place.enters("Alice")
         _, url = await made_hook(alice)
