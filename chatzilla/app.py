@@ -162,6 +162,7 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
         [
             web.get("/", pages.landing),
             web.get("/r/{room}", pages.room),
+            web.get("/call/{room}", pages.call),
             web.get("/static/{version}/{name:.+}", assets.serve),
             web.get("/healthz", house.health),
             web.get("/in/{secret}", entrance.show),

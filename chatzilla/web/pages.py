@@ -71,18 +71,31 @@ class Pages:
             NotFound: the address names no room.
             Forbidden: the room is not for this person.
         """
-        named = request.match_info["room"]
-        try:
-            room = parse_room(named)
-        except BadRequest as error:
-            raise NotFound(f"There is no room by this name. {error.sentence}") from error
-        if room != named:
+        room = self._named(request)
+        if room != request.match_info["room"]:
             raise web.HTTPPermanentRedirect(f"/r/{room}")
         return self._chat(request, room)
+
+    async def call(self, request: web.Request) -> web.Response:
+        """GET /call/<room>: a call on a page of its own, for whoever comes with a token for it.
+
+        The page itself says nothing that a stranger may not know; the token is judged where the call is entered.
+
+        Raises:
+            NotFound: the address names no room.
+        """
+        return self.render(request, "call.html", 200, room=self._named(request))
 
     def error(self, request: web.Request, status: int, title: str, sentence: str) -> web.Response:
         """A page that says in words what went wrong."""
         return self.render(request, "error.html", status, title=title, sentence=sentence)
+
+    @staticmethod
+    def _named(request: web.Request) -> RoomId:
+        try:
+            return parse_room(request.match_info["room"])
+        except BadRequest as error:
+            raise NotFound(f"There is no room by this name. {error.sentence}") from error
 
     def _chat(self, request: web.Request, room: RoomId) -> web.Response:
         caller = self._callers.find(request)

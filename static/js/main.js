@@ -2,6 +2,8 @@
 
 /** @import { Letter } from "./outbox-store.js" */
 /** @import { JoinAnswer, Message, Refusal } from "./protocol.js" */
+/** @import { CallInRoom } from "./call/wire.js" */
+/** @import { CallView } from "./views/call-view.js" */
 
 import { Connection } from "./connection.js";
 import { Journal } from "./journal.js";
@@ -13,6 +15,7 @@ import { Rooms, unreadIn } from "./rooms.js";
 import { Session } from "./session.js";
 import { ofThisBrowser, ofThisTab } from "./storage.js";
 import { Attention } from "./views/attention.js";
+import { CallBar } from "./views/call-bar.js";
 import { Composer } from "./views/composer.js";
 import { LandingCard } from "./views/landing.js";
 import { MessageList } from "./views/message-list.js";
@@ -42,6 +45,9 @@ const peopleList = find("people-list", PeopleList);
 const sidebar = find("#sidebar", HTMLElement);
 const offline = find("#offline", HTMLElement);
 const notice = find("[data-notice]", HTMLElement);
+const callBar = new CallBar(find("[data-call]", HTMLButtonElement), find("[data-call-bar]", HTMLElement), ofThisBrowser);
+/** Loaded with the first look into a call. @type {CallView | null} */
+let callView = null;
 const attention = new Attention(find("[data-announcer]", HTMLElement), find("[data-notify]", HTMLButtonElement));
 
 /**
@@ -93,6 +99,8 @@ class Visit {
   #person;
   #rooms;
   #session;
+  /** @type {Connection | null} */
+  #connection = null;
   #marks;
   /** @type {Outbox | null} */
   #outbox = null;
@@ -113,7 +121,7 @@ class Visit {
     this.#person = personOf(name);
     this.#rooms = new Rooms(ofThisBrowser, this.#person);
     this.#session = new Session({ name, token, room: roomInAddress() }, {
-      connect: (ear) => new Connection(ear),
+      connect: (ear) => (this.#connection = new Connection(ear)),
       listener: {
         status: () => this.#showStatus(),
         joined: (answer, { reset }) => this.#joined(answer, reset),
@@ -143,6 +151,10 @@ class Visit {
       escape: () => composer.focus(),
     };
     roomList.wishes = { open: (room) => this.open(room) };
+    callBar.wishes = {
+      enter: () => void this.#enterCall(),
+      rings: (words) => attention.ring(words, this.#rooms.nameOf(this.#session.room)),
+    };
   }
 
   async begin() {
@@ -242,7 +254,8 @@ class Visit {
     this.#outbox?.close();
     this.#session.close();
     this.#channel.close();
-    list.wishes = composer.wishes = roomList.wishes = null;
+    list.wishes = composer.wishes = roomList.wishes = callBar.wishes = null;
+    callView?.close();
   }
 
   /**
@@ -275,8 +288,27 @@ class Visit {
     this.#showStatus();
   }
 
-  /** @param {{room: string, name?: string, last: number, read?: number, own?: boolean}} news */
+  async #enterCall() {
+    const { room } = this.#session;
+    const view = await loadCallView();
+    const manager = this.#connection?.manager;
+    if (this.#over || !manager) return;
+    view.open({
+      room,
+      name: this.#rooms.nameOf(room),
+      manager,
+      token: () => this.#session.token,
+      call: callBar.callIn(room),
+    });
+  }
+
+  /** @param {{room: string, name?: string, head?: number, last: number, read?: number, own?: boolean, call?: CallInRoom}} news */
   #roomMoved(news) {
+    // With its head it is what the server says of the room, and that includes whether there is a call.
+    if (news.head !== undefined) {
+      callBar.heard(news.room, news.call ?? null);
+      callView?.heard(news.room, news.call ?? null);
+    }
     const before = this.#rooms.readUpTo(news.room);
     const read = this.#rooms.heard(news);
     // What the server does not know yet: it got lost, or an own message moved it.
@@ -393,6 +425,7 @@ class Visit {
     find("[data-beginning-of]", HTMLElement).textContent = name;
     find("[role=log]", HTMLElement).setAttribute("aria-label", `Messages in ${name}`);
     attention.at(name);
+    callBar.at(this.#session.room, this.#session.you?.id ?? "");
     this.#showRooms();
   }
 
@@ -433,6 +466,7 @@ class Visit {
     roomList.show(rooms, current);
     const elsewhere = rooms.some(({ room, unread }) => room !== current && unread > 0);
     find("[data-menu]", HTMLElement).classList.toggle("has-unread", elsewhere);
+    if (callView) callView.unread = rooms.find(({ room }) => room === callView?.room)?.unread ?? 0;
   }
 
   #showPeople() {
@@ -516,6 +550,27 @@ async function openPeopleAndLinks() {
   await dialog.open(roomInAddress());
 }
 
+/** The call's view, which is loaded when it is first wanted, and the chat that makes room for it. */
+async function loadCallView() {
+  const { CallView } = await import("./views/call-view.js");
+  callView = find("call-view", CallView);
+  callView.wishes = {
+    inside: (room) => {
+      chat.classList.toggle("has-call", room !== null);
+      callBar.inside(room);
+      arrangeSidebar();
+    },
+    chat: (open) => {
+      chat.classList.toggle("has-chat", open);
+      if (!open) return;
+      list.toNewest();
+      visit?.inSight();
+    },
+    say: (words) => attention.say(words),
+  };
+  return callView;
+}
+
 /**
  * Show a line above the messages until it is dismissed.
  *
@@ -550,9 +605,9 @@ function find(selector, kind) {
   return element;
 }
 
-/** On a phone the sidebar is a drawer over the messages, which the browser closes by Escape or a touch outside. */
+/** On a phone, and beside a call, the sidebar is a drawer, which the browser closes by Escape or a touch outside. */
 function arrangeSidebar() {
-  if (NARROW.matches) sidebar.setAttribute("popover", "auto");
+  if (NARROW.matches || chat.classList.contains("has-call")) sidebar.setAttribute("popover", "auto");
   else sidebar.removeAttribute("popover");
 }
 

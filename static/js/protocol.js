@@ -1,5 +1,7 @@
 // The shapes of the wire, and its limits. Types only: nothing here acts.
 
+/** @import { CallInRoom } from "./call/wire.js" */
+
 /**
  * @typedef {object} Message
  * @property {string} id
@@ -19,7 +21,8 @@
 /** @typedef {{id: string, name: string, verified?: boolean}} Person  Not verified: the name was only typed. */
 /** @typedef {{count: number, people: Person[]}} Here */
 /** `last` is the place of its newest message; `read` is how far this person has read, where that is told. */
-/** @typedef {{room: string, name: string, head: number, last: number, read?: number}} Room */
+/** `call` is there while there is one. */
+/** @typedef {{room: string, name: string, head: number, last: number, read?: number, call?: CallInRoom}} Room */
 /** @typedef {Person & {verified: boolean, token?: string | null}} You */
 
 /** @typedef {{room: string, cursor?: number, epoch?: string}} JoinRequest */

@@ -2,6 +2,7 @@
 // No DOM. It drives the timelines through a connection and tells a listener what changed.
 
 /** @import { Connection, Ear } from "./connection.js" */
+/** @import { CallInRoom } from "./call/wire.js" */
 /** @import { Letter } from "./outbox-store.js" */
 /** @import { Answer } from "./outbox.js" */
 /** @import { HistoryPage, JoinAnswer, Message, PostAnswer, Refusal, Result, Room, You } from "./protocol.js" */
@@ -33,7 +34,7 @@ const FOR_GOOD = new Set(["bad-request", "unknown-event", "sign-in", "forbidden"
  * @property {(message: Message) => void} heard    A live message or change of one, in the room that is open.
  * @property {() => void} people
  * @property {() => void} typing
- * @property {(news: {room: string, name?: string, last: number, read?: number, own?: boolean}) => void} room
+ * @property {(news: {room: string, name?: string, last: number, read?: number, head?: number, own?: boolean, call?: CallInRoom}) => void} room
  *   How far a room has come, and whether by this person's own message; how far this person has read there.
  * @property {(refusal: Refusal) => void} refused  This person cannot be in this room.
  * @property {(refusal: Refusal) => void} ended    This person cannot be on this server.
