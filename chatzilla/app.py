@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
@@ -10,19 +11,26 @@ from aiohttp import web
 from chatzilla import __version__
 from chatzilla.clock import SystemClock
 from chatzilla.control import Control
+from chatzilla.core.calls import Calls
+from chatzilla.core.foreign import Pair
 from chatzilla.core.limits import Rate
 from chatzilla.core.lookalikes import Names
 from chatzilla.core.presence import Presence
 from chatzilla.core.reading import Reading
+from chatzilla.core.rights import Rights
 from chatzilla.core.signin import SignInMode, SignIns
 from chatzilla.core.tokens import Tokens
 from chatzilla.core.tries import Tries
+from chatzilla.media.mesh import Mesh
+from chatzilla.media.turn import IceRelay
 from chatzilla.operators import Operators
 from chatzilla.ports import Ports
+from chatzilla.realtime.calls import CallsNamespace, Seats
 from chatzilla.realtime.chat import ChatNamespace
 from chatzilla.realtime.delivery import Delivery
 from chatzilla.realtime.engine import Limits
 from chatzilla.realtime.server import Server
+from chatzilla.store.callbook import StoredCallBook
 from chatzilla.store.database import Database
 from chatzilla.store.log import RoomLog
 from chatzilla.store.queries import RoomStore
@@ -37,10 +45,11 @@ from chatzilla.web.patience import Patience
 from chatzilla.web.peers import Peers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
     from chatzilla.config import Config
-    from chatzilla.ports import Clock
+    from chatzilla.core.tokens import SignInId
+    from chatzilla.ports import Clock, Media, Stage
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +72,12 @@ class House:
         tokens = tokens_of(config, self.database, clock)
         self.register = SignInRegister(self.database)
         self.sign_ins = SignIns(
-            self.register, tokens, clock, SignInMode(config.sign_in), ended=self.delivery.end_sign_ins
+            self.register,
+            tokens,
+            clock,
+            SignInMode(config.sign_in),
+            rights=Rights(tokens, clock, Pair(config.api_key, config.api_secret) if config.api_secret else None),
+            ended=self._end_sign_ins,
         )
         self.tries = Tries(clock)
         """Vain tries with links."""
@@ -84,6 +98,21 @@ class House:
             posting_from_address=Rate(config.address_rate, config.address_burst),
             asking=Rate(config.call_rate, config.call_burst),
         )
+        self.seats = Seats()
+        self.book = StoredCallBook(self.database)
+        self.calls = Calls(
+            clock,
+            self.log,
+            self.seats,
+            self.delivery,
+            self.book,
+            tokens,
+            IceRelay(clock, stun=config.stun_urls, turn=config.turn_urls, secret=config.turn_secret),
+            engines_of(config, self.seats),
+        )
+        self.calls_door = CallsNamespace(
+            self.calls, self.seats, self.sign_ins, clock, asking=Rate(config.call_rate, config.call_burst)
+        )
         self.server = Server(
             limits=Limits(
                 heartbeat=config.heartbeat,
@@ -100,6 +129,7 @@ class House:
             ticket_of=self.callers.ticket,
         )
         self.server.register_namespace(self.chat)
+        self.server.register_namespace(self.calls_door)
         self._said_farewell = False
 
     async def farewell(self) -> None:
@@ -107,24 +137,34 @@ class House:
         if self._said_farewell:
             return
         self._said_farewell = True
-        await self.chat.finish(FINISH_SECONDS)
+        await asyncio.gather(self.chat.finish(FINISH_SECONDS), self.calls_door.finish(FINISH_SECONDS))
+        self.calls.stop()
         self.presence.stop()
         self.reading.stop()
         self.delivery.close("The server is restarting. You will be reconnected.")
+        self.calls_door.close("The server is restarting. You will be reconnected.")
         await self.server.eio.drain(CLOSING_SECONDS)
 
     async def live(self, _app: web.Application) -> AsyncIterator[None]:
         """From the application's start to its end."""
         self.log.start()
         self.sign_ins.start()
+        self.calls.start(self.sign_ins)
         await self.control.start()
         yield
         await self.control.close()
         self.sign_ins.stop()
         await self.log.close()
         self.register.close()
+        self.book.close()
         self.store.close()
         self.database.close(cleanly=True)
+
+    def _end_sign_ins(self, ended: Iterable[SignInId]) -> None:
+        """Sign-ins are over: so is every connection that stands on one, at each door."""
+        gone = tuple(ended)
+        self.delivery.end_sign_ins(gone)
+        self.calls_door.end_sign_ins(gone)
 
     async def health(self, _request: web.Request) -> web.Response:
         """GET /healthz: 200 while messages can be stored and read, else 503."""
@@ -139,6 +179,13 @@ def tokens_of(config: Config, database: Database, clock: Clock) -> Tokens:
     if config.secret:
         return Tokens(config.secret, clock, before=(config.secret_before,) if config.secret_before else ())
     return Tokens(database.key, clock, before=database.keys_before)
+
+
+def engines_of(config: Config, stage: Stage) -> Sequence[Media]:
+    """What carries the media of calls, the preferred one first."""
+    if config.calls == "off":
+        return ()
+    return (Mesh(stage, people=config.call_people, publishers=config.call_publishers),)
 
 
 HOUSE: Final = web.AppKey("house", House)

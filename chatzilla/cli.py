@@ -97,7 +97,7 @@ def _serve(config: Config) -> None:
 def _config(config: Config) -> None:
     for name, field in settings():
         value = getattr(config, field.name)
-        shown = "(set)" if field.name in ("secret", "secret_before") and value else value
+        shown = "(set)" if value and not field.repr else value
         sys.stdout.write(f"{name}={shown}\n    {field.metadata['help']}\n")
 
 

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "CHATZILLA_"
 SHORTEST_SECRET: Final = 32
+SHORTEST_SHARED_SECRET: Final = 16
+
+ICE_URLS_AT_MOST: Final = 8
+
+_ICE_FORM: Final = r"%ss?:(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?(?:\?transport=(?:udp|tcp))?"
+"""The address of a STUN or TURN server (RFC 7064, RFC 7065)."""
 
 _ORIGIN: Final = re.compile(r"https?://(\[[0-9a-f:.]+\]|[^\s/?#@:\[\]]+)(:[0-9]+)?", re.IGNORECASE)
 
@@ -82,6 +88,18 @@ def _origins(text: str) -> tuple[str, ...]:
     return tuple(origin.lower() for origin in origins)
 
 
+def _ice(scheme: str) -> Callable[[str], tuple[str, ...]]:
+    form = re.compile(_ICE_FORM % scheme, re.ASCII)
+
+    def parse(text: str) -> tuple[str, ...]:
+        urls = tuple(part.strip() for part in text.split(",") if part.strip())
+        if len(urls) > ICE_URLS_AT_MOST or not all(form.fullmatch(url) for url in urls):
+            raise ValueError(f"addresses such as {scheme}:{scheme}.example.com:3478, separated by commas")
+        return urls
+
+    return parse
+
+
 def _url(text: str) -> str:
     if text and not _ORIGIN.fullmatch(text.rstrip("/")):
         raise ValueError("an address such as https://chat.example.com, without a path")
@@ -91,6 +109,18 @@ def _url(text: str) -> str:
 def _secret(text: str) -> str:
     if text and len(text) < SHORTEST_SECRET:
         raise ValueError(f"at least {SHORTEST_SECRET} characters, made at random")
+    return text
+
+
+def _shared_secret(text: str) -> str:
+    if text and (len(text) < SHORTEST_SHARED_SECRET or not (text.isascii() and text.isprintable()) or " " in text):
+        raise ValueError(f"at least {SHORTEST_SHARED_SECRET} characters without spaces, made at random")
+    return text
+
+
+def _api_key(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text) or text == "chatzilla":
+        raise ValueError("1 to 64 letters, digits, hyphens or underscores, and not chatzilla")
     return text
 
 
@@ -156,6 +186,20 @@ class Config:
             "unit": "",
         },
     )
+    api_key: str = _setting("app", _api_key, "The name under which applications sign with CHATZILLA_API_SECRET.")
+    api_secret: str = dataclasses.field(
+        default="",
+        repr=False,
+        metadata={
+            "parse": _secret,
+            "help": "The secret of applications, with which they let people into rooms. Empty: there are none.",
+            "env": "",
+            "unit": "",
+        },
+    )
+    cors_origins: tuple[str, ...] = _setting(
+        (), _origins, "Origins whose pages may ask for sessions and tokens, separated by commas."
+    )
     message_rate: float = _setting(
         5.0,
         _number(0, 1_000_000),
@@ -201,6 +245,27 @@ class Config:
     )
     heartbeat: float = _setting(
         10.0, _number(0.2, 60), "Between pings, and again for their answers: twice this finds the dead.", unit="s"
+    )
+    calls: str = _setting(
+        "mesh", _one_of("mesh", "off"), "mesh: calls go from browser to browser. off: there are none."
+    )
+    call_people: int = _setting(8, _whole(2, 12), "People in one call.", unit="people")
+    call_publishers: int = _setting(6, _whole(1, 12), "How many of them can be seen and heard.", unit="people")
+    stun_urls: tuple[str, ...] = _setting(
+        (), _ice("stun"), "STUN servers that tell browsers their address, such as stun:turn.example.com:3478."
+    )
+    turn_urls: tuple[str, ...] = _setting(
+        (), _ice("turn"), "TURN servers that relay calls where nothing else gets through, separated by commas."
+    )
+    turn_secret: str = dataclasses.field(
+        default="",
+        repr=False,
+        metadata={
+            "parse": _shared_secret,
+            "help": "The secret that the TURN servers know as static-auth-secret.",
+            "env": "",
+            "unit": "",
+        },
     )
     log_level: str = _setting(
         "info", _one_of("debug", "info", "warning", "error"), "How much is logged to standard error."
@@ -263,9 +328,12 @@ def read_config(
         try:
             values[field.name] = field.metadata["parse"](text)
         except ValueError as error:
-            shown = "" if field.name in ("secret", "secret_before", "database_url") else f", not {text!r}"
+            shown = "" if not field.repr or field.name == "database_url" else f", not {text!r}"
             raise StartError(f"{source} has to be {error}{shown}.") from None
-    return Config(**values)
+    config = Config(**values)
+    if config.api_secret and config.api_secret in (config.secret, config.secret_before):
+        raise StartError("CHATZILLA_API_SECRET has to be another one than CHATZILLA_SECRET: applications know it.")
+    return config
 
 
 def _read_dotenv(path: Path | None) -> dict[str, str]:

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
+    from chatzilla.core.call import Call, CallId, CallLimits, CallRecord, Order, Participant, Source, Summary
+    from chatzilla.core.call_events import CallEvent, IceServers, MediaRequest
     from chatzilla.core.catchup import Backlog, Span
     from chatzilla.core.links import Link, LinkId
     from chatzilla.core.messages import Change, Draft, Message, Page, Posted
@@ -190,11 +192,109 @@ class Audience(Protocol):
 
     def tell_typing(self, room: RoomId, account: Account) -> None: ...
 
+    def tell_call(self, room: RoomId, call: Summary | None) -> None:
+        """Tell a room of its call: that there is one, and who is in it, or that there is none."""
+        ...
+
     def listeners(self, room: RoomId) -> int: ...
 
     def others_of(self, connection: ConnectionId) -> Sequence[ConnectionId]:
         """The other connections of the same person."""
         ...
+
+
+class Media(Protocol):
+    """An engine that carries the media of calls. Who is in a call is not its matter; what they may send, it enforces.
+
+    An engine is chosen when a call begins, and stays.
+    """
+
+    @property
+    def name(self) -> str:
+        """As clients know it: mesh or sfu."""
+        ...
+
+    @property
+    def limits(self) -> CallLimits: ...
+
+    @property
+    def healthy(self) -> bool:
+        """Whether a call could begin on it now."""
+        ...
+
+    async def open(self, call: Call) -> None:
+        """Make ready for a call; harmless twice.
+
+        Raises:
+            Unavailable: it cannot carry a call now.
+        """
+        ...
+
+    def end(self, call: Call) -> None:
+        """The call is over, or never began. Returns at once; what there is to undo, it undoes by itself."""
+        ...
+
+    async def join(self, call: Call, participant: Participant) -> None:
+        """Make ready for somebody, who is not in the call yet.
+
+        Raises:
+            Unavailable: it cannot carry one more now.
+        """
+        ...
+
+    def leave(self, call: Call, participant: Participant) -> None:
+        """Somebody is not in the call any more, or did not get in. Returns at once, as `end`."""
+        ...
+
+    async def handle(
+        self, call: Call, participant: Participant, request: MediaRequest, take_place: Callable[[], None]
+    ) -> dict[str, Any]:
+        """Do what a participant asks for.
+
+        Args:
+            call: the call.
+            participant: who asks.
+            request: what for.
+            take_place: to be called before the participant sends anything; it raises `Forbidden` or `Full`.
+
+        Raises:
+            BadRequest: it is nothing that this engine knows.
+            Forbidden: the participant may not send this.
+            NotFound: it is about somebody who is not in the call.
+            TooFast: over a bound.
+            Unavailable: it cannot be done now.
+        """
+        ...
+
+    async def moderate(self, call: Call, target: Participant, order: Order, source: Source | None) -> None:
+        """Mute or take away what somebody sends, as far as that is in its power."""
+        ...
+
+
+class Stage(Protocol):
+    """The participants of calls, as they can be reached now. Every call returns at once."""
+
+    def tell(self, connections: Iterable[ConnectionId], event: CallEvent) -> None: ...
+
+
+class Relay(Protocol):
+    """The servers by which browsers find a way to each other."""
+
+    def servers(self, who: str) -> IceServers:
+        """All of them, with credentials that are `who`'s alone and end."""
+        ...
+
+
+class CallBook(Protocol):
+    """What of calls outlives the process. Best effort, and every call but `recall` returns at once."""
+
+    def recall(self) -> Sequence[CallRecord]:
+        """The calls that there were when the process ended, and those whose notice is still to be written."""
+        ...
+
+    def keep(self, record: CallRecord) -> None: ...
+
+    def forget(self, call: CallId) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,8 @@ async def serve(config: Config) -> None:
             "A closed server on a public address has to keep who may come in: name a folder that outlives this "
             "machine's restarts with CHATZILLA_DATA (or --data), or set CHATZILLA_SECRET."
         )
+    if config.turn_urls and not config.turn_secret:
+        raise StartError("CHATZILLA_TURN_URLS needs CHATZILLA_TURN_SECRET, which the TURN servers know too.")
     app = create_app(config)
     # What is there now stays, and a server makes little cyclic garbage. It is looked for in small portions, since
     # everybody waits meanwhile, and hardly ever in everything that lives.

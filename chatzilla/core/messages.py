@@ -40,6 +40,9 @@ _count: Final = itertools.count()
 TEXT: Final = "text"
 """The kind of a message that a person wrote."""
 
+NOTICE: Final = "notice"
+"""The kind of a message that tells what happened in a room; nobody changes it."""
+
 
 class Draft(NamedTuple):
     """What somebody wants to say, under an id of their own making."""
@@ -47,6 +50,7 @@ class Draft(NamedTuple):
     room: RoomId
     client_id: ClientId
     content: str
+    kind: str = TEXT
 
 
 class Target(NamedTuple):

@@ -3,7 +3,7 @@
 A person is an account, keyed by (kind, normalised name). The id is derived from that key, so that an account
 needs no row before its first message, and so that a name that was merely typed ("open") and the same name
 verified one day by mail ("email") are two people for ever. Whoever came by a link is of the kind "link", and a guest
-is somebody new each time.
+is somebody new each time. Whom an application sends ("app") is called as it says, in the one room that it names.
 """
 
 from __future__ import annotations
@@ -40,6 +40,9 @@ LINK: Final = "link"
 GUEST: Final = "guest"
 """The kind of an account that was let into one room for a while."""
 
+APP: Final = "app"
+"""The kind of an account that an application vouches for, in one room. Whether it asked who they are, nobody knows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -57,7 +60,7 @@ class Account:
 
     @property
     def verified(self) -> bool:
-        return self.kind != OPEN
+        return self.kind not in (OPEN, APP)
 
 
 def account_named(raw: object, kind: str = OPEN) -> Account:
@@ -84,6 +87,17 @@ def guest_named(raw: object, room: RoomId, ends_at: int) -> Account:
     named = account_named(raw, GUEST)
     key = f"{named.key}\n{secrets.token_urlsafe(9)}"
     return Account(_id_of(GUEST, key), GUEST, key, named.name, Role.GUEST, room, ends_at)
+
+
+def app_named(raw: object, room: RoomId) -> Account:
+    """The account of whom an application calls so in a room; the same name in another room is somebody else.
+
+    Raises:
+        BadRequest, TooLong: see `account_named`.
+    """
+    named = account_named(raw, APP)
+    key = f"{named.key}\n{room}"
+    return Account(_id_of(APP, key), APP, key, named.name)
 
 
 def key_of(name: str) -> str:
@@ -125,7 +139,8 @@ def introduce(ports: Ports, presence: Presence, session: Session, account: Accou
         Forbidden: the name looks like another one that is in use.
     """
     if account != session.account or session.unnamed:
-        presence.names.take(session.connection, account, proven=session.by_token)
+        proven = session.by_token and session.right is None  # an application may call anybody anything
+        presence.names.take(session.connection, account, proven=proven)
         session.unnamed = False
     before, session.account = session.account, account
     session.voice = policy.may(account.role, Act.POST, Thing.ROOM)

@@ -1,6 +1,7 @@
 """Who may do what, to what: one table. What is not in it is refused.
 
-A person has one role. `visitor` is whoever typed a name on an open server; nobody is ever given that role. A thing is
+A person has one role. `visitor` is whoever typed a name on an open server, `listener` who came with a right that lets
+nothing be said; nobody is ever given these roles. A thing is
 named by how it stands to the person who reaches for it: a room that they may know of, a link or a sign-in that is
 their own, that belongs to somebody of a lower role, or to anybody else; and for an invitation, by the role that it
 gives away.
@@ -32,6 +33,8 @@ class Role(StrEnum):
     BOT = "bot"
     VISITOR = "visitor"
     """Whoever typed a name on an open server."""
+    LISTENER = "listener"
+    """Whoever was let into one room to hear and to read."""
 
 
 class Act(StrEnum):
@@ -48,6 +51,7 @@ class Act(StrEnum):
     REVOKE_LINK = "revoke a link"
     SEE_SIGN_IN = "see a sign-in"
     END_SIGN_IN = "end a sign-in"
+    MODERATE_CALL = "moderate a call"
 
 
 class Thing(StrEnum):
@@ -72,11 +76,12 @@ _HEADS: Final = frozenset({Role.OWNER, Role.ADMIN})
 _OWNER: Final = frozenset({Role.OWNER})
 
 TABLE: Final[dict[tuple[Act, Thing], frozenset[Role]]] = {
-    (Act.ENTER, Thing.ROOM): _EVERYBODY,
-    (Act.READ, Thing.ROOM): _EVERYBODY,
+    (Act.ENTER, Thing.ROOM): _EVERYBODY | {Role.LISTENER},
+    (Act.READ, Thing.ROOM): _EVERYBODY | {Role.LISTENER},
     (Act.POST, Thing.ROOM): _EVERYBODY,
     (Act.TYPE, Thing.ROOM): _EVERYBODY,
     (Act.CHANGE, Thing.OWN): _EVERYBODY,
+    (Act.MODERATE_CALL, Thing.ROOM): _HEADS,
     (Act.INVITE, Thing.AS_OWNER): _OWNER,
     (Act.INVITE, Thing.AS_ADMIN): _OWNER,
     (Act.INVITE, Thing.AS_MEMBER): _TEAM,
@@ -103,6 +108,7 @@ _RANK: Final = {
     Role.BOT: 1,
     Role.GUEST: 1,
     Role.VISITOR: 0,
+    Role.LISTENER: 0,
 }
 
 _GIVING: Final = {

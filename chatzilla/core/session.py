@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from chatzilla.core.limits import Allowance
     from chatzilla.core.people import Account
+    from chatzilla.core.rights import Right
     from chatzilla.core.rooms import ConnectionId, RoomId
     from chatzilla.core.tokens import SignInId
 
@@ -26,6 +27,8 @@ class Session:
     """Whether the person is proven, by a token or a cookie; a name beside it can then only be the same one."""
     sign_in: SignInId | None = None
     """The sign-in that this connection stands on, and ends with."""
+    right: Right | None = None
+    """The right by which it came, where that is all it has: `account` then knows one room."""
     unnamed: bool = True
     """Whether it has not used its name anywhere yet."""
     voice: bool = True
@@ -35,3 +38,7 @@ class Session:
     member_of: set[RoomId] | None = None
     """The rooms of the person, once this connection has been told of them."""
     ended: bool = False
+
+    def may_know(self, room: RoomId) -> bool:
+        """Whether this connection may hear that a room moves: a right tells of its own room and of no other."""
+        return self.right is None or self.right.room == room

@@ -2,7 +2,8 @@
 
 A sign-in begins with a link and ends when somebody ends it, when it was not used for thirty days, or with a guest's
 time. All that lasts are kept in memory, so that a door can check a token without waiting for anything; each change is
-stored first. `SignIns.who` is the one function by which every door tells who knocks.
+stored first. `SignIns.who` is the one function by which every door tells who knocks; where a room is entered, it is
+`SignIns.enters`, and a right counts as well.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from chatzilla.core import policy
 from chatzilla.core.lookalikes import skeleton
+from chatzilla.core.people import OPEN
 from chatzilla.core.policy import Act, Role, Thing
 from chatzilla.core.tokens import LIFETIME_SECONDS, NOT_VALID, SignInId
 from chatzilla.core.tries import TOO_MANY, Tries
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from chatzilla.core.people import Account, AccountId
+    from chatzilla.core.rights import Right, Rights
     from chatzilla.core.tokens import Tokens
     from chatzilla.ports import Clock, Register, Timer
 
@@ -86,6 +89,8 @@ class Bearer:
     sign_in: SignIn | None
     fresh: bool = True
     """Whether the token is in the first half of its time."""
+    right: Right | None = None
+    """What lets them into one room, where that is all that they have; `account` then goes no further either."""
 
     @property
     def standing(self) -> SignInId | None:
@@ -103,11 +108,13 @@ class SignIns:
         clock: Clock,
         mode: SignInMode,
         *,
+        rights: Rights | None = None,
         ended: Callable[[Iterable[SignInId]], None] = lambda _: None,
     ) -> None:
         self.mode = mode
         self.register = register
         self.clock = clock
+        self.rights = rights
         self._tokens = tokens
         self._tries = Tries(clock)
         self._tell_ended = ended
@@ -146,8 +153,28 @@ class SignIns:
                 names do not count here. A stranger is not told which. It counts against the address.
             TooFast: the same, and too many like it came from this address.
         """
-        try:
+        with self._counting(address):
             return self._bearer(token)
+
+    def enters(self, token: object, address: str) -> Bearer:
+        """Tell who may come in where a room is entered: whoever `who` knows, or whoever has a right to one room.
+
+        Raises:
+            SignInNeeded, TooFast: as `who`.
+        """
+        with self._counting(address):
+            try:
+                return self._bearer(token)
+            except SignInNeeded:
+                if self.rights is None:
+                    raise
+                return self._entitled(self.rights, token)
+
+    @contextmanager
+    def _counting(self, address: str) -> Iterator[None]:
+        """Count what is refused against its address."""
+        try:
+            yield
         except SignInNeeded as refusal:
             if self._tries.exhausted(address):
                 raise TooFast(TOO_MANY) from refusal
@@ -160,15 +187,29 @@ class SignIns:
             if self.mode.closed or claims.named is None:
                 raise SignInNeeded(NOT_VALID)
             return Bearer(claims.named, None)
-        sign_in = self._sign_ins.get(claims.sign_in)
+        sign_in = self._lasting(claims.sign_in, claims.subject)
+        fresh = claims.ends_at * 1000 - self.clock.wall_ms() > IDLE_MS // 2
+        return Bearer(sign_in.account, sign_in, fresh=fresh)
+
+    def _entitled(self, rights: Rights, token: object) -> Bearer:
+        """Whoever has a right. A name that was typed counts on an open server alone, as everywhere."""
+        right = rights.read(token, lambda ident, subject: self._lasting(ident, subject).account)
+        if self.mode.closed and right.account.kind == OPEN:
+            raise SignInNeeded(NOT_VALID)
+        sign_in = None if right.sign_in is None else self._sign_ins[right.sign_in]
+        return Bearer(right.account, sign_in, right=right)
+
+    def _lasting(self, ident: SignInId, subject: AccountId) -> SignIn:
+        """A sign-in of somebody that is not over, and was used just now."""
+        sign_in = self._sign_ins.get(ident)
         now = self.clock.wall_ms()
-        if sign_in is None or sign_in.account.id != claims.subject or sign_in.ends_at <= now:
+        if sign_in is None or sign_in.account.id != subject or sign_in.ends_at <= now:
             raise SignInNeeded(NOT_VALID)
         if sign_in.seen_at + SEEN_EVERY_MS <= now:
             sign_in = replace(sign_in, seen_at=now)
             self._keep(sign_in)
             self.register.note_seen(sign_in.id, now)
-        return Bearer(sign_in.account, sign_in, fresh=claims.ends_at * 1000 - now > IDLE_MS // 2)
+        return sign_in
 
     def token_of(self, account: Account, sign_in: SignInId | None) -> str:
         """A token for somebody who is in."""
@@ -179,6 +220,11 @@ class SignIns:
     def person(self, ident: AccountId | None) -> Account | None:
         """Somebody who has signed in once."""
         return None if ident is None else self._accounts.get(ident)
+
+    def lasts(self, ident: SignInId) -> bool:
+        """Whether a sign-in is not over."""
+        sign_in = self._sign_ins.get(ident)
+        return sign_in is not None and sign_in.ends_at > self.clock.wall_ms()
 
     def people(self) -> Sequence[Account]:
         return tuple(self._accounts.values())

@@ -1,14 +1,16 @@
 """The signed right to be somebody, the same at every door: a JWT (RFC 7519) with HS256.
 
-There are two. The token of a sign-in (`aud` is "sign-in") names the sign-in, and is worth nothing without it. The token
-of a typed name, on an open server, has no audience and carries the name: nobody had to prove anything for it. A token
-for any other purpose is refused here, whoever signed it.
+There are two that say who somebody is. The token of a sign-in (`aud` is "sign-in") names the sign-in, and is worth
+nothing without it. The token of a typed name, on an open server, has no audience and carries the name: nobody had to
+prove anything for it. A token for any other purpose is refused by `read`, whoever signed it; what such tokens say, the
+module says that they belong to (`rights`).
 
 One key signs. Keys from before still verify, for as long as their tokens last.
 """
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NewType
 
@@ -60,8 +62,9 @@ class Tokens:
         self._keys = (key, *before)
 
     def mint(self, account: Account) -> str:
-        """A token with which its bearer goes by a typed name for `LIFETIME_SECONDS`."""
-        return self._sign({"sub": account.id, "kind": account.kind, "name": account.name})
+        """A token with which its bearer goes by a typed name for `LIFETIME_SECONDS`; no two are the same."""
+        ident = secrets.token_urlsafe(9)
+        return self._sign({"sub": account.id, "kind": account.kind, "name": account.name, "jti": ident})
 
     def mint_sign_in(self, account: AccountId, sign_in: SignInId) -> str:
         """A token that stands for a sign-in, for as long as that lasts and at most `LIFETIME_SECONDS`."""
@@ -77,12 +80,7 @@ class Tokens:
         if not isinstance(token, str) or len(token) > _LONGEST:
             raise refusal
         claims = self._verified(token)
-        expires = claims.get("exp")
-        if type(expires) is not int or expires <= self._clock.wall_ms() // 1000:
-            raise refusal
-        subject = claims.get("sub")
-        if not isinstance(subject, str):
-            raise refusal
+        subject, expires = claims["sub"], claims["exp"]
         if "aud" in claims:
             if claims["aud"] != SIGN_IN or not isinstance(claims.get("sid"), str):
                 raise refusal
@@ -95,17 +93,34 @@ class Tokens:
             raise refusal
         return Claims(named.id, expires, named=named)
 
-    def _sign(self, claims: dict[str, Any]) -> str:
+    def seal(self, purpose: str, claims: dict[str, Any], seconds: int) -> str:
+        """Sign something for a purpose of its own, for so long; `claims` has a `sub`. It is no sign-in anywhere."""
+        return self._sign({"aud": purpose, **claims}, seconds)
+
+    def unseal(self, purpose: str, sealed: object, *, longest: int = _LONGEST) -> dict[str, Any]:
+        """What was sealed for this purpose.
+
+        Raises:
+            SignInNeeded: it was not, or its time is over. A stranger is not told which.
+        """
+        if not isinstance(sealed, str) or len(sealed) > longest:
+            raise SignInNeeded(NOT_VALID)
+        claims = self._verified(sealed)
+        if claims.get("aud") != purpose:
+            raise SignInNeeded(NOT_VALID)
+        return claims
+
+    def _sign(self, claims: dict[str, Any], seconds: int = LIFETIME_SECONDS) -> str:
         now = self._clock.wall_ms() // 1000
-        claims = {"iss": _ISSUER, **claims, "iat": now, "exp": now + LIFETIME_SECONDS}
+        claims = {"iss": _ISSUER, **claims, "iat": now, "exp": now + seconds}
         return jwt.encode(claims, self._keys[0], algorithm=_ALGORITHM)
 
     def _verified(self, token: str) -> dict[str, Any]:
-        """The claims of a token that one of our keys has signed."""
+        """The claims of a token that one of our keys has signed and that is not over; `sub` is text, `exp` a number."""
         failure: Exception | None = None
         for key in self._keys:
             try:
-                # The clock is a port, so the expiry is compared by `read`; so is the audience.
+                # The clock is a port, so the expiry is compared by us; so is the audience.
                 claims: dict[str, Any] = jwt.decode(
                     token,
                     key,
@@ -121,5 +136,11 @@ class Tokens:
             except (jwt.InvalidTokenError, UnicodeError, TypeError, ValueError, RecursionError) as error:
                 failure = error
             else:
-                return claims
+                return self._lasting(claims)
         raise SignInNeeded(NOT_VALID) from failure
+
+    def _lasting(self, claims: dict[str, Any]) -> dict[str, Any]:
+        expires = claims["exp"]
+        if type(expires) is not int or expires <= self._clock.wall_ms() // 1000 or not isinstance(claims["sub"], str):
+            raise SignInNeeded(NOT_VALID)
+        return claims

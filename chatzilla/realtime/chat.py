@@ -271,6 +271,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
             account=account,
             by_token=account is not None,
             sign_in=None if bearer is None else bearer.standing,
+            right=None if bearer is None else bearer.right,
         )
         connection = Connection(
             session=session,
@@ -280,7 +281,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         )
         await self.save_session(sid, connection)
         self._delivery.admit(connection)
-        if connection.dialect is Dialect.TUTORIAL and not self._sign_ins.mode.closed:
+        if connection.dialect is Dialect.TUTORIAL and not self._sign_ins.mode.closed and session.right is None:
             self._ports.audience.subscribe(sid, LOBBY)
         logger.info("connection %s opened from %s", sid, connection.channel.address)
 
@@ -292,7 +293,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         """
         try:
             if token is not None:
-                return self._sign_ins.who(token, channel.address)
+                return self._sign_ins.enters(token, channel.address)
             if channel.ticket is not None:
                 with contextlib.suppress(SignInNeeded, TooFast):  # a cookie that is over is as good as none
                     return self._sign_ins.who(channel.ticket, channel.address)
@@ -349,7 +350,11 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         )
         if request.simple:
             return True, entrance.account.name
-        return True, wire.encode_entrance(entrance, self._sign_ins.token_of(entrance.account, session.sign_in))
+        right = session.right
+        token = self._sign_ins.token_of(entrance.account, session.sign_in) if right is None else right.token
+        answer = wire.encode_entrance(entrance, token)
+        answer["room"] |= self._delivery.call_of(request.room)
+        return True, answer
 
     async def _read_history(self, connection: Connection, room: RoomId, span: Span) -> Answer:
         connection.session.asking.spend()

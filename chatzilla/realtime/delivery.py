@@ -15,7 +15,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from chatzilla import wire
+from chatzilla import wire, wire_calls
 from chatzilla.core.catchup import ROW_OVERHEAD
 from chatzilla.core.pace import Pacer
 from chatzilla.core.rooms import ROOMS_PER_CONNECTION, RoomHead
@@ -26,6 +26,7 @@ from chatzilla.realtime.turns import Turns
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 
+    from chatzilla.core.call import Summary
     from chatzilla.core.messages import Message, Posted
     from chatzilla.core.people import Account, AccountId
     from chatzilla.core.presence import PresenceChange
@@ -133,6 +134,8 @@ class Delivery:
         self._connections: dict[ConnectionId, Connection] = {}
         self._people: dict[AccountId, set[ConnectionId]] = {}
         self._halls: dict[RoomId, _Hall] = {}
+        self._calls: dict[RoomId, Summary] = {}
+        """The calls that there are."""
         self._turns = Turns()
 
     def admit(self, connection: Connection) -> None:
@@ -176,13 +179,15 @@ class Delivery:
         known = self._connections.get(connection)
         if known is None or known.dialect is not Dialect.FULL or len(known.halls) >= HALLS_AT_MOST:
             return
+        if not known.session.may_know(head.room):
+            return
         hall = self._hall(head.room)
         if head.head >= hall.head:
             hall.head, hall.name, hall.last = head.head, head.name, head.last
         if connection not in hall.listeners:
             hall.watchers[connection] = known
             known.halls.add(head.room)
-            self.write(known, _room_event(head.room, hall, head.read))
+            self.write(known, self._room_event(head.room, hall, head.read))
 
     def unsubscribe(self, connection: ConnectionId, room: RoomId, *, watching: bool) -> None:
         hall = self._halls.get(room)
@@ -241,11 +246,32 @@ class Delivery:
         hall = self._halls.get(room)
         if hall is None or seq > hall.head:
             return
-        frame = _room_event(room, hall, seq)
+        frame = self._room_event(room, hall, seq)
         for ident in tuple(self._people.get(account.id, ())):
             connection = self._connections[ident]
-            if ident != origin and connection.dialect is Dialect.FULL:
+            if ident != origin and connection.dialect is Dialect.FULL and connection.session.may_know(room):
                 self.write(connection, frame)
+
+    def tell_call(self, room: RoomId, call: Summary | None) -> None:
+        if call is None:
+            self._calls.pop(room, None)
+        else:
+            self._calls[room] = call
+        hall = self._halls.get(room)
+        if hall is None:
+            return
+        frame = self._room_event(room, hall)
+
+        def words(connection: Connection) -> Frame | None:
+            return frame if connection.dialect is Dialect.FULL else None
+
+        hall.notices.extend((_Notice(hall.listeners, words), _Notice(hall.watchers, words)))
+        self._attend(room, hall)
+
+    def call_of(self, room: RoomId) -> wire.Json:
+        """What a room as clients are given it says of its call, while there is one."""
+        call = self._calls.get(room)
+        return {} if call is None else {"call": wire_calls.encode_summary(call)}
 
     def tell_typing(self, room: RoomId, account: Account) -> None:
         hall = self._halls.get(room)
@@ -356,10 +382,14 @@ class Delivery:
             hall = self._halls[room] = _Hall(pacer, room)
         return hall
 
+    def _room_event(self, room: RoomId, hall: _Hall, read: int | None = None) -> Frame:
+        encoded = wire.encode_room(RoomHead(room, hall.name, hall.head, hall.last, read))
+        return packets.event(CHAT, "room", encoded | self.call_of(room))
+
     def _tell_head(self, room: RoomId) -> None:
         hall = self._halls.get(room)
         if hall is not None:
-            frame = _room_event(room, hall)
+            frame = self._room_event(room, hall)
             hall.notices.append(_Notice(hall.watchers, lambda _: frame))
             self._attend(room, hall)
 
@@ -387,10 +417,6 @@ def _piece(size: int) -> int:
 def _dismiss(channel: Channel, code: str, message: str, *, reconnect: bool = True) -> None:
     goodbye = packets.event(CHAT, "goodbye", wire.encode_goodbye(code, message, reconnect=reconnect))
     channel.close(f"dismissed: {code}", goodbye)
-
-
-def _room_event(room: RoomId, hall: _Hall, read: int | None = None) -> Frame:
-    return packets.event(CHAT, "room", wire.encode_room(RoomHead(room, hall.name, hall.head, hall.last, read)))
 
 
 def _last_place(hall: _Hall) -> int:

@@ -429,12 +429,12 @@ class _Writer:
             seq = head + 1
             heads[draft.room] = _Head(room, seq)
             message = Message(
-                draft.room, seq, seq, TEXT, draft.client_id, author.id, author.name, draft.content, place.sent_at
+                draft.room, seq, seq, draft.kind, draft.client_id, author.id, author.name, draft.content, place.sent_at
             )
             said[key] = message
             outcomes.append(message)
             fresh.append(Posted(message, place.origin))
-            rows.append((room, seq, seq, TEXT, by, draft.client_id, author.name, draft.content, place.sent_at))
+            rows.append((room, seq, seq, draft.kind, by, draft.client_id, author.name, draft.content, place.sent_at))
             if (by, room) not in self._members:
                 joined[by, room] = seq  # whoever says something has read so far
         if rows:

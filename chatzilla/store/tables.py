@@ -109,6 +109,15 @@ links: Final = Table(
     Column("revoked_at", BigInteger),
 )
 
+calls: Final = Table(
+    "calls",
+    metadata,
+    Column("id", String(20), primary_key=True),
+    Column("since", BigInteger, nullable=False),
+    Column("record", Text, nullable=False, comment="JSON: who is in it, and what else a restart must not lose."),
+    comment="Calls that go on, and those whose notice is still to be written.",
+)
+
 messages: Final = Table(
     "messages",
     metadata,

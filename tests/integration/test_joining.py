@@ -204,7 +204,7 @@ class TestTokens:
     async def test_a_forged_one_is_refused(self, server: Server) -> None:
         now, alice = int(time.time()), account_named("alice")
         claims = {"iss": "chatzilla", "sub": alice.id, "kind": "open", "name": "alice", "iat": now, "exp": now + 60}
-        for forged in (jwt.encode(claims, "guess" * 10, "HS256"), jwt.encode(claims, None, "none")):
+        for forged in (jwt.encode(claims, "guess" * 10, "HS256"), jwt.encode(claims, "", "none")):
             told = await refused_connection(server.url, FULL | {"token": forged})
             assert told["data"]["code"] == "sign-in"
 

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from chatzilla.core import policy
-from chatzilla.core.people import AccountId
+from chatzilla.core.people import AccountId, app_named
 from chatzilla.core.policy import Act, Role, Thing
+from chatzilla.core.rights import CallRole
+from chatzilla.core.rooms import RoomId
+from tests.helpers.callers import Caller
 from tests.helpers.clients import Client
 from tests.helpers.people import Person, Town, town
 from tests.helpers.servers import serving
@@ -32,7 +35,11 @@ OTHER: Final = {
     Role.GUEST: Role.BOT,
     Role.BOT: Role.MEMBER,
     Role.VISITOR: Role.MEMBER,
+    Role.LISTENER: Role.MEMBER,
 }
+
+WITH_A_RIGHT: Final = {Role.LISTENER}
+"""Whoever came with a right to one room: they have nothing of their own, and nothing but sockets knows them."""
 
 
 @dataclass
@@ -40,6 +47,7 @@ class Walk:
     """One person who tries everything, and the others whose things they reach for."""
 
     town: Town
+    role: Role
     actor: Person
     others: dict[Thing, Person] = field(default_factory=dict)
 
@@ -69,7 +77,10 @@ class Walk:
 
 
 async def enter(walk: Walk, room: str) -> bool:
-    by_socket, by_page = await walk.socket(room), await walk.page(room)
+    by_socket = await walk.socket(room)
+    if walk.role in WITH_A_RIGHT:
+        return by_socket
+    by_page = await walk.page(room)
     assert by_socket == by_page, "both doors say the same"
     return by_socket
 
@@ -83,6 +94,22 @@ async def change(walk: Walk, thing: Thing) -> bool:
         HOME, ("edit", {"id": said["id"], "content": "changed"}), ("delete", {"id": said["id"]})
     )
     await author.close()
+    return allowed
+
+
+async def moderate_call(walk: Walk) -> bool:
+    """Lock a call that somebody else began."""
+    host = await Caller(walk.actor.url).connect(token=walk.others[Thing.OTHER].token)
+    await host.joins(HOME)
+    caller = await Caller(walk.actor.url).connect(token=walk.actor.token)
+    try:
+        await caller.joins(HOME)
+        allowed, answer = await caller.call("lock", {"locked": True})
+        assert allowed or answer["code"] == "forbidden"
+    finally:
+        await caller.close()
+        await host.does("end")
+        await host.close()
     return allowed
 
 
@@ -134,6 +161,7 @@ TRIES: Final[dict[tuple[Act, Thing], Callable[[Walk], Awaitable[bool]]]] = {
         for thing, room in ((Thing.ROOM, HOME), (Thing.OTHER_ROOM, ELSEWHERE))
         for act in (Act.ENTER, Act.READ, Act.POST, Act.TYPE)
     },
+    (Act.MODERATE_CALL, Thing.ROOM): moderate_call,
     **{
         (Act.INVITE, policy.giving(role)): (lambda walk, role=role: invite(walk, role.value))  # type: ignore[misc]
         for role in policy.GIVEN
@@ -179,8 +207,8 @@ def test_what_is_not_in_the_table_is_refused() -> None:
 async def test_every_door_does_what_the_table_says(role: Role, tmp_path: Path) -> None:
     mode = "open" if role is Role.VISITOR else "links"
     async with serving(tmp_path / "data", sign_in=mode) as server, town(server) as place:
-        walk = Walk(place, await who_tries(place, role))
-        if role is not Role.VISITOR:
+        walk = Walk(place, role, await who_tries(place, role))
+        if role is not Role.VISITOR and role not in WITH_A_RIGHT:
             walk.others[Thing.OWN] = walk.actor
         if role in BELOW:
             walk.others[Thing.BELOW] = await place.enters("Below", BELOW[role], HOME)
@@ -189,13 +217,18 @@ async def test_every_door_does_what_the_table_says(role: Role, tmp_path: Path) -
         for (act, thing), tried in TRIES.items():
             if thing in (Thing.OWN, Thing.BELOW) and thing not in walk.others:
                 continue
-            if thing is Thing.OTHER_ROOM and role is not Role.GUEST:
+            if thing is Thing.OTHER_ROOM and role is not Role.GUEST and role not in WITH_A_RIGHT:
                 continue  # whoever is no guest knows of every room
             told[act, thing] = await tried(walk)
         assert told == {(act, thing): policy.may(role, act, thing) for act, thing in told}
 
 
 async def who_tries(place: Town, role: Role) -> Person:
+    if role is Role.LISTENER:
+        rights, room = place.server.house.sign_ins.rights, RoomId(HOME)
+        assert rights is not None
+        right = rights.make(app_named("Tries", room), room, CallRole.SUBSCRIBER)
+        return Person(place.http, place.server.url, right.token, right.account.id, "Tries")
     if role is not Role.VISITOR:
         return await place.enters("Tries", role, HOME)
     client = await Client(place.server.url).connect(auth={"dialect": "full"})

@@ -24,6 +24,9 @@ WHAT_WOULD_DO = {
     "CHATZILLA_SECRET_BEFORE": "at least 32 characters",
     "CHATZILLA_SIGN_IN": "open or links",
     "CHATZILLA_URL": "an address such as https://chat.example.com",
+    "CHATZILLA_API_KEY": "1 to 64 letters",
+    "CHATZILLA_API_SECRET": "at least 32 characters",
+    "CHATZILLA_CORS_ORIGINS": "origins such as https://chat.example.com",
     "CHATZILLA_MESSAGE_RATE": "a number from 0 to 1e+06",
     "CHATZILLA_ADDRESS_RATE": "a number from 0 to 1e+06",
     "CHATZILLA_ADDRESS_BURST": "a whole number from 1 to 1000000",
@@ -38,6 +41,12 @@ WHAT_WOULD_DO = {
     "CHATZILLA_HEADER_SECONDS": "a number from 0.1 to 3600",
     "CHATZILLA_BODY_SECONDS": "a number from 0.1 to 3600",
     "CHATZILLA_HEARTBEAT": "a number from 0.2 to 60",
+    "CHATZILLA_CALLS": "mesh or off",
+    "CHATZILLA_CALL_PEOPLE": "a whole number from 2 to 12",
+    "CHATZILLA_CALL_PUBLISHERS": "a whole number from 1 to 12",
+    "CHATZILLA_STUN_URLS": "addresses such as stun:stun.example.com:3478",
+    "CHATZILLA_TURN_URLS": "addresses such as turn:turn.example.com:3478",
+    "CHATZILLA_TURN_SECRET": "at least 16 characters without spaces",
     "CHATZILLA_LOG_LEVEL": "debug or info or warning or error",
 }
 """How the refusal of each setting goes on: with what would do, not with what went wrong inside."""
@@ -64,6 +73,11 @@ GOOD: list[tuple[str, str, str, object]] = [
     ("CHATZILLA_SECRET", "", "secret", ""),
     ("CHATZILLA_SECRET", SECRET, "secret", SECRET),
     ("CHATZILLA_SECRET_BEFORE", SECRET, "secret_before", SECRET),
+    ("CHATZILLA_API_KEY", "SK0123456789abcdef", "api_key", "SK0123456789abcdef"),
+    ("CHATZILLA_API_SECRET", "", "api_secret", ""),
+    ("CHATZILLA_API_SECRET", SECRET, "api_secret", SECRET),
+    ("CHATZILLA_CORS_ORIGINS", "", "cors_origins", ()),
+    ("CHATZILLA_CORS_ORIGINS", "https://App.example.com/", "cors_origins", ("https://app.example.com",)),
     ("CHATZILLA_SIGN_IN", "Links", "sign_in", "links"),
     ("CHATZILLA_URL", "https://Chat.example.com/", "url", "https://chat.example.com"),
     ("CHATZILLA_MESSAGE_RATE", "0", "message_rate", 0.0),
@@ -81,6 +95,18 @@ GOOD: list[tuple[str, str, str, object]] = [
     ("CHATZILLA_HEADER_SECONDS", "1.5", "header_seconds", 1.5),
     ("CHATZILLA_BODY_SECONDS", "1.5", "body_seconds", 1.5),
     ("CHATZILLA_HEARTBEAT", "0.2", "heartbeat", 0.2),
+    ("CHATZILLA_CALLS", "Off", "calls", "off"),
+    ("CHATZILLA_CALL_PEOPLE", "12", "call_people", 12),
+    ("CHATZILLA_CALL_PUBLISHERS", "4", "call_publishers", 4),
+    ("CHATZILLA_STUN_URLS", "stun:[2001:db8::1]:3478", "stun_urls", ("stun:[2001:db8::1]:3478",)),
+    (
+        "CHATZILLA_TURN_URLS",
+        "turn:turn.example.com:3478?transport=udp, turns:turn.example.com:5349?transport=tcp,",
+        "turn_urls",
+        ("turn:turn.example.com:3478?transport=udp", "turns:turn.example.com:5349?transport=tcp"),
+    ),
+    ("CHATZILLA_TURN_SECRET", "", "turn_secret", ""),
+    ("CHATZILLA_TURN_SECRET", SECRET, "turn_secret", SECRET),
     ("CHATZILLA_LOG_LEVEL", "Debug", "log_level", "debug"),
 ]
 
@@ -116,6 +142,13 @@ BAD = [
     ("CHATZILLA_ORIGINS", "null"),
     ("CHATZILLA_SECRET", "short"),
     ("CHATZILLA_SECRET_BEFORE", "short"),
+    ("CHATZILLA_API_KEY", ""),
+    ("CHATZILLA_API_KEY", "a~b"),
+    ("CHATZILLA_API_KEY", "chatzilla"),
+    ("CHATZILLA_API_KEY", "k" * 65),
+    ("CHATZILLA_API_SECRET", "MY_SECRET"),
+    ("CHATZILLA_CORS_ORIGINS", "*"),
+    ("CHATZILLA_CORS_ORIGINS", "null"),
     ("CHATZILLA_SIGN_IN", "closed"),
     ("CHATZILLA_SIGN_IN", ""),
     ("CHATZILLA_URL", "chat.example.com"),
@@ -140,6 +173,16 @@ BAD = [
     ("DATABASE_URL", "sqlite:///%00x"),
     ("CHATZILLA_HEARTBEAT", "0"),
     ("CHATZILLA_HEARTBEAT", "61"),
+    ("CHATZILLA_CALLS", "zoom"),
+    ("CHATZILLA_CALL_PEOPLE", "1"),
+    ("CHATZILLA_CALL_PUBLISHERS", "0"),
+    ("CHATZILLA_STUN_URLS", "turn:turn.example.com"),
+    ("CHATZILLA_STUN_URLS", "stun:"),
+    ("CHATZILLA_TURN_URLS", "https://turn.example.com"),
+    ("CHATZILLA_TURN_URLS", "turn:turn.example.com?transport=pigeon"),
+    ("CHATZILLA_TURN_URLS", ",".join(f"turn:turn{number}.example.com" for number in range(9))),
+    ("CHATZILLA_TURN_SECRET", "too short"),
+    ("CHATZILLA_TURN_SECRET", "long enough, but with spaces"),
     ("CHATZILLA_LOG_LEVEL", "verbose"),
 ]
 
@@ -252,6 +295,20 @@ def test_the_secret_does_not_show() -> None:
     with pytest.raises(StartError) as refused:
         read_config({"CHATZILLA_SECRET": "too-short-to-be-safe"})
     assert "too-short-to-be-safe" not in str(refused.value)
+
+
+def test_applications_do_not_know_the_key_of_the_house() -> None:
+    for name in ("CHATZILLA_SECRET", "CHATZILLA_SECRET_BEFORE"):
+        with pytest.raises(StartError, match="another one") as refused:
+            read_config({name: SECRET, "CHATZILLA_API_SECRET": SECRET})
+        assert SECRET not in str(refused.value)
+
+
+def test_the_secret_of_applications_does_not_show() -> None:
+    assert SECRET not in repr(read_config({"CHATZILLA_API_SECRET": SECRET}))
+    with pytest.raises(StartError) as refused:
+        read_config({"CHATZILLA_API_SECRET": "MY_SECRET"})
+    assert "MY_SECRET" not in str(refused.value)
 
 
 def test_the_password_of_another_database_does_not_show() -> None:

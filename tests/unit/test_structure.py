@@ -18,7 +18,9 @@ MAY_KNOW: Final[dict[str, set[str]]] = {
     "control": {"errors"},
     "core": {"core", "ports", "errors"},
     "wire": {"core", "errors"},
-    "realtime": {"realtime", "wire", "core", "ports", "errors"},
+    "wire_calls": {"wire", "core", "errors"},
+    "media": {"media", "core", "ports", "errors"},
+    "realtime": {"realtime", "wire", "wire_calls", "core", "ports", "errors"},
     "web": {"web", "wire", "core", "ports", "errors"},
     "store": {"store", "core", "ports", "errors"},
 }

@@ -112,7 +112,7 @@ def test_a_token_by_another_key_is_refused() -> None:
 
 
 def test_a_token_without_a_signature_is_refused() -> None:
-    unsigned = jwt.encode(claims_of(BOB), None, "none")
+    unsigned = jwt.encode(claims_of(BOB), "", "none")
     with pytest.raises(SignInNeeded):
         Tokens(KEY, ManualClock()).read(unsigned)
 

@@ -1,0 +1,133 @@
+"""What travels in a call: what a participant asks the engine for, and what participants are told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from chatzilla.core.limits import Rate
+
+if TYPE_CHECKING:
+    from chatzilla.core.call import Call, Order, Participant, ParticipantId, Reason, Source
+
+DESCRIPTION_LIMIT: Final = 64 * 1024
+"""Characters of one session description."""
+
+CANDIDATES_AT_MOST: Final = 50
+"""Ways by which one side may be reached, in one negotiation."""
+
+SIGNALLING: Final = Rate(per_second=20, burst=400)
+"""How often one participant may signal. Whoever enters talks to everybody at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class IceServer:
+    """A server by which browsers find a way to each other (W3C WebRTC, 4.2.4)."""
+
+    urls: tuple[str, ...]
+    username: str | None = None
+    credential: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IceServers:
+    """All of them, and until when they let one in; in milliseconds since 1970."""
+
+    servers: tuple[IceServer, ...]
+    ends_at: int | None
+
+
+# What an engine is asked for by a participant. Which of it an engine knows, it says itself.
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """One side of a negotiation (RFC 8829)."""
+
+    type: str
+    """offer or answer."""
+    sdp: str
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A way by which one side may be reached (W3C WebRTC, 4.8.1)."""
+
+    candidate: str
+    mid: str | None
+    line: int | None
+    fragment: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """What is sent on one line of a description."""
+
+    mid: str
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """Something for another participant, from browser to browser."""
+
+    to: ParticipantId
+    description: Description | None = None
+    candidate: Candidate | None = None
+    ends: bool = False
+    """No more candidates."""
+    tracks: tuple[Track, ...] | None = None
+
+
+MediaRequest = Signal
+
+
+# What participants are told.
+
+
+@dataclass(frozen=True, slots=True)
+class Signalled:
+    """Something from another participant."""
+
+    sender: ParticipantId
+    signal: Signal
+
+
+@dataclass(frozen=True, slots=True)
+class ParticipantChanged:
+    change: str
+    """joined, changed, reconnecting or left."""
+    participant: Participant
+    reason: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Moderated:
+    """A moderator has done something to whoever is told; a page obeys."""
+
+    order: Order
+    source: Source | None
+    by: Participant
+
+
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """The same token entered somewhere else."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnded:
+    """The call is over, for whoever is told."""
+
+    reason: Reason
+    by: Participant | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallChanged:
+    """The call itself has changed."""
+
+    call: Call
+
+
+CallEvent = CallChanged | ParticipantChanged | Signalled | Moderated | Superseded | CallEnded

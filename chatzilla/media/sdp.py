@@ -1,0 +1,115 @@
+"""Session descriptions (RFC 8866), as far as one has to know them to say who sends what.
+
+Read strictly: what two readers could understand differently is refused, so that no browser finds something in a
+description that was not seen here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from chatzilla.core.call_events import CANDIDATES_AT_MOST, DESCRIPTION_LIMIT
+from chatzilla.errors import BadRequest, TooLong
+
+LINES_AT_MOST: Final = 16
+"""Media lines of one description: four sources of each side, and as many that are not used any more."""
+
+DIRECTIONS: Final = {"sendrecv": True, "sendonly": True, "recvonly": False, "inactive": False}
+"""Each direction, and whether something is sent (RFC 3264, 5.1)."""
+
+_LINE: Final = re.compile(r"[a-z]=[^\x00-\x08\x0a-\x1f\x7f]+")
+_MEDIA: Final = re.compile(r"(\S+) \d{1,5}(?:/\d{1,5})? \S+(?: \S+)+")
+_MID: Final = re.compile(r"[!#$%&'*+.0-9A-Z^_`a-z{|}~-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class MediaLine:
+    """One line of media: a source of each side, or of one."""
+
+    kind: str
+    """audio or video."""
+    mid: str
+    sends: bool
+    """Whether the side that describes itself sends on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What a description says."""
+
+    lines: tuple[MediaLine, ...]
+    candidates: int
+
+    def sending(self, kind: str) -> int:
+        """How many lines of a kind something is sent on."""
+        return sum(line.sends for line in self.lines if line.kind == kind)
+
+
+@dataclass(slots=True)
+class _Section:
+    kind: str
+    direction: bool | None = None
+    mid: str | None = None
+
+
+def read(text: str) -> Session:
+    """Read a description.
+
+    Raises:
+        TooLong: it has more characters, lines of media or candidates than anybody needs.
+        BadRequest: it is none, or could be understood in two ways; or it is for more than audio and video.
+    """
+    if len(text) > DESCRIPTION_LIMIT:
+        raise TooLong(f"A description may have {DESCRIPTION_LIMIT:,} characters at most.")
+    if not text.isascii():
+        raise BadRequest("This is no session description of a browser.")
+    lines = text.split("\n")
+    if lines.pop():
+        raise BadRequest("The last line of this description has no end.")
+    lines = [line.removesuffix("\r") for line in lines]
+    if lines[:1] != ["v=0"] or not all(_LINE.fullmatch(line) for line in lines):
+        raise BadRequest("This is no session description.")
+    whole = _Section("session")
+    sections: list[_Section] = []
+    candidates = 0
+    for line in lines:
+        if line.startswith("m="):
+            sections.append(_section(line))
+        elif line.startswith("a="):
+            candidates += line.startswith("a=candidate:")
+            _attribute(sections[-1] if sections else whole, line[2:])
+    if len(sections) > LINES_AT_MOST or candidates > CANDIDATES_AT_MOST:
+        raise TooLong("This description has more lines than a call needs.")
+    found = tuple(_media_line(section, whole) for section in sections)
+    if len({line.mid for line in found}) != len(found):
+        raise BadRequest("Two lines of this description have one name.")
+    return Session(found, candidates)
+
+
+def _section(line: str) -> _Section:
+    head = _MEDIA.fullmatch(line[2:])
+    if head is None or head[1] not in ("audio", "video"):
+        raise BadRequest("A call carries audio and video, and nothing else.")
+    return _Section(head[1])
+
+
+def _attribute(section: _Section, attribute: str) -> None:
+    name, _, value = attribute.partition(":")
+    if name.strip().lower() in DIRECTIONS:
+        if attribute not in DIRECTIONS or section.direction is not None:
+            raise BadRequest("A line of this description has more than one direction.")
+        section.direction = DIRECTIONS[attribute]
+    elif name == "mid":
+        if section.mid is not None or not _MID.fullmatch(value):
+            raise BadRequest("A line of this description has no proper name.")
+        section.mid = value
+
+
+def _media_line(section: _Section, whole: _Section) -> MediaLine:
+    if section.mid is None:
+        raise BadRequest("A line of this description has no name.")
+    direction = section.direction if section.direction is not None else whole.direction
+    sends = direction is not False  # who says nothing sends and receives (RFC 8866, 6.7)
+    return MediaLine(section.kind, section.mid, sends)
