@@ -199,7 +199,7 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
     """
     assets = Assets(shipped("static"))
     house = House(config, clock or SystemClock())
-    pages = Pages(shipped("templates"), assets, house.callers)
+    pages = Pages(shipped("templates"), assets, house.callers, calls=config.calls != "off")
     entrance = Entrance(house.sign_ins, house.tries, house.callers, pages)
     api = Api(house.sign_ins, house.tries, house.callers, config.url)
     app = web.Application(middlewares=[middleware.trace(house.peers, house.patience), middleware.errors(pages)])
@@ -209,7 +209,7 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
         [
             web.get("/", pages.landing),
             web.get("/r/{room}", pages.room),
-            web.get("/call/{room}", pages.call),
+            web.get("/call/{session}", pages.call),
             web.get("/static/{version}/{name:.+}", assets.serve),
             web.get("/healthz", house.health),
             web.get("/in/{secret}", entrance.show),

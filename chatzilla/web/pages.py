@@ -11,8 +11,9 @@ from aiohttp import web
 from chatzilla import __version__
 from chatzilla.core import policy
 from chatzilla.core.policy import Act
+from chatzilla.core.rights import room_of
 from chatzilla.core.rooms import LOBBY, RoomId, parse_room
-from chatzilla.errors import BadRequest, NotFound
+from chatzilla.errors import BadRequest, NotFound, TooLong
 from chatzilla.web.assets import takes_gzip
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ PAGE_POLICY: Final = "; ".join(
 class Pages:
     """Renders the templates."""
 
-    def __init__(self, templates: Path, assets: Assets, callers: Callers) -> None:
+    def __init__(self, templates: Path, assets: Assets, callers: Callers, *, calls: bool) -> None:
         self._callers = callers
         self._environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(templates),
@@ -54,7 +55,7 @@ class Pages:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        self._environment.globals.update(static=assets.url, version=__version__)
+        self._environment.globals.update(static=assets.url, version=__version__, calls=calls)
         for name in self._environment.list_templates(extensions=["html"]):
             self._environment.get_template(name)  # compiled now: the first visitor would hold everybody up
 
@@ -72,31 +73,36 @@ class Pages:
             NotFound: the address names no room.
             Forbidden: the room is not for this person.
         """
-        room = self._named(request)
-        if room != request.match_info["room"]:
+        named = request.match_info["room"]
+        try:
+            room = parse_room(named)
+        except BadRequest as error:
+            raise NotFound(f"There is no room by this name. {error.sentence}") from error
+        if room != named:
             raise web.HTTPPermanentRedirect(f"/r/{room}")
         return self._chat(request, room)
 
     async def call(self, request: web.Request) -> web.Response:
-        """GET /call/<room>: a call on a page of its own, for whoever comes with a token for it.
+        """GET /call/<session>: a call on a page of its own, for whoever comes with a token for it.
 
         The page itself says nothing that a stranger may not know; the token is judged where the call is entered.
 
         Raises:
-            NotFound: the address names no room.
+            NotFound: there are no calls here, or the address names no room.
         """
-        return self.render(request, "call.html", 200, room=self._named(request))
+        if not self._environment.globals["calls"]:
+            raise NotFound("There are no calls on this server.")
+        session = request.match_info["session"]
+        try:
+            room = room_of(session)
+        except (BadRequest, TooLong) as error:
+            raise NotFound(f"There is no call by this name. {error.sentence}") from error
+        caller = self._callers.find(request)
+        return self.render(request, "call.html", 200, session=session, room=room, me=caller and caller.account)
 
     def error(self, request: web.Request, status: int, title: str, sentence: str) -> web.Response:
         """A page that says in words what went wrong."""
         return self.render(request, "error.html", status, title=title, sentence=sentence)
-
-    @staticmethod
-    def _named(request: web.Request) -> RoomId:
-        try:
-            return parse_room(request.match_info["room"])
-        except BadRequest as error:
-            raise NotFound(f"There is no room by this name. {error.sentence}") from error
 
     def _chat(self, request: web.Request, room: RoomId) -> web.Response:
         caller = self._callers.find(request)

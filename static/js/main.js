@@ -45,7 +45,10 @@ const peopleList = find("people-list", PeopleList);
 const sidebar = find("#sidebar", HTMLElement);
 const offline = find("#offline", HTMLElement);
 const notice = find("[data-notice]", HTMLElement);
-const callBar = new CallBar(find("[data-call]", HTMLButtonElement), find("[data-call-bar]", HTMLElement), ofThisBrowser);
+/** Not there on a server without calls. */
+const callBar = document.querySelector("[data-call]")
+  ? new CallBar(find("[data-call]", HTMLButtonElement), find("[data-call-bar]", HTMLElement), ofThisBrowser)
+  : null;
 /** Loaded with the first look into a call. @type {CallView | null} */
 let callView = null;
 const attention = new Attention(find("[data-announcer]", HTMLElement), find("[data-notify]", HTMLButtonElement));
@@ -151,10 +154,12 @@ class Visit {
       escape: () => composer.focus(),
     };
     roomList.wishes = { open: (room) => this.open(room) };
-    callBar.wishes = {
-      enter: () => void this.#enterCall(),
-      rings: (words) => attention.ring(words, this.#rooms.nameOf(this.#session.room)),
-    };
+    if (callBar) {
+      callBar.wishes = {
+        enter: () => void this.#enterCall(),
+        rings: (words) => attention.ring(words, this.#rooms.nameOf(this.#session.room)),
+      };
+    }
   }
 
   async begin() {
@@ -254,7 +259,8 @@ class Visit {
     this.#outbox?.close();
     this.#session.close();
     this.#channel.close();
-    list.wishes = composer.wishes = roomList.wishes = callBar.wishes = null;
+    list.wishes = composer.wishes = roomList.wishes = null;
+    if (callBar) callBar.wishes = null;
     callView?.close();
   }
 
@@ -298,7 +304,7 @@ class Visit {
       name: this.#rooms.nameOf(room),
       manager,
       token: () => this.#session.token,
-      call: callBar.callIn(room),
+      call: callBar?.callIn(room) ?? null,
     });
   }
 
@@ -306,7 +312,7 @@ class Visit {
   #roomMoved(news) {
     // With its head it is what the server says of the room, and that includes whether there is a call.
     if (news.head !== undefined) {
-      callBar.heard(news.room, news.call ?? null);
+      callBar?.heard(news.room, news.call ?? null);
       callView?.heard(news.room, news.call ?? null);
     }
     const before = this.#rooms.readUpTo(news.room);
@@ -425,7 +431,7 @@ class Visit {
     find("[data-beginning-of]", HTMLElement).textContent = name;
     find("[role=log]", HTMLElement).setAttribute("aria-label", `Messages in ${name}`);
     attention.at(name);
-    callBar.at(this.#session.room, this.#session.you?.id ?? "");
+    callBar?.at(this.#session.room, this.#session.you?.id ?? "");
     this.#showRooms();
   }
 
@@ -557,7 +563,7 @@ async function loadCallView() {
   callView.wishes = {
     inside: (room) => {
       chat.classList.toggle("has-call", room !== null);
-      callBar.inside(room);
+      callBar?.inside(room);
       arrangeSidebar();
     },
     chat: (open) => {

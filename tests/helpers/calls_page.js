@@ -1,10 +1,10 @@
 // For tests: a camera of one flat colour and a microphone with a tone, so that a pixel tells who is seen where.
-// `window.__me = {colour, tone}` comes before it.
+// `window.__me = {colour, tone, canvas, relay}` comes before it; without `canvas` the browser's own devices are used.
 (() => {
-  const { colour, tone } = window.__me;
+  const { colour, tone, canvas: painted, relay } = window.__me;
   window.__tracks = [];
 
-  function camera(width = 320, height = 240) {
+  function camera(width = 160, height = 120) {
     const canvas = document.createElement("canvas");
     canvas.width = width;
     canvas.height = height;
@@ -42,36 +42,76 @@
     return end.stream.getAudioTracks()[0];
   }
 
-  navigator.mediaDevices.getUserMedia = async ({ audio, video }) => {
-    const tracks = [audio && microphone(), video && camera()].filter(Boolean);
-    window.__tracks.push(...tracks);
-    return new MediaStream(tracks);
-  };
-  navigator.mediaDevices.getDisplayMedia = async ({ audio }) => {
-    const tracks = [camera(640, 360), audio && microphone()].filter(Boolean);
-    window.__tracks.push(...tracks);
-    return new MediaStream(tracks);
-  };
+  if (painted && navigator.mediaDevices) {
+    navigator.mediaDevices.getUserMedia = async ({ audio, video }) => {
+      const tracks = [audio && microphone(), video && camera()].filter(Boolean);
+      window.__tracks.push(...tracks);
+      return new MediaStream(tracks);
+    };
+    navigator.mediaDevices.getDisplayMedia = async ({ audio }) => {
+      const tracks = [camera(320, 180), audio && microphone()].filter(Boolean);
+      window.__tracks.push(...tracks);
+      return new MediaStream(tracks);
+    };
+  }
 
   // Every connection is remembered, so that a test can count the frames that were decoded.
   const { RTCPeerConnection } = window;
   window.__connections = [];
   window.RTCPeerConnection = class extends RTCPeerConnection {
     constructor(config) {
-      super(window.__relay ? { ...config, iceTransportPolicy: "relay" } : config);
+      super(relay ? { ...config, iceTransportPolicy: "relay" } : config);
       window.__connections.push(this);
+    }
+
+    setConfiguration(config) {
+      super.setConfiguration(relay ? { ...config, iceTransportPolicy: "relay" } : config);
     }
   };
 
-  window.__received = async (kind, field) => {
-    let sum = 0;
-    for (const connection of window.__connections) {
+  const inbound = async () => {
+    const found = [];
+    for (const [at, connection] of window.__connections.entries()) {
       if (connection.connectionState === "closed") continue;
       for (const stat of (await connection.getStats()).values()) {
-        if (stat.type === "inbound-rtp" && stat.kind === kind) sum += stat[field] ?? 0;
+        if (stat.type === "inbound-rtp") found.push([`${at}/${stat.mid}`, stat]);
       }
     }
-    return sum;
+    return found;
+  };
+
+  window.__flows = async () => {
+    const flows = { video: {}, audio: {} };
+    for (const [key, { kind, framesDecoded, totalAudioEnergy }] of await inbound()) {
+      flows[kind][key] = (kind === "video" ? framesDecoded : totalAudioEnergy) ?? 0;
+    }
+    return flows;
+  };
+
+  /** The longest time without a new frame or packet, for each kind, while it is watched; and of not watching. */
+  window.__watch = () => {
+    const gaps = { video: 0, audio: 0, blink: 0 };
+    const last = new Map();
+    let before = performance.now();
+    let over = false;
+    const look = async () => {
+      const stats = await inbound();
+      const now = performance.now();
+      gaps.blink = Math.max(gaps.blink, now - before);
+      before = now;
+      for (const [key, { kind, framesReceived, packetsReceived }] of stats) {
+        const amount = kind === "video" ? framesReceived : packetsReceived;
+        const known = last.get(key);
+        if (!known || known.amount !== amount) last.set(key, { amount, at: now, kind });
+        else gaps[kind] = Math.max(gaps[kind], now - known.at);
+      }
+      if (!over) setTimeout(look, 30);
+    };
+    void look();
+    window.__stopWatching = () => {
+      over = true;
+      return gaps;
+    };
   };
 
   const pixel = document.createElement("canvas");

@@ -27,6 +27,7 @@ PAGE_POLICY: Final = {
     "style-src": {"'self'"},
     "img-src": {"'self'", "data:"},
     "connect-src": {"'self'"},
+    "media-src": {"'self'"},
     "font-src": {"'self'"},
     "manifest-src": {"'self'"},
     "base-uri": {"'none'"},

@@ -23,7 +23,8 @@ import { CallSettings } from "./call-settings.js";
 import { CallStage } from "./call-stage.js";
 
 const RELAY_ONLY_KEY = "chatzilla.call.relay-only";
-const WRITABLE = "input, textarea, select, button, a, summary, [contenteditable]";
+const WRITABLE = "input, textarea, select, dialog";
+const PRESSABLE = "button, a";
 
 /**
  * Where the call is, and what it is beside.
@@ -341,10 +342,11 @@ export class CallView extends HTMLElement {
     const target = /** @type {HTMLElement} */ (event.target);
     if (meeting?.phase !== "in") return;
     if (event.key === " " && !down) meeting.whisper(false);
-    const free = target === document.body || (this.contains(target) && !target.closest(`dialog, ${WRITABLE}`));
+    const here = target === document.body || this.contains(target);
     const plain = !event.ctrlKey && !event.metaKey && !event.altKey && !event.isComposing;
-    if (!down || !free || !plain || !meeting.grants.publish) return;
-    if (event.key === " ") {
+    if (!down || !here || !plain || target.closest(WRITABLE) || !meeting.grants.publish) return;
+    // On a button the space bar presses the button.
+    if (event.key === " " && !target.closest(PRESSABLE)) {
       event.preventDefault();
       meeting.whisper(true);
     }
