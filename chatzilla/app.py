@@ -11,6 +11,7 @@ from aiohttp import web
 from chatzilla import __version__
 from chatzilla.clock import SystemClock
 from chatzilla.control import Control
+from chatzilla.core import policy
 from chatzilla.core.calls import Calls
 from chatzilla.core.foreign import Pair
 from chatzilla.core.limits import Rate
@@ -108,6 +109,7 @@ class House:
             self.book,
             tokens,
             IceRelay(clock, stun=config.stun_urls, turn=config.turn_urls, secret=config.turn_secret),
+            policy.Rooms(),
             engines_of(config, self.seats),
         )
         self.calls_door = CallsNamespace(
@@ -204,7 +206,7 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
     api = Api(house.sign_ins, house.tries, house.callers, config.url)
     app = web.Application(middlewares=[middleware.trace(house.peers, house.patience), middleware.errors(pages)])
     app[HOUSE] = house
-    app.on_response_prepare.append(middleware.secure(house.peers))
+    app.on_response_prepare.append(middleware.secure(house.peers, strict=config.tls != "self-signed"))
     app.add_routes(
         [
             web.get("/", pages.landing),

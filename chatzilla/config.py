@@ -68,10 +68,18 @@ def _one_of(*words: str) -> Callable[[str], str]:
 def _folder(text: str) -> Path:
     if not text:
         raise ValueError("the path of a folder")
+    return _path(text, "a folder")
+
+
+def _path(text: str, what: str) -> Path:
     try:
         return Path(text).expanduser().absolute()
     except RuntimeError as error:  # ~somebody who is not here
-        raise ValueError("the path of a folder") from error
+        raise ValueError(f"the path of {what}") from error
+
+
+def _file(text: str) -> Path | None:
+    return _path(text, "a file") if text else None
 
 
 def _host(text: str) -> str:
@@ -160,6 +168,15 @@ class Config:
     origins: tuple[str, ...] = _setting(
         (), _origins, "Further origins whose pages may connect, separated by commas; the server's own always may."
     )
+    tls: str = _setting(
+        "off",
+        _one_of("off", "self-signed"),
+        "self-signed: HTTPS, with a certificate that the server makes itself. off: HTTP, or CHATZILLA_TLS_CERT.",
+    )
+    tls_cert: Path | None = _setting(
+        None, _file, "The file of a certificate, with those above it: HTTPS. It is read again when it changes."
+    )
+    tls_key: Path | None = _setting(None, _file, "The file of the key of CHATZILLA_TLS_CERT.")
     sign_in: str = _setting(
         "open",
         _one_of("open", "links"),
@@ -322,7 +339,7 @@ def read_config(
     for name, field in known.items():
         source, text = name, found.get(name)
         if overrides and field.name in overrides:
-            source, text = f"--{field.name}", overrides[field.name]
+            source, text = f"--{field.name.replace('_', '-')}", overrides[field.name]
         if text is None:
             continue
         try:

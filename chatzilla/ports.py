@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from chatzilla.core.links import Link, LinkId
     from chatzilla.core.messages import Change, Draft, Message, Page, Posted
     from chatzilla.core.people import Account, AccountId
+    from chatzilla.core.policy import Act
     from chatzilla.core.presence import PresenceChange
     from chatzilla.core.rooms import ConnectionId, RoomHead, RoomId
     from chatzilla.core.signin import SignIn
@@ -280,8 +281,23 @@ class Stage(Protocol):
 class Relay(Protocol):
     """The servers by which browsers find a way to each other."""
 
-    def servers(self, who: str) -> IceServers:
-        """All of them, with credentials that are `who`'s alone and end."""
+    def servers(self, who: str, *, seconds: int | None = None) -> IceServers:
+        """All of them, with credentials that are `who`'s alone, and end; after so many seconds, where that is said."""
+        ...
+
+
+class Admission(Protocol):
+    """Who may do what in a room."""
+
+    def may(self, account: Account, act: Act, wanted: RoomId) -> bool: ...
+
+    def check(self, account: Account, act: Act, wanted: RoomId, *, address: str | None = None) -> None:
+        """Let somebody do something in a room.
+
+        Raises:
+            Forbidden: it is not theirs to do there.
+            NotFound, TooFast: there is no such room for them.
+        """
         ...
 
 

@@ -9,11 +9,13 @@ import signal
 import socket
 import sys
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from chatzilla.app import CLOSING_SECONDS, HOUSE, create_app
 from chatzilla.errors import StartError
+from chatzilla.tls import OWN_FILE, Certificates
 
 if TYPE_CHECKING:
     from chatzilla.config import Config
@@ -36,6 +38,7 @@ async def serve(config: Config) -> None:
         )
     if config.turn_urls and not config.turn_secret:
         raise StartError("CHATZILLA_TURN_URLS needs CHATZILLA_TURN_SECRET, which the TURN servers know too.")
+    certificates = _certificates(config)
     app = create_app(config)
     # What is there now stays, and a server makes little cyclic garbage. It is looked for in small portions, since
     # everybody waits meanwhile, and hardly ever in everything that lives.
@@ -45,9 +48,11 @@ async def serve(config: Config) -> None:
     await runner.setup()
     if runner.server is None:
         raise RuntimeError("a runner that is set up has a server")
-    watching = loop.create_task(app[HOUSE].patience.watch(runner.server))
+    watching = [loop.create_task(app[HOUSE].patience.watch(runner.server))]
+    if certificates is not None:
+        watching.append(loop.create_task(certificates.watch()))
     try:
-        site = web.TCPSite(runner, config.host, config.port)
+        site = _Site(runner, config.host, config.port, certificates, patience=config.header_seconds)
         try:
             await site.start()
         except (OSError, UnicodeError) as error:
@@ -55,8 +60,9 @@ async def serve(config: Config) -> None:
             cause = os.strerror(known) if known else str(error)
             raise StartError(f"Cannot listen on {config.host}:{config.port}: {cause}.") from error
         house = app[HOUSE]
-        house.operators.base = config.url or _address(runner)
-        sys.stdout.write(f"Chatzilla is at {_address(runner)}\n")
+        address = _address(runner, "http" if certificates is None else "https")
+        house.operators.base = config.url or address
+        sys.stdout.write(f"Chatzilla is at {address}\n")
         if house.sign_ins.mode.closed and house.sign_ins.owner() is None:
             sys.stdout.write("\n".join(await house.operators.owner_link({})) + "\n")
         sys.stdout.flush()
@@ -65,12 +71,58 @@ async def serve(config: Config) -> None:
         await house.farewell()
         await site.stop()
     finally:
-        watching.cancel()
+        for task in watching:
+            task.cancel()
         await runner.cleanup()
 
 
-def _address(runner: web.AppRunner) -> str:
+def _certificates(config: Config) -> Certificates | None:
+    """What the server shows of itself, where it speaks HTTPS.
+
+    Raises:
+        StartError: it cannot, or it was asked for in two ways.
+    """
+    if config.tls == "self-signed":
+        if config.tls_cert or config.tls_key:
+            raise StartError("CHATZILLA_TLS=self-signed makes a certificate; leave CHATZILLA_TLS_CERT and _KEY out.")
+        names = [config.host, *filter(None, [urlsplit(config.url).hostname])]
+        own = config.data / OWN_FILE
+        return Certificates(own, own, made_for=names)
+    if config.tls_cert is None and config.tls_key is None:
+        return None
+    if config.tls_cert is None or config.tls_key is None:
+        raise StartError("HTTPS needs both: CHATZILLA_TLS_CERT and CHATZILLA_TLS_KEY.")
+    return Certificates(config.tls_cert, config.tls_key)
+
+
+class _Site(web.TCPSite):
+    """Listens, and gives nobody longer than it should take to shake hands, or to end TLS."""
+
+    def __init__(
+        self, runner: web.AppRunner, host: str, port: int, certificates: Certificates | None, *, patience: float
+    ) -> None:
+        self._certificates = certificates
+        self._patience = patience
+        super().__init__(runner, host, port, ssl_context=None if certificates is None else certificates.context)
+
+    async def start(self) -> None:
+        if self._certificates is None or self._runner.server is None:
+            await super().start()
+            return
+        await web.BaseSite.start(self)
+        self._server = await asyncio.get_running_loop().create_server(
+            self._runner.server,
+            self._host,
+            self._port,
+            ssl=self._certificates.context,
+            ssl_handshake_timeout=self._patience,
+            ssl_shutdown_timeout=CLOSING_SECONDS,
+            backlog=self._backlog,
+        )
+
+
+def _address(runner: web.AppRunner, scheme: str) -> str:
     host, port = runner.addresses[0][:2]
     if host in ("0.0.0.0", "::"):  # noqa: S104  # read, not bound
         host = "127.0.0.1"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

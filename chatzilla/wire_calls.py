@@ -285,7 +285,7 @@ def encode_peek(call: Call | None) -> Json:
 
 def encode_summary(call: Summary) -> Json:
     """A call as its room is told of it."""
-    return {"since": call.since, "count": call.count, "people": encode_people(call.people)}
+    return {"since": call.since, "locked": call.locked, "count": call.count, "people": encode_people(call.people)}
 
 
 def encode_event(event: CallEvent) -> tuple[str, Json]:

@@ -191,6 +191,7 @@ class Summary:
     """A call, as its room is told of it."""
 
     since: int
+    locked: bool
     count: int
     people: tuple[Account, ...]
 

@@ -24,6 +24,7 @@ from chatzilla.core import policy
 from chatzilla.core.call import (
     Call,
     CallId,
+    Flags,
     Order,
     Participant,
     ParticipantId,
@@ -44,15 +45,15 @@ from chatzilla.core.tokens import LIFETIME_SECONDS, NOT_VALID
 from chatzilla.errors import BadRequest, Conflict, Forbidden, Full, NotFound, NotJoined, SignInNeeded, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from chatzilla.core.call import Flags, Seat, Ticket
+    from chatzilla.core.call import Seat, Ticket
     from chatzilla.core.call_events import CallEvent, IceServers, MediaRequest
     from chatzilla.core.people import Account, AccountId
     from chatzilla.core.rooms import RoomId
     from chatzilla.core.signin import SignIns
     from chatzilla.core.tokens import SignInId, Tokens
-    from chatzilla.ports import Audience, CallBook, Clock, Log, Media, Relay, Stage
+    from chatzilla.ports import Admission, Audience, CallBook, Clock, Log, Media, Relay, Stage
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +80,11 @@ NAMED_IN_ROOM: Final = 20
 
 ROOM_PACE_SECONDS: Final = 1.0
 """How often a room is told of its call, at most."""
+
+TRIAL_SECONDS: Final = 300
+"""How long credentials hold with which somebody tries their connection before a call."""
+
+NO_CALLS: Final = "Calls are not possible on this server now."
 
 RESUME: Final = "call-resume"
 """The purpose of the key by which a participant comes back."""
@@ -107,11 +113,8 @@ class Calls:
         book: CallBook,
         tokens: Tokens,
         relay: Relay,
+        admission: Admission,
         engines: Sequence[Media],
-        *,
-        admit: Callable[[Account, RoomId], None] = lambda account, room: policy.check(
-            account, Act.ENTER, policy.room(account, room)
-        ),
     ) -> None:
         """Begin with no calls.
 
@@ -123,8 +126,8 @@ class Calls:
             book: keeps what outlives the process.
             tokens: signs the keys by which participants come back.
             relay: the servers by which browsers find each other.
+            admission: says who may do what in a room.
             engines: what can carry media, the preferred one first; none where calls are switched off.
-            admit: lets a person into a room, or raises `Forbidden` or `NotFound`.
         """
         self._clock = clock
         self._notices = Notices(clock, log, book)
@@ -134,7 +137,7 @@ class Calls:
         self._tokens = tokens
         self._relay = relay
         self._engines = tuple(engines)
-        self._admit = admit
+        self._admission = admission
         self._calls: dict[RoomId, Call] = {}
         self._beginning = Shared(BEGINNING, clock)
         self._stopping = False
@@ -202,7 +205,8 @@ class Calls:
             Forbidden: the room is not for this person.
         """
         self._check_room(seat, room)
-        return self._calls.get(room)
+        call = self._calls.get(room)
+        return call if call is not None and call.participants else None
 
     async def join(self, seat: Seat, room: RoomId, wish: Wish) -> Entered:
         """Enter the call of a room; begin it if there is none. Asking again is harmless.
@@ -282,7 +286,10 @@ class Calls:
             if participant.seat is not None:
                 self._stand_up(participant, Superseded())
             self._sit(call, participant, seat)
-        self._set(call, participant, flags)
+        try:
+            self._set(call, participant, flags)
+        except (Forbidden, Full):
+            self._set(call, participant, Flags(audio=False, video=False))  # they come back to watch and listen
         self._tell_others(call, participant, ParticipantChanged("changed", participant))
         self._changed(call)
         logger.info("participant %s is back in call %s", participant.id, call.id)
@@ -309,13 +316,16 @@ class Calls:
         return participant
 
     def ice(self, seat: Seat) -> IceServers:
-        """Fresh credentials for the relay.
+        """Fresh credentials for the relay; short-lived ones for whoever only tries their connection.
 
         Raises:
-            NotJoined: this connection is in no call.
+            Unavailable: calls are switched off.
         """
-        _, participant = self._present(seat)
-        return self._relay.servers(participant.id)
+        if seat.participant is not None:
+            return self._relay.servers(seat.participant.id)
+        if not self._engines:
+            raise Unavailable(NO_CALLS)
+        return self._relay.servers(seat.holder.account.id, seconds=TRIAL_SECONDS)
 
     async def handle(self, seat: Seat, request: MediaRequest) -> dict[str, Any]:
         """Hand to the engine what is for it.
@@ -347,8 +357,7 @@ class Calls:
         if other.may_moderate and not above:
             raise Forbidden("They are a moderator, as you are.")
         if order is Order.KICK:
-            self._bar(call, other)
-            self._remove(call, other, Reason.KICKED, by=moderator)
+            self._kick(call, other, moderator)
             return
         await call.media.moderate(call, other, order, source)
         if other.id not in call.participants:
@@ -375,7 +384,7 @@ class Calls:
         """
         call, _ = self._moderator(seat)
         call.locked = locked
-        self._keep(call)
+        self._changed(call)
         self._tell(call.participants.values(), CallChanged(call))
 
     def end(self, seat: Seat) -> None:
@@ -432,7 +441,7 @@ class Calls:
     def _check_room(self, seat: Seat, room: RoomId) -> None:
         if seat.holder.room is not None and seat.holder.room != room:
             raise Forbidden("You were let into another room.")
-        self._admit(seat.holder.account, room)
+        self._admission.check(seat.holder.account, Act.ENTER, room, address=seat.address)
 
     def _check_entry(self, call: Call, seat: Seat, participant: Participant) -> None:
         """See that somebody may enter now."""
@@ -475,10 +484,9 @@ class Calls:
         holder, account = seat.holder, seat.holder.account
         if holder.role is not None:
             return holder.role
-        room = policy.room(account, call.room)
-        if policy.may(account.role, Act.MODERATE_CALL, room):
+        if self._admission.may(account, Act.MODERATE_CALL, call.room):
             return CallRole.MODERATOR
-        if not policy.may(account.role, Act.POST, room):
+        if not self._admission.may(account, Act.POST, call.room):
             return CallRole.SUBSCRIBER
         # Whoever begins a call is its host. A name that was only typed proves nothing later; the same token does.
         begins = not call.participants and call.began_by == account
@@ -490,7 +498,7 @@ class Calls:
         """Begin a call; it is there for others when its first participant is in it."""
         engine = next((each for each in self._engines if each.healthy), None)
         if engine is None:
-            raise Unavailable("Calls are not possible on this server now.")
+            raise Unavailable(NO_CALLS)
         if len(self._calls) >= CALLS_AT_MOST:
             raise Full("This server carries as many calls as it can.")
         self._beginning.of(seat.address).spend()
@@ -576,6 +584,16 @@ class Calls:
             if value is not None:
                 setattr(participant, name, value)
 
+    def _kick(self, call: Call, other: Participant, moderator: Participant) -> None:
+        """Put a person out, on every device; or one device of one's own."""
+        if other.account.id == moderator.account.id:
+            self._remove(call, other, Reason.KICKED, by=moderator)
+            return
+        for each in tuple(call.participants.values()):
+            if each.account.id == other.account.id:
+                self._bar(call, each)
+                self._remove(call, each, Reason.KICKED, by=moderator)
+
     def _bar(self, call: Call, participant: Participant) -> None:
         for key in (_account_key(participant.account), _ticket_key(participant.ticket)):
             call.barred[key] = None
@@ -641,12 +659,12 @@ class Calls:
             call.others += 1
 
     def _changed(self, call: Call) -> None:
-        """Who is in the call has changed."""
+        """The call, or who is in it, has changed."""
         self._keep(call)
         call.pacer.touch()
 
     def _keep(self, call: Call) -> None:
-        if not call.over:
+        if call.participants and not call.over:
             self._book.keep(record_of(call))
 
     def _tell_room(self, call: Call) -> None:
@@ -662,7 +680,7 @@ class Calls:
 
 def _summary(call: Call) -> Summary:
     people = {each.account.id: each.account for each in call.participants.values()}
-    return Summary(call.since, len(call.participants), tuple(islice(people.values(), NAMED_IN_ROOM)))
+    return Summary(call.since, call.locked, len(call.participants), tuple(islice(people.values(), NAMED_IN_ROOM)))
 
 
 def _shown(participant: Participant) -> tuple[bool, bool, bool, bool]:

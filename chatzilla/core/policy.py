@@ -152,6 +152,16 @@ def room(account: Account, wanted: RoomId) -> Thing:
     return Thing.ROOM if account.room is None or account.room == wanted else Thing.OTHER_ROOM
 
 
+class Rooms:
+    """Implements `ports.Admission` where rooms are alike."""
+
+    def may(self, account: Account, act: Act, wanted: RoomId) -> bool:
+        return may(account.role, act, room(account, wanted))
+
+    def check(self, account: Account, act: Act, wanted: RoomId, *, address: str | None = None) -> None:  # noqa: ARG002
+        check(account, act, room(account, wanted))
+
+
 def giving(role: Role) -> Thing:
     """What an invitation gives away.
 

@@ -33,10 +33,10 @@ class IceRelay:
         self._turn = tuple(turn)
         self._secret = secret.encode()
 
-    def servers(self, who: str) -> IceServers:
+    def servers(self, who: str, *, seconds: int | None = None) -> IceServers:
         if not self._turn:
             return IceServers(self._stun, None)
-        ends = self._clock.wall_ms() // 1000 + LIFETIME_SECONDS
+        ends = self._clock.wall_ms() // 1000 + (LIFETIME_SECONDS if seconds is None else seconds)
         name, password = credentials(self._secret, who, ends)
         return IceServers((*self._stun, IceServer(self._turn, name, password)), ends * 1000)
 

@@ -334,7 +334,7 @@ class CallsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-s
             if token is None:
                 return _pass(self._sign_ins.who(channel.ticket, channel.address), channel.ticket)
             return _pass(self._sign_ins.enters(token, channel.address), token)
-        except SignInNeeded:
+        except (SignInNeeded, TooFast):
             if key is None:
                 raise
             holder = self._calls.pass_of(key)  # whose token is over, and whose call is not

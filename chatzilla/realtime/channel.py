@@ -38,6 +38,12 @@ _SEPARATOR: Final = "\x1e"
 _BASE64: Final = "b"
 _PING_FRAME: Final = websocket.frame(_PING.encode())
 
+ATTEMPTS_AT_MOST: Final = 20
+"""How often one connection may ask to enter a namespace at once."""
+
+ATTEMPT_FORGOTTEN_SECONDS: Final = 10.0
+"""How soon it may ask once more."""
+
 PACKETS_IN_A_BODY: Final = 1_000
 PACKETS_IN_A_POLL: Final = 16
 """Packets that one poll is answered with: clients on python-engineio take no more, and fall silent."""
@@ -89,6 +95,8 @@ class Channel:
     """One Engine.IO session: an id, and whatever transport it has now."""
 
     __slots__ = (
+        "_attempted_at",
+        "_attempts",
         "_deadline",
         "_due",
         "_engine",
@@ -100,7 +108,6 @@ class Channel:
         "_upgrade",
         "_waits_for_pong",
         "address",
-        "attempts",
         "open",
         "receivers",
         "sid",
@@ -116,8 +123,8 @@ class Channel:
         self.ticket = ticket
         """The token in the session cookie that the first request carried."""
         self.open = True
-        self.attempts = 0
-        """How often it has asked to enter a namespace."""
+        self._attempts = 0.0
+        self._attempted_at = 0.0
         self.receivers: dict[str, Receiver] = {}
         """The direct namespaces that it has entered, and who takes its events there."""
         self.state: dict[str, Any] | None = None
@@ -146,6 +153,14 @@ class Channel:
     def queue_limit(self) -> int:
         """Bytes that may wait for it; beyond, it reads too slowly."""
         return self._engine.limits.queue
+
+    def attempts(self) -> bool:
+        """It asks to enter a namespace; returns whether it does so too often. An attempt is forgotten after a while."""
+        now = asyncio.get_running_loop().time()
+        forgotten = (now - self._attempted_at) / ATTEMPT_FORGOTTEN_SECONDS
+        self._attempts = max(0.0, self._attempts - forgotten) + 1
+        self._attempted_at = now
+        return self._attempts > ATTEMPTS_AT_MOST
 
     def joined(self) -> None:
         """It has entered a namespace, so it may stay."""

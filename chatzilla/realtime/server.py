@@ -32,9 +32,6 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-ATTEMPTS_AT_MOST: Final = 20
-"""How often one connection may ask to enter a namespace."""
-
 WAITING_AT_MOST: Final = 1_000
 """Events of one connection that may wait for a namespace that is not direct."""
 
@@ -172,8 +169,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
             self._take(channel, waiting.packet, waiting.whole())
 
     def _connect(self, channel: Channel, packet: Packet) -> None:
-        channel.attempts += 1
-        if channel.attempts > ATTEMPTS_AT_MOST:
+        if channel.attempts():
             raise ValueError("too many attempts to enter a namespace")
         if packet.namespace not in self.namespace_handlers and packet.namespace not in self.handlers:
             self._send(channel, packets.CONNECT_ERROR, packet.namespace, {"message": "Invalid namespace"})

@@ -188,9 +188,10 @@ class WebSocket(asyncio.BufferedProtocol):
         self.straight = -1
         """The same while nothing waits that was written earlier, so that one may write there at once; else -1."""
         raw = transport.get_extra_info("socket")
-        if raw is not None and transport.get_extra_info("sslcontext") is None:
-            self._descriptor = self.straight = raw.fileno()
+        if raw is not None:
             raw.setsockopt(SOL_SOCKET, SO_SNDBUF, SEND_BUFFER)
+            if transport.get_extra_info("sslcontext") is None:
+                self._descriptor = self.straight = raw.fileno()
 
     def write(self, data: bytes) -> int:
         """Write whole frames: past asyncio while nothing waits in it, which is most of the time and much cheaper.

@@ -130,8 +130,11 @@ def errors(pages: Pages) -> Middleware:
     return middleware
 
 
-def secure(peers: Peers) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
-    """Set the headers that every answer carries; a handler that set its own keeps it."""
+def secure(peers: Peers, *, strict: bool = True) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    """Set the headers that every answer carries; a handler that set its own keeps it.
+
+    With `strict`, whoever came by HTTPS is to come by it from now on, and past no warning (RFC 6797).
+    """
 
     async def on_prepare(request: web.Request, response: web.StreamResponse) -> None:
         if response.status == _SWITCHED:
@@ -140,7 +143,7 @@ def secure(peers: Peers) -> Callable[[web.Request, web.StreamResponse], Awaitabl
         for name, value in _HEADERS.items():
             response.headers.setdefault(name, value)
         response.headers.setdefault("Content-Security-Policy", _POLICY)
-        if peers.of(request).scheme == "https":
+        if strict and peers.of(request).scheme == "https":
             response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
 
     return on_prepare

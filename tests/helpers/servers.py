@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import ssl
 import sys
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -36,16 +37,21 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(data: Path, *, clock: Clock | None = None, **settings: Any) -> AsyncIterator[Server]:
-    """Serve on a free port of the loopback until the block ends, then stop as an operator would."""
+async def serving(
+    data: Path, *, clock: Clock | None = None, presents: ssl.SSLContext | None = None, **settings: Any
+) -> AsyncIterator[Server]:
+    """Serve on a free port of the loopback until the block ends, then stop as an operator would.
+
+    With `presents`, by HTTPS.
+    """
     app = create_app(Config(data=data, port=0, **settings), clock)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=presents)
     await site.start()
     host, port = runner.addresses[0][:2]
     try:
-        yield Server(f"http://{host}:{port}", app[HOUSE], runner)
+        yield Server(f"{'https' if presents else 'http'}://{host}:{port}", app[HOUSE], runner)
     finally:
         await site.stop()
         await app[HOUSE].farewell()
@@ -80,7 +86,7 @@ class Process:
             )
         assert self._process.stdout is not None
         line = await asyncio.wait_for(self._process.stdout.readline(), START_SECONDS)
-        assert line.startswith(b"Chatzilla is at http://"), line + self.log.read_bytes()
+        assert line.startswith((b"Chatzilla is at http://", b"Chatzilla is at https://")), line + self.log.read_bytes()
         self.url = line.decode().split()[-1]
         self.port = int(self.url.rpartition(":")[2])
         return self

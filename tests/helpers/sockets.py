@@ -6,6 +6,7 @@ import asyncio
 import base64
 import os
 import socket
+import ssl
 import struct
 from contextlib import suppress
 from typing import Final, Self
@@ -70,13 +71,16 @@ class RawSocket:
         _OPEN.add(self)
 
     @classmethod
-    async def connect(cls, port: int) -> Self:
-        return cls(*await asyncio.open_connection("127.0.0.1", port, limit=4_000_000))
+    async def connect(cls, port: int, trusts: ssl.SSLContext | None = None) -> Self:
+        """Connect; by TLS, to whom a client `trusts`."""
+        return cls(*await asyncio.open_connection("127.0.0.1", port, limit=4_000_000, ssl=trusts))
 
     @classmethod
     async def open(cls, port: int, path: str, **changed: str | None) -> Self:
         """Connect and shake hands."""
-        self = await cls.connect(port)
+        return await (await cls.connect(port)).shakes_hands(path, **changed)
+
+    async def shakes_hands(self, path: str, **changed: str | None) -> Self:
         self.writer.write(handshake(path, **changed))
         status, _, _ = await self.answer()
         assert status == 101, status

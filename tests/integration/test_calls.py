@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from chatzilla.core.call import Reason
 from chatzilla.core.people import app_named
 from chatzilla.core.policy import Role
 from chatzilla.core.rights import CallRole
@@ -20,6 +21,7 @@ from tests.helpers.clients import PATIENCE_SECONDS, Client
 from tests.helpers.clock import ManualClock
 from tests.helpers.people import town
 from tests.helpers.servers import Process, Server, serving
+from tests.helpers.sockets import RawSocket
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -226,15 +228,22 @@ class TestLosingAConnection:
         back = await timed.connect("bob")
         assert await back.fails("join", {"room": "lobby", "resume": bob.resume}) == "not-found"
 
-    async def test_a_silent_connection_had_its_time(self, tmp_path: Path, clock: ManualClock) -> None:
+    async def test_a_silent_connection_had_its_time(self, timed: Party, clock: ManualClock) -> None:
         """Two heartbeats of ten seconds, and fifteen: 35 s after a silent death nobody waits any more."""
-        async with serving(tmp_path / "data", clock=clock, heartbeat=0.2) as server, party(server) as people:
-            alice, bob = await people.enters("alice"), await people.enters("bob")
-            await alice.hears_of("joined")
-            bob.sio.eio.ws._writer.transport.pause_reading()  # a client that is frozen answers no ping
-            assert (await alice.hears_of("reconnecting"))["id"] == bob.id
-            clock.advance(15)
-            assert (await alice.hears_of("left"))["reason"] == "lost"
+        alice, bob = await timed.enters("alice"), await timed.enters("bob")
+        await alice.hears_of("joined")
+        (channel,) = [
+            visitor.channel
+            for visitor in timed.server.house.seats.all()
+            if visitor.seat.participant is not None and visitor.seat.participant.id == bob.id
+        ]
+        channel._ping()
+        channel._expect_pong()  # the time for an answer is over at once
+        assert (await alice.hears_of("reconnecting"))["id"] == bob.id
+        clock.advance(14.9)
+        await alice.hears_nothing("participant")
+        clock.advance(0.2)
+        assert (await alice.hears_of("left"))["reason"] == "lost"
 
     async def test_a_forged_key_brings_nobody_back(self, people: Party) -> None:
         alice, bob = await people.enters("alice"), await people.enters("bob")
@@ -425,6 +434,7 @@ class TestLimits:
         async with serving(tmp_path / "data", calls="off") as server, party(server) as people:
             alice = await people.connect("alice")
             assert await alice.fails("join", {"room": "lobby"}) == "unavailable"
+            assert await alice.fails("ice") == "unavailable"
             assert await alice.does("peek", {"room": "lobby"}) == {"call": None}
 
 
@@ -502,6 +512,92 @@ class TestWhoComesIn:
             assert await Caller(server.url).refused(token=bob.token, resume=second.resume) == "sign-in"
 
 
+class TestBesideChat:
+    """Two namespaces on one connection, packet by packet."""
+
+    async def open(self, people: Party, *connects: str) -> RawSocket:
+        """A connection that has entered these namespaces, each with what its CONNECT carries."""
+        port = int(people.server.url.rpartition(":")[2])
+        raw = await RawSocket.open(port, "/socket.io/?EIO=4&transport=websocket")
+        assert (await raw.text()).startswith("0{")
+        for connect in connects:
+            await raw.say(f"40{connect}")
+            assert (await raw.text()).startswith(f"40{connect.partition(',')[0]},{{")
+        return raw
+
+    async def answer(self, raw: RawSocket) -> str:
+        """The next packet that is no event."""
+        while (packet := await raw.text()).startswith("42"):
+            pass
+        return packet
+
+    async def test_one_connection_chats_and_calls(self, people: Party) -> None:
+        token = await people.token("bob")
+        alice = await people.enters("alice")
+        raw = await self.open(people, '/chat,{"dialect":"full"}', f'/calls,{{"token":"{token}"}}')
+        assert len(people.server.house.server.eio.sockets) == 2
+        await raw.say('42/chat,1["join",{"name":"bob","room":"garden"}]')
+        assert (await self.answer(raw)).startswith("43/chat,1[true,")
+        await raw.say('42/calls,1["join",{"room":"lobby"}]')
+        assert (await self.answer(raw)).startswith("43/calls,1[true,")
+        await alice.hears_of("joined")
+        await raw.say("41/calls,")
+        assert (await alice.hears_of("reconnecting"))["name"] == "bob"
+        await raw.say('42/chat,2["typing",{"room":"garden"}]')
+        assert await self.answer(raw) == "43/chat,2[true,{}]", "leaving one namespace leaves the other alone"
+        await raw.say(f'40/calls,{{"token":"{token}"}}')
+        assert (await self.answer(raw)).startswith("40/calls,{"), "and one may come back"
+        await raw.hang_up()
+
+    async def test_a_refusal_at_calls_leaves_chat_alone(self, people: Party) -> None:
+        raw = await self.open(people, "/chat,")
+        await raw.say('40/calls,{"token":"nonsense"}')
+        refusal = await raw.text()
+        assert refusal.startswith("44/calls,{")
+        assert json.loads(refusal.partition(",")[2])["data"]["code"] == "sign-in"
+        await raw.say('42/chat,1["join","bob"]')
+        assert await raw.text() == '43/chat,1[true,"bob"]'
+        await raw.say('42/calls,1["join",{"room":"lobby"}]')
+        assert await raw.closed_with() == 1002, "whoever was not let in says nothing there"
+
+    async def test_whoever_is_in_neither_is_let_go(self, tmp_path: Path) -> None:
+        async with serving(tmp_path / "data", join_seconds=0.3) as server, party(server) as people:
+            refused = await self.open(people)
+            await refused.say("40/calls,{}")
+            assert (await refused.text()).startswith("44/calls,")
+            staying = await people.enters("alice")
+            await refused.closed_with()
+            left = await self.open(people, f'/calls,{{"token":"{await people.token("bob")}"}}')
+            await left.say("41/calls,")
+            await left.closed_with()
+            assert (await staying.does("state", {}))["name"] == "alice"
+
+    async def test_nothing_is_left_of_whoever_is_gone(self, people: Party) -> None:
+        """Neither seats nor counts, whichever way they went."""
+        token = await people.token("bob")
+        raw = await self.open(people, "/chat,", f'/calls,{{"token":"{token}"}}')
+        await raw.say('42/calls,1["join",{"room":"lobby"}]')
+        await raw.text()
+        alice = await people.enters("alice")
+        carol = await people.enters("carol")
+        await carol.signals(alice)
+        await raw.reset()
+        await carol.vanish()
+        await alice.close()
+        house = people.server.house
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while house.server.eio.sockets or house.seats.all():
+                await asyncio.sleep(0.01)
+        (call,) = house.calls._calls.values()
+        assert all(each.seat is None and each.timer is not None for each in call.participants.values())
+        for each in tuple(call.participants.values()):
+            house.calls._remove(call, each, Reason.LOST)
+        (mesh,) = house.calls._engines
+        assert not house.calls._calls
+        assert not mesh._candidates  # type: ignore[attr-defined]  # of this engine
+        assert not house.server.manager.rooms
+
+
 class TestTheRoom:
     async def test_it_is_told_of_its_call(self, timed: Party, clock: ManualClock) -> None:
         watcher = await Client(timed.server.url).connect(auth={"dialect": "full"})
@@ -510,7 +606,7 @@ class TestTheRoom:
         clock.advance(0)
         call = (await watcher.hears("room"))["call"]
         assert (call["count"], [each["name"] for each in call["people"]]) == (1, ["alice"])
-        assert call["since"] == alice.answer["call"]["since"]
+        assert (call["since"], call["locked"]) == (alice.answer["call"]["since"], False)
         bob = await timed.enters("bob")
         clock.advance(1)
         assert (await watcher.hears("room"))["call"]["count"] == 2

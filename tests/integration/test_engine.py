@@ -10,8 +10,8 @@ import aiohttp
 import pytest
 
 from chatzilla.realtime import engine as engine_module
-from chatzilla.realtime.channel import PACKETS_IN_A_BODY, PACKETS_IN_A_POLL, Frame
-from chatzilla.realtime.server import ATTEMPTS_AT_MOST, WAITING_AT_MOST
+from chatzilla.realtime.channel import ATTEMPTS_AT_MOST, PACKETS_IN_A_BODY, PACKETS_IN_A_POLL, Frame
+from chatzilla.realtime.server import WAITING_AT_MOST
 from tests.helpers.engines import SEPARATOR, EngineHouse, Polling, engine_house
 from tests.helpers.namespaces import Sockets, Wire, stock_server
 from tests.helpers.servers import serving

@@ -46,6 +46,8 @@ def test_every_setting_is_documented_with_its_default_and_its_help() -> None:
             default = ",".join(default)
         elif isinstance(default, float):
             default = f"{default:g}"
+        elif default is None:
+            default = ""
         assert rows[name][1].strip("`") == str(default), name
         first_words = field.metadata["help"].split(";")[0].split(".")[0].rstrip(",")
         assert first_words[:40].lower() in rows[name][2].lower(), name
@@ -57,6 +59,17 @@ def test_every_event_that_a_client_may_call_is_documented(tmp_path: Path) -> Non
         assert names(table(PROTOCOL, "| event | does |")) == set(app[HOUSE].chat.events)
     finally:
         app[HOUSE].database.close()
+
+
+def test_every_event_of_calls_is_documented(tmp_path: Path) -> None:
+    app = create_app(Config(data=tmp_path / "data"))
+    try:
+        assert names(table(PROTOCOL, "| call event | does |")) == set(app[HOUSE].calls_door.events)
+    finally:
+        app[HOUSE].database.close()
+    encoders = (ROOT / "chatzilla/wire_calls.py").read_text()
+    told = set(re.findall(r'return "(\w+)", ', encoders)) | {"goodbye"}
+    assert told == names(table(PROTOCOL, "| call event to clients |"))
 
 
 def test_every_event_that_a_client_may_hear_is_documented() -> None:

@@ -16,6 +16,7 @@ MAY_KNOW: Final[dict[str, set[str]]] = {
     "clock": {"ports"},
     "config": {"errors"},
     "control": {"errors"},
+    "tls": {"errors"},
     "core": {"core", "ports", "errors"},
     "wire": {"core", "errors"},
     "wire_calls": {"wire", "core", "errors"},

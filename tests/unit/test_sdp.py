@@ -1,0 +1,128 @@
+"""Session descriptions: what is seen in them, and what is refused because it could be seen in two ways."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatzilla.errors import BadRequest, ChatError, TooLong
+from chatzilla.media import sdp
+from chatzilla.media.sdp import MediaLine
+from tests.helpers.callers import description
+
+HEAD = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
+AUDIO = "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\n"
+
+CHROMIUM = """v=0\r
+o=- 1495799811084970 1495799811084970 IN IP4 127.0.0.1\r
+s=-\r
+t=0 0\r
+a=group:BUNDLE 0 1\r
+a=extmap-allow-mixed\r
+a=msid-semantic: WMS 4c1a\r
+m=audio 56500 UDP/TLS/RTP/SAVPF 111 63 9\r
+c=IN IP4 192.0.2.7\r
+a=rtcp:9 IN IP4 0.0.0.0\r
+a=candidate:1467250027 1 udp 2122260223 192.0.2.7 56500 typ host generation 0\r
+a=ice-ufrag:ETEn\r
+a=ice-pwd:OtSK0WpNtpUjkY4+86js7ZQl\r
+a=ice-options:trickle\r
+a=fingerprint:sha-256 19:E2:1C:3B:4B:9F:81:E6:B8:5C:F4:A5:A8:D8:73:04\r
+a=setup:actpass\r
+a=mid:0\r
+a=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level\r
+a=sendrecv\r
+a=msid:4c1a 8f2e\r
+a=rtcp-mux\r
+a=rtpmap:111 opus/48000/2\r
+a=fmtp:111 minptime=10;useinbandfec=1\r
+a=ssrc:2002 cname:4TOk42mSjMCkVIa6\r
+m=video 9 UDP/TLS/RTP/SAVPF 96 97\r
+c=IN IP4 0.0.0.0\r
+a=mid:1\r
+a=recvonly\r
+a=rtcp-mux\r
+a=rtpmap:96 VP8/90000\r
+"""
+
+
+def test_what_a_browser_writes_is_understood() -> None:
+    session = sdp.read(CHROMIUM)
+    assert session.lines == (MediaLine("audio", "0", sends=True), MediaLine("video", "1", sends=False))
+    assert session.candidates == 1
+    assert (session.sending("audio"), session.sending("video")) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("direction", "sends"), [("sendrecv", True), ("sendonly", True), ("recvonly", False), ("inactive", False)]
+)
+def test_each_direction_is_what_it_says(direction: str, sends: bool) -> None:
+    assert [line.sends for line in sdp.read(description(f"video {direction}")["sdp"]).lines] == [sends]
+
+
+def test_whoever_says_nothing_sends() -> None:
+    """RFC 8866, 6.7: the default is sendrecv; a direction of the whole session holds for lines without their own."""
+    assert sdp.read(HEAD + AUDIO).lines[0].sends
+    assert not sdp.read(HEAD + "a=recvonly\r\n" + AUDIO).lines[0].sends
+    assert sdp.read(HEAD + "a=recvonly\r\n" + AUDIO + "a=sendonly\r\n").lines[0].sends
+    assert sdp.read(HEAD + AUDIO.replace(" 9 ", " 0 ")).lines[0].sends, "a port says nothing of it: it may be bundled"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "hello",
+        "v=0",
+        "v=1\r\n",
+        HEAD + AUDIO.rstrip(),
+        HEAD + AUDIO + "a=recvonly\r\na=sendonly\r\n",
+        HEAD + AUDIO + "a=recvonly\r\na=recvonly\r\n",
+        HEAD + "a=recvonly\r\na=inactive\r\n" + AUDIO,
+        HEAD + AUDIO + "a=SendOnly\r\n",
+        HEAD + AUDIO + "a= sendonly\r\n",
+        HEAD + AUDIO + "a=sendonly:\r\n",
+        HEAD + AUDIO + "a=sendonly \r\n",
+        HEAD + AUDIO + "a=x\ra=sendonly\r\n",
+        HEAD + AUDIO + "a=x\x0ba=sendonly\r\n",
+        HEAD + AUDIO + " a=sendonly\r\n",
+        HEAD + AUDIO + "\r\na=sendonly\r\n",
+        HEAD + AUDIO + "A=sendonly\r\n",
+        HEAD + AUDIO + "a=x-é\r\n",
+        HEAD + AUDIO + "a=mid:1\r\n",
+        HEAD + AUDIO + AUDIO,
+        HEAD + AUDIO.replace("a=mid:0\r\n", ""),
+        HEAD + AUDIO.replace("mid:0", "mid:"),
+        HEAD + AUDIO.replace("mid:0", "mid:a b"),
+        HEAD + AUDIO.replace("mid:0", f"mid:{'x' * 65}"),
+        HEAD + AUDIO.replace("audio", "application"),
+        HEAD + AUDIO.replace("audio", "Audio"),
+        HEAD + AUDIO.replace("m=audio 9", "m=audio  9"),
+        HEAD + AUDIO.replace("m=audio 9", "m=audio -9"),
+        HEAD + "m=audio\r\na=mid:0\r\n",
+    ],
+)
+def test_what_could_be_understood_in_two_ways_is_refused(text: str) -> None:
+    with pytest.raises(BadRequest):
+        sdp.read(text)
+
+
+def test_there_is_an_end_to_everything() -> None:
+    lines = [f"m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:{number}\r\n" for number in range(17)]
+    assert len(sdp.read(HEAD + "".join(lines[:16])).lines) == 16
+    candidate = "a=candidate:1 1 udp 2 192.0.2.7 9 typ host\r\n"
+    assert sdp.read(HEAD + AUDIO + candidate * 50).candidates == 50
+    for text in (HEAD + "".join(lines), HEAD + AUDIO + candidate * 51, HEAD + "a=x-padding:" + "x" * 65_536 + "\r\n"):
+        with pytest.raises(TooLong):
+            sdp.read(text)
+
+
+@given(st.text(st.sampled_from("vmas=0: \r\n\tendrcvoliyxt19/"), max_size=200))
+def test_anything_is_read_or_refused(rest: str) -> None:
+    try:
+        session = sdp.read(HEAD + AUDIO + rest)
+    except ChatError:
+        return
+    said = [line for line in rest.replace("\r\n", "\n").split("\n") if line.strip().lower().startswith("a=send")]
+    assert not said or any(line.sends for line in session.lines), "what says that it sends is seen to send"
