@@ -91,6 +91,7 @@ export class Meeting {
   /** @type {Set<Trouble>} */
   #troubles = new Set();
   #people = 0;
+  #hasRelay = false;
 
   /**
    * @param {{room: string, watches?: boolean}} where  `watches`: what one comes with allows no more.
@@ -151,8 +152,9 @@ export class Meeting {
     return this.#entry?.limits ?? null;
   }
 
-  get servers() {
-    return this.#entry?.ice.servers ?? [];
+  /** Whether there is a relay, as far as is known before entering. */
+  get hasRelay() {
+    return this.#hasRelay;
   }
 
   get sharing() {
@@ -183,6 +185,7 @@ export class Meeting {
 
   /** Open microphone and camera to look into the mirror, as they were the last time. */
   async lookIntoTheMirror() {
+    void this.#askForRelay();
     if (this.#watches) return;
     // The microphone is opened even for somebody who begins muted: the meter needs it, and so does hold-to-talk.
     await this.#capture.open({ microphone: true, camera: this.#capture.wants.camera });
@@ -312,6 +315,14 @@ export class Meeting {
       await connected;
     }
     return this.#signaling.ask(event, { room: this.#room });
+  }
+
+  async #askForRelay() {
+    /** @type {Result<Ice>} */
+    const result = await this.inquire("ice");
+    if (!result.ok) return;
+    this.#hasRelay = result.answer.servers.some(({ urls }) => [urls].flat().some((url) => url.startsWith("turn")));
+    this.#changed();
   }
 
   async routes() {
@@ -650,6 +661,7 @@ export class Meeting {
    * @param {string} message
    */
   #refusedAtTheDoor(code, message) {
+    if (!this.#wantsIn()) return; // only looked; they are told when they try
     if (code === "sign-in" && this.#world.token() !== this.#usedToken) {
       this.#signaling.open();
       return;

@@ -53,6 +53,6 @@
 /** @typedef {{reason: string, by?: {id: string, name: string}}} Ended */
 
 /** What `/chat` says of a room's call: not everybody is named in a crowd. */
-/** @typedef {{since: number, count: number, people: {id: string, name: string}[]}} CallInRoom */
+/** @typedef {{since: number, locked: boolean, count: number, people: {id: string, name: string}[]}} CallInRoom */
 
 export {};

@@ -112,7 +112,7 @@ export class CallBar {
 }
 
 /** @param {CallInRoom} call */
-function wordsOf({ people, count }) {
+function wordsOf({ people, count, locked }) {
   const names = people.map(({ name }) => name);
-  return `${namesLine(names, count)} ${count === 1 ? "is" : "are"} in a call`;
+  return `${namesLine(names, count)} ${count === 1 ? "is" : "are"} in a ${locked ? "locked " : ""}call`;
 }

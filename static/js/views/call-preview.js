@@ -67,6 +67,7 @@ export class CallPreview extends HTMLElement {
     part(this, "[data-who]", HTMLElement).textContent = who;
     this.#close.hidden = !closable;
     this.#relayOnly.checked = relayOnly;
+    part(this, "[data-relay]", HTMLElement).hidden = !meeting.hasRelay;
     this.#showEnter(connecting, grants.publish);
     this.#watch.hidden = connecting || !meeting.mayStillWatch;
     part(this, "[data-mirror]", HTMLElement).hidden = !grants.publish;
