@@ -258,7 +258,9 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
     assets = Assets(shipped("static"))
     house = House(config, clock or SystemClock())
     mail_at = "" if house.by_mail is None else config.url
-    pages = Pages(shipped("templates"), assets, house.callers, house.directory, mail_at=mail_at)
+    pages = Pages(
+        shipped("templates"), assets, house.callers, house.directory, mail_at=mail_at, calls=config.calls != "off"
+    )
     entrance = Entrance(house.sign_ins, house.tries, house.callers, pages)
     mail_entrance = MailEntrance(house.by_mail, house.callers, pages)
     apis = (
@@ -286,6 +288,7 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
         [
             web.get("/", pages.landing),
             web.get("/r/{room}", pages.room),
+            web.get("/call/{session}", pages.call),
             web.get("/static/{version}/{name:.+}", assets.serve),
             web.get("/healthz", house.health),
             web.post("/in", mail_entrance.ask),

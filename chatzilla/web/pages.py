@@ -10,8 +10,9 @@ from aiohttp import web
 
 from chatzilla import __version__
 from chatzilla.core.policy import Act
+from chatzilla.core.rights import room_of
 from chatzilla.core.rooms import LOBBY, RoomId, parse_room
-from chatzilla.errors import BadRequest, NotFound
+from chatzilla.errors import BadRequest, NotFound, TooLong
 from chatzilla.web.assets import takes_gzip
 
 if TYPE_CHECKING:
@@ -52,8 +53,15 @@ FORM_HEADERS: Final = {
 class Pages:
     """Renders the templates."""
 
-    def __init__(
-        self, templates: Path, assets: Assets, callers: Callers, directory: Directory, *, mail_at: str = ""
+    def __init__(  # one for each thing that pages are made of
+        self,
+        templates: Path,
+        assets: Assets,
+        callers: Callers,
+        directory: Directory,
+        *,
+        calls: bool,
+        mail_at: str = "",
     ) -> None:
         """Compile the templates; `mail_at` is our address where people sign in by mail."""
         self._callers = callers
@@ -67,7 +75,7 @@ class Pages:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        self._environment.globals.update(static=assets.url, version=__version__)
+        self._environment.globals.update(static=assets.url, version=__version__, calls=calls)
         for name in self._environment.list_templates(extensions=["html"]):
             self._environment.get_template(name)  # compiled now: the first visitor would hold everybody up
 
@@ -101,6 +109,24 @@ class Pages:
             Forbidden: the lobby is not for this person.
         """
         return self._chat(request, LOBBY, "minichat.html")
+
+    async def call(self, request: web.Request) -> web.Response:
+        """GET /call/<session>: a call on a page of its own, for whoever comes with a token for it.
+
+        The page itself says nothing that a stranger may not know; the token is judged where the call is entered.
+
+        Raises:
+            NotFound: there are no calls here, or the address names no room.
+        """
+        if not self._environment.globals["calls"]:
+            raise NotFound("There are no calls on this server.")
+        session = request.match_info["session"]
+        try:
+            room = room_of(session)
+        except (BadRequest, TooLong) as error:
+            raise NotFound(f"There is no call by this name. {error.sentence}") from error
+        caller = self._callers.find(request)
+        return self.render(request, "call.html", 200, session=session, room=room, me=caller and caller.account)
 
     def error(self, request: web.Request, status: int, title: str, sentence: str) -> web.Response:
         """A page that says in words what went wrong."""

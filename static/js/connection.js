@@ -11,6 +11,16 @@ const RECONNECT_FIRST_MS = 400;
 const RECONNECT_LONGEST_MS = 5_000;
 const RECONNECT_JITTER = 0.5;
 
+/** How any page of ours reaches the server. */
+export const ROUTE = {
+  // Long-polling is for networks that break WebSocket; it need not delay everybody else.
+  transports: ["websocket", "polling"],
+  tryAllTransports: true,
+  reconnectionDelay: RECONNECT_FIRST_MS,
+  reconnectionDelayMax: RECONNECT_LONGEST_MS,
+  randomizationFactor: RECONNECT_JITTER,
+};
+
 /**
  * @typedef {object} Ear
  * @property {() => string | undefined} token    To identify with, if there is one.
@@ -38,19 +48,19 @@ export class Connection {
   constructor(ear) {
     this.#ear = ear;
     this.#socket = io(NAMESPACE, {
+      ...ROUTE,
       autoConnect: false,
-      // Long-polling is for networks that break WebSocket; it need not delay everybody else.
-      transports: ["websocket", "polling"],
-      tryAllTransports: true,
-      reconnectionDelay: RECONNECT_FIRST_MS,
-      reconnectionDelayMax: RECONNECT_LONGEST_MS,
-      randomizationFactor: RECONNECT_JITTER,
       auth: (give) => give({ dialect: "full", token: ear.token() }),
     });
     this.#listen();
     const { signal } = this.#closing;
     addEventListener("offline", () => this.#pause(), { signal });
     addEventListener("online", () => this.#hurry(), { signal });
+  }
+
+  /** What other namespaces share this connection through. */
+  get manager() {
+    return this.#socket.io;
   }
 
   get connected() {

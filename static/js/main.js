@@ -3,7 +3,9 @@
 /** @import { Affairs } from "./affairs.js" */
 /** @import { Letter } from "./outbox-store.js" */
 /** @import { JoinAnswer, Message, Refusal } from "./protocol.js" */
+/** @import { CallInRoom } from "./call/wire.js" */
 /** @import { News } from "./session.js" */
+/** @import { CallView } from "./views/call-view.js" */
 
 import { Connection } from "./connection.js";
 import { Journal } from "./journal.js";
@@ -15,6 +17,7 @@ import { Rooms, unreadIn } from "./rooms.js";
 import { Session } from "./session.js";
 import { ofThisBrowser, ofThisTab } from "./storage.js";
 import { Attention } from "./views/attention.js";
+import { CallBar } from "./views/call-bar.js";
 import { Composer } from "./views/composer.js";
 import { LandingCard } from "./views/landing.js";
 import { MessageList } from "./views/message-list.js";
@@ -44,6 +47,12 @@ const peopleList = find("people-list", PeopleList);
 const sidebar = find("#sidebar", HTMLElement);
 const offline = find("#offline", HTMLElement);
 const notice = find("[data-notice]", HTMLElement);
+/** Not there on a server without calls. */
+const callBar = document.querySelector("[data-call]")
+  ? new CallBar(find("[data-call]", HTMLButtonElement), find("[data-call-bar]", HTMLElement), ofThisBrowser)
+  : null;
+/** Loaded with the first look into a call. @type {CallView | null} */
+let callView = null;
 const attention = new Attention(find("[data-announcer]", HTMLElement), find("[data-notify]", HTMLButtonElement));
 
 /**
@@ -100,6 +109,8 @@ class Visit {
   #person;
   #rooms;
   #session;
+  /** @type {Connection | null} */
+  #connection = null;
   #marks;
   /** @type {Outbox | null} */
   #outbox = null;
@@ -122,7 +133,7 @@ class Visit {
     this.#person = personOf(name);
     this.#rooms = new Rooms(ofThisBrowser, this.#person);
     this.#session = new Session({ name, token, room: roomInAddress() }, {
-      connect: (ear) => new Connection(ear),
+      connect: (ear) => (this.#connection = new Connection(ear)),
       listener: {
         status: () => this.#showStatus(),
         joined: (answer, { reset }) => this.#joined(answer, reset),
@@ -158,6 +169,15 @@ class Visit {
       write: () => void this.#affairs((affairs) => affairs.write()),
     };
     peopleList.wishes = { message: ({ id }) => void this.#affairs((affairs) => affairs.writeTo([id])) };
+    if (callBar) {
+      callBar.wishes = {
+        enter: () => void this.#enterCall(),
+        rings: (words) => {
+          const { name, muted } = this.#rooms.get(this.#session.room);
+          if (!muted) attention.ring(words, name);
+        },
+      };
+    }
   }
 
   async begin() {
@@ -297,6 +317,8 @@ class Visit {
     this.#session.close();
     this.#channel.close();
     list.wishes = composer.wishes = roomList.wishes = peopleList.wishes = null;
+    if (callBar) callBar.wishes = null;
+    callView?.close();
   }
 
   /**
@@ -330,8 +352,27 @@ class Visit {
     this.#showStatus();
   }
 
+  async #enterCall() {
+    const { room } = this.#session;
+    const view = await loadCallView();
+    const manager = this.#connection?.manager;
+    if (this.#over || !manager) return;
+    view.open({
+      room,
+      name: this.#rooms.nameOf(room),
+      manager,
+      token: () => this.#session.token,
+      call: callBar?.callIn(room) ?? null,
+    });
+  }
+
   /** @param {News} news */
   #roomMoved(news) {
+    // With its head it is what the server says of the room, and that includes whether there is a call.
+    if (news.head !== undefined) {
+      callBar?.heard(news.room, news.call ?? null);
+      callView?.heard(news.room, news.call ?? null);
+    }
     if (news.may) this.#rights.set(news.room, news.may);
     const before = this.#rooms.readUpTo(news.room);
     const read = this.#rooms.heard(news);
@@ -482,6 +523,7 @@ class Visit {
     composer.know(name, closed !== "");
     find("[role=log]", HTMLElement).setAttribute("aria-label", `Messages in ${name}`);
     attention.at(name);
+    callBar?.at(this.#session.room, this.#session.you?.id ?? "");
     this.#showRooms();
   }
 
@@ -521,6 +563,7 @@ class Visit {
     roomList.show(rooms.filter(({ kind, last, room }) => kind !== "direct" || last > 0 || room === current), current);
     const elsewhere = rooms.some(({ room, unread, muted }) => room !== current && unread > 0 && !muted);
     find("[data-menu]", HTMLElement).classList.toggle("has-unread", elsewhere);
+    if (callView) callView.unread = rooms.find(({ room }) => room === callView?.room)?.unread ?? 0;
   }
 
   #showPeople() {
@@ -624,6 +667,27 @@ async function openPeopleAndLinks() {
   await dialog.open(roomInAddress());
 }
 
+/** The call's view, which is loaded when it is first wanted, and the chat that makes room for it. */
+async function loadCallView() {
+  const { CallView } = await import("./views/call-view.js");
+  callView = find("call-view", CallView);
+  callView.wishes = {
+    inside: (room) => {
+      chat.classList.toggle("has-call", room !== null);
+      callBar?.inside(room);
+      arrangeSidebar();
+    },
+    chat: (open) => {
+      chat.classList.toggle("has-chat", open);
+      if (!open) return;
+      list.toNewest();
+      visit?.inSight();
+    },
+    say: (words) => attention.say(words),
+  };
+  return callView;
+}
+
 /**
  * Show a line above the messages until it is dismissed.
  *
@@ -658,9 +722,9 @@ function find(selector, kind) {
   return element;
 }
 
-/** On a phone the sidebar is a drawer over the messages, which the browser closes by Escape or a touch outside. */
+/** On a phone, and beside a call, the sidebar is a drawer, which the browser closes by Escape or a touch outside. */
 function arrangeSidebar() {
-  if (NARROW.matches) sidebar.setAttribute("popover", "auto");
+  if (NARROW.matches || chat.classList.contains("has-call")) sidebar.setAttribute("popover", "auto");
   else sidebar.removeAttribute("popover");
 }
 

@@ -1,5 +1,7 @@
 // The shapes of the wire, and its limits. Types only: nothing here acts.
 
+/** @import { CallInRoom } from "./call/wire.js" */
+
 /**
  * @typedef {object} Message
  * @property {string} id
@@ -32,6 +34,7 @@
  * @property {Person[]} [people]   Whose direct room it is.
  * @property {number} [read]       How far this person has read, where that is told.
  * @property {boolean} [muted]     Whether this person wants to be told of it no more, likewise.
+ * @property {CallInRoom} [call]   There while there is one.
  * @property {string[]} [may]      What this person may there, likewise: post rename archive invite grade remove.
  */
 

@@ -106,3 +106,16 @@ export function typingLine(names) {
  * @param {string} many
  */
 export const counted = (count, one, many) => `${count.toLocaleString()} ${count === 1 ? one : many}`;
+
+/**
+ * "Anna", "Anna and Bob", "Anna, Bob and 3 others".
+ *
+ * @param {readonly string[]} names
+ * @param {number} [count]  How many there are, where not all are named.
+ */
+export function namesLine(names, count = names.length) {
+  const shown = count > 3 ? names.slice(0, 2) : names;
+  const rest = count - shown.length;
+  if (rest > 0) return `${shown.join(", ")} and ${rest} ${rest === 1 ? "other" : "others"}`;
+  return shown.length > 1 ? `${shown.slice(0, -1).join(", ")} and ${shown.at(-1)}` : (shown[0] ?? "");
+}

@@ -30,6 +30,10 @@ QUIET = [
 ]
 
 
+def chromium_path() -> str:
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
+
+
 class OpenTab(Protocol):
     """Opens the page in a browser of its own, or in the one of `beside`."""
 
@@ -39,9 +43,8 @@ class OpenTab(Protocol):
 @pytest.fixture
 async def chromium() -> AsyncIterator[Browser]:
     """The system's browser, without a window."""
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=QUIET)
+        browser = await playwright.chromium.launch(executable_path=chromium_path(), args=QUIET)
         yield browser
         await browser.close()
 

@@ -47,18 +47,19 @@ export class Attention {
     if (!document.hidden || muted) return;
     this.#missed.push(seq);
     this.#title();
-    if (!noticesGranted()) return;
-    try {
-      const body = content.slice(0, NOTICE_CHARACTERS);
-      const notice = new Notification(kind === "notice" ? room : `${name} in ${room}`, { body, tag: `chatzilla-${room}` });
-      this.#notice = notice;
-      notice.onclick = () => {
-        window.focus();
-        notice.close();
-      };
-    } catch {
-      // Some phones grant notices to service workers only; the title still counts.
-    }
+    const title = kind === "notice" ? room : `${name} in ${room}`;
+    this.#notice = this.#notify(title, content.slice(0, NOTICE_CHARACTERS), `chatzilla-${room}`);
+  }
+
+  /**
+   * Tell of a call that begins.
+   *
+   * @param {string} words
+   * @param {string} room
+   */
+  ring(words, room) {
+    this.say(words);
+    if (document.hidden) this.#notify(`Call in ${room}`, words, `chatzilla-call-${room}`);
   }
 
   /**
@@ -84,6 +85,25 @@ export class Attention {
     this.#announcer.append(line);
     if (this.#announcer.childElementCount > SPOKEN_LINES) this.#announcer.firstElementChild?.remove();
     setTimeout(() => line.remove(), SPOKEN_FOR_MS);
+  }
+
+  /**
+   * @param {string} title
+   * @param {string} body
+   * @param {string} tag
+   */
+  #notify(title, body, tag) {
+    if (!noticesGranted()) return null;
+    try {
+      const notice = new Notification(title, { body, tag });
+      notice.onclick = () => {
+        window.focus();
+        notice.close();
+      };
+      return notice;
+    } catch {
+      return null; // some phones grant notices to service workers only; the title still counts
+    }
   }
 
   #looked() {

@@ -123,9 +123,9 @@ export class MessageList extends HTMLElement {
     new ResizeObserver(() => this.#stick()).observe(this.#log);
   }
 
-  /** Whether the newest message is in sight. */
+  /** Whether the newest message is in sight; beside a call, the list may not be shown at all. */
   get atBottom() {
-    return this.#stuck;
+    return this.#stuck && this.#log.clientHeight > 0;
   }
 
   /** @param {Scene} scene */

@@ -1,0 +1,411 @@
+// One peer connection of the mesh: negotiation, tracks by their source, and mending what broke.
+//
+// Everything that touches the description happens in one queue, so the only collision there can be is an offer that
+// meets an offer of ours under way. The transceiver of a source is made once and kept: a source that ends is sent as
+// nothing, and one that begins again needs no new line in the description.
+
+/** @import { EngineWorld, Route } from "./engine.js" */
+/** @import { Quality, Signal, Source, Track } from "./wire.js" */
+
+import { SCREEN_BITRATE } from "./engine.js";
+
+/** How long the other side of a failed connection may take to mend it, before this one tries as well. */
+const POLITE_WAIT_MS = 3_000;
+/** How long a restart may take before everything is set up anew. */
+const RESTART_WITHIN_MS = 8_000;
+/** How long a new connection may take, before another one is tried. */
+const CONNECT_WITHIN_MS = 20_000;
+const CANDIDATES_KEPT = 100;
+
+const SHARED = /** @type {const} */ (["microphone", "camera"]);
+/** @type {readonly Source[]} */
+const SCREENS = ["screen", "screen-audio"];
+/** @param {Source} source */
+const kindOf = (source) => (source === "camera" || source === "screen" ? "video" : "audio");
+
+export class Peer {
+  #id;
+  #world;
+  #renew;
+  /** @type {RTCPeerConnection | null} */
+  #connection = null;
+  /** @type {Promise<void>} */
+  #turn = Promise.resolve();
+  /** @type {Map<Source, RTCRtpTransceiver>} By what we send on it. */
+  #senders = new Map();
+  /** @type {ReadonlyMap<Source, MediaStreamTrack>} */
+  #tracks = new Map();
+  /** @type {Map<string, Source>} What the other side sends, by the mid of its line. */
+  #theirs = new Map();
+  /** @type {Map<Source, MediaStreamTrack>} */
+  #received = new Map();
+  /** @type {RTCIceCandidateInit[]} Which came before the description that they belong to. */
+  #candidates = [];
+  #session = "";
+  /** @type {Quality | null} */
+  #quality = null;
+  /** Counts our descriptions; the newest of them may not have arrived. */
+  #descriptions = 0;
+  #unsent = false;
+  /** Counts what happened to the connection, so that a timer knows whether it is about the present state. */
+  #turns = 0;
+
+  /**
+   * @param {{id: string, polite: boolean}} who
+   * @param {EngineWorld} world
+   * @param {{renew: () => void}} wishes
+   */
+  constructor({ id, polite }, world, { renew }) {
+    this.#id = id;
+    this.polite = polite;
+    this.#world = world;
+    this.#renew = renew;
+  }
+
+  get isOffering() {
+    return this.#connection?.signalingState === "have-local-offer";
+  }
+
+  /**
+   * Whether a description is of another peer connection than the one that we are connected with (RFC 8866, 5.2: the
+   * origin's session id names it).
+   *
+   * @param {Signal} signal
+   */
+  isAnotherSession({ description }) {
+    const session = sessionOf(description?.sdp);
+    return description?.type === "offer" && this.#session !== "" && session !== this.#session;
+  }
+
+  /**
+   * @param {RTCConfiguration} config
+   * @param {ReadonlyMap<Source, MediaStreamTrack>} tracks  Alive: it changes as sources come and go.
+   * @param {Quality | null} quality
+   */
+  open(config, tracks, quality) {
+    const connection = this.#world.connect(config);
+    this.#connection = connection;
+    this.#tracks = tracks;
+    this.#quality = quality;
+    connection.onnegotiationneeded = () => this.#do(() => this.#makeOffer());
+    connection.onicecandidate = ({ candidate }) => {
+      if (candidate) void this.#world.send(this.#id, { candidate: candidate.toJSON() });
+    };
+    connection.onicecandidateerror = (error) => this.#relayFails(error);
+    connection.onconnectionstatechange = () => this.#changed();
+    this.#unlessChanged(CONNECT_WITHIN_MS, () => {
+      this.#world.listener.linked(this.#id, "failed");
+      this.#renew();
+    });
+  }
+
+  /** Describe what there is to send and to hear; the offer follows. */
+  offer() {
+    for (const source of SHARED) this.#add(source, this.#directionOf(source));
+    this.#addScreens();
+  }
+
+  /** @param {Signal} signal */
+  take(signal) {
+    this.#do(async () => {
+      if (signal.description) await this.#describe(signal.description, signal.tracks ?? []);
+      if (signal.candidate) await this.#addCandidate(signal.candidate);
+    });
+  }
+
+  /**
+   * @param {Source} source
+   * @param {MediaStreamTrack | null} track
+   */
+  publish(source, track) {
+    this.#do(async () => {
+      const transceiver = this.#senders.get(source);
+      if (transceiver) {
+        await transceiver.sender.replaceTrack(track);
+        if (SCREENS.includes(source)) transceiver.direction = track ? "sendonly" : "inactive";
+        else if (track) transceiver.direction = "sendrecv";
+        await this.#applyLimits();
+      } else if (SCREENS.includes(source)) {
+        this.#addScreens();
+      }
+    });
+  }
+
+  /** @param {RTCConfiguration} config */
+  configure(config) {
+    this.#connection?.setConfiguration(config);
+  }
+
+  /** @param {Quality} quality */
+  limit(quality) {
+    this.#quality = quality;
+    this.#do(() => this.#applyLimits());
+  }
+
+  /** This side has been out of reach of the server. */
+  cameBack() {
+    if (this.#unsent || this.isOffering) this.sayAgain();
+    else if (this.#connection?.connectionState !== "connected") this.#renew();
+  }
+
+  /** The other side has been out of reach: an offer, or its answer, may have got lost. */
+  sayAgain() {
+    if (this.#unsent || this.isOffering) this.#do(() => this.#sendDescription());
+  }
+
+  /** How loud the microphone is, from 0 to 1. */
+  level() {
+    const track = this.#received.get("microphone");
+    const receiver = this.#connection?.getReceivers().find((each) => each.track === track);
+    const [newest] = receiver?.getSynchronizationSources() ?? [];
+    return newest?.audioLevel ?? 0;
+  }
+
+  /** @returns {Promise<Route | null>} */
+  async route() {
+    const report = await this.#connection?.getStats();
+    /** @type {any[]} */
+    const stats = report ? [...report.values()] : [];
+    const transport = stats.find(({ type }) => type === "transport");
+    const pair = stats.find(({ id }) => id === transport?.selectedCandidatePairId);
+    const local = stats.find(({ id }) => id === pair?.localCandidateId);
+    const remote = stats.find(({ id }) => id === pair?.remoteCandidateId);
+    if (!local || !remote) return null;
+    const { currentRoundTripTime: seconds } = pair;
+    return {
+      id: this.#id,
+      local: local.candidateType,
+      remote: remote.candidateType,
+      protocol: local.relayProtocol ?? local.protocol,
+      ms: seconds === undefined ? null : Math.round(seconds * 1_000),
+    };
+  }
+
+  close() {
+    const connection = this.#connection;
+    this.#connection = null;
+    this.#turns += 1;
+    if (!connection) return;
+    connection.onnegotiationneeded = connection.onicecandidate = connection.onicecandidateerror = null;
+    connection.onconnectionstatechange = null;
+    connection.close();
+    for (const source of this.#received.keys()) this.#world.listener.received(this.#id, source, null);
+  }
+
+  /**
+   * One thing after another; a step of a connection that is closed meanwhile is nobody's business.
+   *
+   * @param {() => void | Promise<void>} step
+   */
+  #do(step) {
+    const connection = this.#connection;
+    const alive = () => connection !== null && this.#connection === connection;
+    this.#turn = this.#turn.then(async () => {
+      if (!alive()) return;
+      try {
+        await step();
+      } catch (error) {
+        if (!alive()) return;
+        console.warn(`The connection with ${this.#id} is set up anew.`, error);
+        this.#renewSoon();
+      }
+    });
+  }
+
+  async #makeOffer() {
+    const connection = this.#connection;
+    // When it is stable again, the browser asks once more.
+    if (connection?.signalingState !== "stable") return;
+    await connection.setLocalDescription();
+    await this.#sendDescription();
+  }
+
+  async #sendDescription() {
+    const description = this.#connection?.localDescription;
+    if (!description) return;
+    const tracks = [...this.#senders].flatMap(([source, { mid }]) => (mid === null ? [] : [{ mid, source }]));
+    const { type, sdp } = description;
+    this.#descriptions += 1;
+    this.#unsent = true;
+    const number = this.#descriptions;
+    // Not awaited: what the other side says meanwhile has to be heard.
+    void this.#world.send(this.#id, { description: { type, sdp }, tracks }).then((arrived) => {
+      if (arrived && number === this.#descriptions) this.#unsent = false;
+    });
+  }
+
+  /**
+   * @param {RTCSessionDescriptionInit} description
+   * @param {Track[]} tracks
+   */
+  async #describe(description, tracks) {
+    const connection = /** @type {RTCPeerConnection} */ (this.#connection);
+    const stable = connection.signalingState === "stable";
+    if (description.type === "offer" && !stable && !this.polite) return; // ours holds
+    if (description.type === "answer" && !this.isOffering) return; // to an offer that is over
+    const session = sessionOf(description.sdp);
+    if (description.type === "answer" && this.#session !== "" && session !== this.#session) {
+      // The other side has lost the connection that this offer was about.
+      this.#renewSoon();
+      return;
+    }
+    await connection.setRemoteDescription(description);
+    this.#session = session;
+    this.#theirs = new Map(tracks.map(({ mid, source }) => [mid, source]));
+    if (description.type === "offer") {
+      await this.#adopt();
+      await connection.setLocalDescription();
+      await this.#sendDescription();
+      this.#addScreens();
+    } else {
+      this.#unsent = false;
+    }
+    await this.#applyLimits();
+    for (const candidate of this.#candidates.splice(0)) await this.#addCandidate(candidate);
+    this.#compare();
+  }
+
+  /** Send on the lines that the other side has offered. */
+  async #adopt() {
+    for (const transceiver of this.#connection?.getTransceivers() ?? []) {
+      const source = SHARED.find((shared) => shared === this.#theirs.get(transceiver.mid ?? ""));
+      if (!source || this.#senders.has(source)) continue;
+      this.#senders.set(source, transceiver);
+      transceiver.direction = this.#directionOf(source);
+      await transceiver.sender.replaceTrack(this.#tracks.get(source) ?? null);
+    }
+  }
+
+  /** Whoever sends nothing yet says so: a line on which something is sent takes one of the call's places.
+   * @param {Source} source
+   */
+  #directionOf(source) {
+    return this.#tracks.has(source) ? "sendrecv" : "recvonly";
+  }
+
+  #addScreens() {
+    for (const source of SCREENS) {
+      if (this.#tracks.has(source) && !this.#senders.has(source)) this.#add(source, "sendonly");
+    }
+  }
+
+  /**
+   * @param {Source} source
+   * @param {RTCRtpTransceiverDirection} direction
+   */
+  #add(source, direction) {
+    const track = this.#tracks.get(source);
+    const connection = /** @type {RTCPeerConnection} */ (this.#connection);
+    this.#senders.set(source, connection.addTransceiver(track ?? kindOf(source), { direction }));
+  }
+
+  /**
+   * A candidate belongs to the description with the same user name; one that came early waits for it, and one that
+   * came late is worth nothing.
+   *
+   * @param {RTCIceCandidateInit} candidate
+   */
+  async #addCandidate(candidate) {
+    const described = this.#connection?.remoteDescription?.sdp ?? "";
+    const { usernameFragment } = candidate;
+    const belongs = described !== "" && (!usernameFragment || described.includes(`a=ice-ufrag:${usernameFragment}\r\n`));
+    if (belongs) {
+      await this.#connection?.addIceCandidate(candidate);
+      return;
+    }
+    this.#candidates.push(candidate);
+    if (this.#candidates.length > CANDIDATES_KEPT) this.#candidates.shift();
+  }
+
+  /** Tell what is received now that was not before, and the other way round. */
+  #compare() {
+    const { listener } = this.#world;
+    const now = new Map();
+    for (const { mid, currentDirection, receiver } of this.#connection?.getTransceivers() ?? []) {
+      const source = this.#theirs.get(mid ?? "");
+      if (source && currentDirection?.includes("recv")) now.set(source, receiver.track);
+    }
+    for (const source of this.#received.keys()) {
+      if (!now.has(source)) listener.received(this.#id, source, null);
+    }
+    for (const [source, track] of now) {
+      if (this.#received.get(source) !== track) listener.received(this.#id, source, track);
+    }
+    this.#received = now;
+  }
+
+  async #applyLimits() {
+    await this.#limitTo("camera", this.#quality?.bitrate, this.#quality?.frame_rate);
+    await this.#limitTo("screen", SCREEN_BITRATE, undefined);
+  }
+
+  /**
+   * @param {Source} source
+   * @param {number | undefined} maxBitrate
+   * @param {number | undefined} maxFramerate
+   */
+  async #limitTo(source, maxBitrate, maxFramerate) {
+    const sender = this.#senders.get(source)?.sender;
+    const parameters = sender?.getParameters();
+    const [encoding] = parameters?.encodings ?? [];
+    if (!sender || !parameters || !encoding || maxBitrate === undefined) return;
+    if (encoding.maxBitrate === maxBitrate && encoding.maxFramerate === maxFramerate) return;
+    encoding.maxBitrate = maxBitrate;
+    if (maxFramerate !== undefined) encoding.maxFramerate = maxFramerate;
+    await sender.setParameters(parameters);
+  }
+
+  #changed() {
+    const { listener } = this.#world;
+    const state = this.#connection?.connectionState;
+    if (state === "connected") {
+      this.#turns += 1;
+      listener.linked(this.#id, "connected");
+    }
+    if (state === "disconnected") listener.linked(this.#id, "reconnecting");
+    if (state === "failed") {
+      this.#turns += 1;
+      listener.linked(this.#id, "failed");
+      this.#mend();
+    }
+  }
+
+  /** One side restarts; the other gives it time. If that does not help, everything begins anew. */
+  #mend() {
+    const turn = this.#turns;
+    this.#unlessChanged(0, async () => {
+      const ice = await this.#world.ice();
+      if (turn !== this.#turns || !this.#connection) return;
+      if (ice) this.#connection.setConfiguration({ ...this.#connection.getConfiguration(), iceServers: ice.servers });
+      this.#connection.restartIce();
+    });
+    this.#unlessChanged(RESTART_WITHIN_MS, () => this.#renew());
+  }
+
+  #renewSoon() {
+    this.#turns += 1;
+    this.#unlessChanged(0, () => this.#renew());
+  }
+
+  /**
+   * Act in a while, if the connection is still in the state that it is in now. Whoever is polite lets the other go first.
+   *
+   * @param {number} ms
+   * @param {() => void} act
+   */
+  #unlessChanged(ms, act) {
+    const turn = this.#turns;
+    this.#world.later(() => {
+      if (turn === this.#turns && this.#connection !== null) act();
+    }, ms + (this.polite ? POLITE_WAIT_MS : 0));
+  }
+
+  /** @param {RTCPeerConnectionIceErrorEvent} error */
+  #relayFails({ errorCode, url }) {
+    if (!url?.startsWith("turn")) return;
+    this.#world.listener.trouble(errorCode === 701 ? "relay-unreachable" : "relay-refused");
+  }
+}
+
+/** @param {string | undefined} sdp */
+const sessionOf = (sdp) => sdp?.match(/^o=\S+ (\S+)/m)?.[1] ?? "";

@@ -1,0 +1,159 @@
+// The one module that knows the namespace of calls: it shares the connection of the chat where there is one, stays
+// connected, asks questions that always get an answer, and passes on what the server tells.
+
+/** @import { Manager, Socket } from "../../vendor/socket.io.esm.min.js" */
+/** @import { Goodbye, Refusal, Result } from "../protocol.js" */
+/** @import { CallFacts, Ended, Moderated, ParticipantNews, Signal } from "./wire.js" */
+
+const NAMESPACE = "/calls";
+const ANSWER_WITHIN_MS = 8_000;
+const RECONNECT_FIRST_MS = 300;
+/** In a call one wants to know soon who is there. */
+const RECONNECT_LONGEST_MS = 1_500;
+
+/**
+ * @typedef {object} Ear
+ * @property {() => string | undefined} token
+ * @property {() => string | undefined} resume     The key of one's place, which is good when the token is over.
+ * @property {() => void} connected
+ * @property {() => void} disconnected
+ * @property {(refusal: Refusal) => void} refused  This person cannot use calls with what they have.
+ * @property {(news: ParticipantNews) => void} participant
+ * @property {(signal: Signal) => void} signal
+ * @property {(moderated: Moderated) => void} moderated
+ * @property {(call: CallFacts) => void} call
+ * @property {() => void} superseded
+ * @property {(ended: Ended) => void} ended
+ */
+
+export class Signaling {
+  #manager;
+  #ear;
+  /** @type {Socket} */
+  #socket;
+  #closing = new AbortController();
+  #usualLongest;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #again;
+
+  /**
+   * @param {Manager} manager
+   * @param {Ear} ear
+   */
+  constructor(manager, ear) {
+    this.#manager = manager;
+    this.#ear = ear;
+    this.#usualLongest = manager.reconnectionDelayMax() ?? 0;
+    this.#socket = manager.socket(NAMESPACE);
+    // The manager hands out the same socket for each call on this page.
+    this.#socket.off();
+    this.#socket.auth = (/** @type {(auth: object) => void} */ give) => give({ token: ear.token(), resume: ear.resume() || undefined });
+    this.#listen();
+    const { signal } = this.#closing;
+    addEventListener("offline", () => this.#pause(), { signal });
+    addEventListener("online", () => this.#hurry(), { signal });
+  }
+
+  get connected() {
+    return this.#socket.connected;
+  }
+
+  open() {
+    this.#manager.reconnectionDelayMax(RECONNECT_LONGEST_MS);
+    this.#socket.connect();
+  }
+
+  close() {
+    this.#closing.abort();
+    clearTimeout(this.#again);
+    this.#manager.reconnectionDelayMax(this.#usualLongest);
+    this.#socket.off();
+    this.#socket.disconnect();
+  }
+
+  /**
+   * Ask the server, and get an answer whatever happens.
+   *
+   * @template Answer
+   * @param {string} event
+   * @param {object} question
+   * @returns {Promise<Result<Answer>>}
+   */
+  ask(event, question) {
+    if (!this.#socket.connected) return Promise.resolve(refusal("offline", "There is no connection to the server."));
+    return new Promise((resolve) => {
+      this.#socket.timeout(ANSWER_WITHIN_MS).emit(
+        event,
+        question,
+        /** @type {(error: Error | null, ok: boolean, answer: any) => void} */
+        (error, ok, answer) => {
+          if (error) resolve(refusal("timeout", "The server did not answer."));
+          else if (ok) resolve({ ok: true, answer });
+          else resolve(refusal(answer?.code ?? "internal", answer?.message ?? "The server refused this."));
+        },
+      );
+    });
+  }
+
+  /** Say something that needs no answer: the page may be gone before one could come. */
+  sayGoodbye() {
+    if (this.#socket.connected) this.#socket.emit("leave", {});
+  }
+
+  #listen() {
+    const socket = this.#socket;
+    const ear = this.#ear;
+    socket.on("participant", ear.participant);
+    socket.on("signal", ear.signal);
+    socket.on("moderated", ear.moderated);
+    socket.on("call", ear.call);
+    socket.on("superseded", ear.superseded);
+    socket.on("ended", ear.ended);
+    socket.on("connect", ear.connected);
+    socket.on("goodbye", (/** @type {Goodbye} */ goodbye) => {
+      if (!goodbye.reconnect) this.#giveUp(goodbye);
+    });
+    socket.on("disconnect", () => {
+      ear.disconnected();
+      this.#tryAgain();
+    });
+    socket.on("connect_error", (/** @type {Error & {data?: Refusal}} */ error) => {
+      const { data } = error;
+      if (data?.code === "sign-in" || data?.code === "forbidden") ear.refused(data);
+      else this.#tryAgain();
+    });
+  }
+
+  /** @param {Refusal} refusal */
+  #giveUp(refusal) {
+    this.close();
+    this.#ear.refused(refusal);
+  }
+
+  /** The library comes back by itself after a lost transport, but not after the server ended or refused a namespace. */
+  #tryAgain() {
+    if (this.#closing.signal.aborted || this.#socket.active) return;
+    clearTimeout(this.#again);
+    this.#again = setTimeout(() => this.#socket.connect(), RECONNECT_FIRST_MS + Math.random() * RECONNECT_LONGEST_MS);
+  }
+
+  /** The network is gone, which the transport itself would notice much later. */
+  #pause() {
+    this.#socket.disconnect();
+  }
+
+  #hurry() {
+    if (this.#socket.connected) return;
+    clearTimeout(this.#again);
+    this.#socket.connect();
+  }
+}
+
+/**
+ * @param {string} code
+ * @param {string} message
+ * @returns {{ok: false, refusal: Refusal}}
+ */
+function refusal(code, message) {
+  return { ok: false, refusal: { code, message } };
+}

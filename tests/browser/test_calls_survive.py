@@ -1,0 +1,178 @@
+"""A call outlives what happens around it: the server's death, a machine that sleeps, a network that needs a relay."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+from playwright.async_api import async_playwright
+
+from tests.browser.conftest import QUIET, chromium_path
+from tests.helpers.call_tabs import CALL_FLAGS, CallTab, until
+from tests.helpers.coturn import COTURN, SECRET, coturn
+from tests.helpers.servers import Process
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from playwright.async_api import Browser, Playwright
+
+LONGEST_GAP_MS: Final = 300.0
+ROSTER_WITHIN_SECONDS: Final = 3.0
+SMALL: Final = {"width": 900, "height": 560}
+
+
+@pytest.fixture
+async def playwright() -> AsyncIterator[Playwright]:
+    async with async_playwright() as playwright:
+        yield playwright
+
+
+@asynccontextmanager
+async def browser(playwright: Playwright) -> AsyncIterator[Browser]:
+    opened = await playwright.chromium.launch(executable_path=chromium_path(), args=QUIET + CALL_FLAGS)
+    yield opened
+    await opened.close()
+
+
+async def caller(opened: Browser, server: Process, name: str, **options: Any) -> CallTab:
+    """Somebody in the call of the garden."""
+    context = await opened.new_context(locale="en-GB", timezone_id="UTC", viewport=SMALL)
+    tab = await CallTab.of(context, server.url, "/r/garden", name, **options)
+    await tab.joins(name)
+    return await tab.calls()
+
+
+def browsers_of_ours() -> set[int]:
+    """Every process of a browser that this test has started."""
+    parents: dict[int, int] = {}
+    names: dict[int, str] = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, _, rest = status.read_text().partition("(")[2].rpartition(")")
+        except OSError:
+            continue  # it has ended meanwhile
+        pid = int(status.parent.name)
+        names[pid], parents[pid] = name, int(rest.split()[1])
+
+    def is_ours(pid: int) -> bool:
+        while pid > 1 and pid != os.getpid():
+            pid = parents.get(pid, 0)
+        return pid == os.getpid()
+
+    return {pid for pid, name in names.items() if "chrom" in name and is_ours(pid)}
+
+
+async def test_the_server_dies_and_nobody_notices(playwright: Playwright, tmp_path: Path) -> None:
+    """kill -9 in the middle of a call: pictures and sound go on without a gap; when the server is back, everybody is in
+    the roster at once, and whoever comes then sees them all. No page is loaded again."""
+    server = await Process(tmp_path / "data").start()
+    async with browser(playwright) as opened:
+        tabs = [await caller(opened, server, name) for name in ("Anna", "Bob")]
+        for each in tabs:
+            await each.sees("Anna", "Bob")
+            await each.receives(videos=1, sounds=1)
+            await each.evaluate("() => { window.__same = true; __watch(); }")
+        await server.kill()
+        for each in tabs:
+            await each.told("The server is out of reach.")
+            await each.receives(videos=1, sounds=1)
+        await server.start()
+        began = time.monotonic()
+        warning = "() => document.querySelector('[data-warning]').hidden"
+        for each in tabs:
+            await until(lambda each=each: each.evaluate(warning), lambda: "the roster is right again", each.tiles)
+        took = time.monotonic() - began
+        for each in tabs:
+            await each.sees("Anna", "Bob")
+            assert await each.evaluate("() => window.__same")
+            gaps = await each.evaluate("() => __stopWatching()")
+            # Between two looks nobody saw what happened; that is the machine's delay, and not the call's.
+            assert gaps["audio"] < LONGEST_GAP_MS + gaps["blink"], gaps
+            assert gaps["video"] < LONGEST_GAP_MS + gaps["blink"], gaps
+        assert took < ROSTER_WITHIN_SECONDS
+        carl = await caller(opened, server, "Carl")
+        for each in (*tabs, carl):
+            await each.sees("Anna", "Bob", "Carl")
+            await each.receives(videos=2, sounds=2)
+            each.assert_well_behaved()
+    await server.kill()
+
+
+async def test_a_machine_that_sleeps_for_a_while(playwright: Playwright, tmp_path: Path) -> None:
+    """A browser that is stopped is shown as reconnecting; when it goes on, so does the call, within a second."""
+    async with AsyncExitStack() as stack:
+        server = await Process(tmp_path / "data").start()
+        stack.push_async_callback(server.kill)
+        anna = await caller(await stack.enter_async_context(browser(playwright)), server, "Anna")
+        before = browsers_of_ours()
+        bob = await caller(await stack.enter_async_context(browser(playwright)), server, "Bob")
+        machine = browsers_of_ours() - before
+        await anna.sees("Anna", "Bob")
+        await anna.receives(videos=1, sounds=1)
+        assert machine
+        for pid in machine:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            await anna.shows("Bob", presence="reconnecting")
+        finally:
+            for pid in machine:
+                os.kill(pid, signal.SIGCONT)
+        frames = sum((await anna.flows())["video"].values())
+
+        async def goes_on() -> bool:
+            return sum((await anna.flows())["video"].values()) > frames
+
+        await until(goes_on, lambda: "Bob's picture goes on", anna.tiles)
+        await anna.shows("Bob", presence="here")
+        await anna.sees("Anna", "Bob")
+        await bob.sees("Anna", "Bob")
+
+
+@pytest.mark.skipif(COTURN is None, reason="coturn is not installed")
+async def test_three_people_one_of_whom_a_relay_alone_reaches(playwright: Playwright, tmp_path: Path) -> None:
+    """Carl's network lets nothing through but the relay; all three see and hear each other, and the check says why."""
+    async with AsyncExitStack() as stack:
+        relay = await stack.enter_async_context(coturn(tmp_path))
+        environ = {"CHATZILLA_TURN_URLS": f"{relay.udp},{relay.tcp}", "CHATZILLA_TURN_SECRET": SECRET}
+        server = await Process(tmp_path / "data", environ=environ).start()
+        stack.push_async_callback(server.kill)
+        opened = await stack.enter_async_context(browser(playwright))
+        three = [await caller(opened, server, name, relay=name == "Carl") for name in ("Anna", "Bob", "Carl")]
+        for each in three:
+            await each.sees("Anna", "Bob", "Carl")
+            await each.receives(videos=2, sounds=2)
+        carl = three[2]
+        await carl.presses("Devices and connection")
+        await carl.told("It passes on what you send")
+        routes = await carl.page.locator("[data-routes] li").all_inner_texts()
+        assert len(routes) == 2
+        assert all("through the relay" in route for route in routes), routes
+        anna = three[0]
+        await anna.presses("Devices and connection")
+        await anna.page.locator("[data-routes] li").nth(1).wait_for()
+        assert any("directly" in route for route in await anna.page.locator("[data-routes] li").all_inner_texts())
+
+
+@pytest.mark.skipif(COTURN is None, reason="coturn is not installed")
+async def test_a_relay_that_refuses_the_credentials(playwright: Playwright, tmp_path: Path) -> None:
+    """Who can be reached without it is; who cannot is told what is wrong, and whose matter it is."""
+    async with AsyncExitStack() as stack:
+        relay = await stack.enter_async_context(coturn(tmp_path))
+        environ = {"CHATZILLA_TURN_URLS": relay.udp, "CHATZILLA_TURN_SECRET": "another-secret-of-enough-letters"}
+        server = await Process(tmp_path / "data", environ=environ).start()
+        stack.push_async_callback(server.kill)
+        opened = await stack.enter_async_context(browser(playwright))
+        anna, bob = [await caller(opened, server, name) for name in ("Anna", "Bob")]
+        await anna.sees("Anna", "Bob")
+        await bob.receives(videos=1, sounds=1)
+        carl = await caller(opened, server, "Carl", relay=True)
+        await carl.told("The relay refuses this server’s credentials.")
+        await carl.presses("Devices and connection")
+        await carl.told("Whoever runs the server has to compare the secrets.")
+        await anna.shows("Bob", presence="here")
