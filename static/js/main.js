@@ -205,6 +205,11 @@ class Visit {
     focusComposer();
   }
 
+  /** @param {string} room */
+  nameOf(room) {
+    return this.#rooms.nameOf(room);
+  }
+
   /** Everything about the room that is open. */
   showDetails() {
     void this.#affairs((affairs) => affairs.showDetails());
@@ -621,6 +626,7 @@ async function openPeopleAndLinks() {
   if (NARROW.matches) sidebar.hidePopover();
   const dialog = find("people-and-links", PeopleAndLinks);
   dialog.signedOut = () => location.reload();
+  dialog.nameOf = (room) => visit?.nameOf(room) ?? room;
   await dialog.open(roomInAddress());
 }
 
