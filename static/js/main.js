@@ -22,6 +22,8 @@ import { RoomList, pathOf } from "./views/room-list.js";
 import { PeopleList } from "./views/roster.js";
 import { counted, hueOf, initialsOf, typingLine } from "./words.js";
 
+/** The server tells of no more rooms than that at once. */
+const MY_ROOMS_TOLD = 200;
 const ROWS_LIMIT = 2_000;
 const ROWS_AFTER_TRIM = 1_500;
 const NARROW = matchMedia("(max-width: 51.99rem)");
@@ -132,6 +134,9 @@ class Visit {
         typing: () => this.#showTyping(),
         room: (room) => this.#roomMoved(room),
         gone: (room) => this.#roomGone(room),
+        mine: (rooms) => {
+          if (rooms.size < MY_ROOMS_TOLD) this.#rooms.keepOnly(rooms.add(this.#session.room));
+        },
         refused: (refusal) => this.#refused(refusal),
         ended: ({ message }) => leave(this.#name, message),
       },
