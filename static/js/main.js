@@ -25,6 +25,8 @@ import { RoomList, pathOf } from "./views/room-list.js";
 import { PeopleList } from "./views/roster.js";
 import { counted, hueOf, initialsOf, typingLine } from "./words.js";
 
+/** The server tells of no more rooms than that at once. */
+const MY_ROOMS_TOLD = 200;
 const ROWS_LIMIT = 2_000;
 const ROWS_AFTER_TRIM = 1_500;
 const NARROW = matchMedia("(max-width: 51.99rem)");
@@ -143,6 +145,9 @@ class Visit {
         typing: () => this.#showTyping(),
         room: (room) => this.#roomMoved(room),
         gone: (room) => this.#roomGone(room),
+        mine: (rooms) => {
+          if (rooms.size < MY_ROOMS_TOLD) this.#rooms.keepOnly(rooms.add(this.#session.room));
+        },
         refused: (refusal) => this.#refused(refusal),
         ended: ({ message }) => leave(this.#name, message),
       },
@@ -223,6 +228,11 @@ class Visit {
     this.#showMe();
     this.#showRoom();
     focusComposer();
+  }
+
+  /** @param {string} room */
+  nameOf(room) {
+    return this.#rooms.nameOf(room);
   }
 
   /** Everything about the room that is open. */
@@ -664,6 +674,7 @@ async function openPeopleAndLinks() {
   if (NARROW.matches) sidebar.hidePopover();
   const dialog = find("people-and-links", PeopleAndLinks);
   dialog.signedOut = () => location.reload();
+  dialog.nameOf = (room) => visit?.nameOf(room) ?? room;
   await dialog.open(roomInAddress());
 }
 

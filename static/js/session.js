@@ -43,6 +43,7 @@ const FOR_GOOD = new Set(["bad-request", "unknown-event", "sign-in", "forbidden"
  * @property {() => void} typing
  * @property {(news: News) => void} room
  * @property {(room: string) => void} gone  A room is not this person's any more.
+ * @property {(rooms: Set<string>) => void} mine  The rooms of this person but for the open one, all that are told of.
  * @property {(refusal: Refusal) => void} refused  This person cannot be in this room.
  * @property {(refusal: Refusal) => void} ended    This person cannot be on this server.
  */
@@ -82,6 +83,8 @@ export class Session {
   #early = [];
   #joined = false;
   #joining = false;
+  /** Whether this connection has joined nothing yet: before its first answer the server tells of this person's rooms. */
+  #new = true;
   #closed = false;
   /** Counts the connections and losses, so that a timer knows whether it is about the present one. */
   #turn = 0;
@@ -309,6 +312,7 @@ export class Session {
       tokenRefused: () => (this.#token = undefined),
       connected: () => {
         this.#connections += 1;
+        this.#new = true;
         this.#visits.clear();
         this.#forgetUnopened();
         void this.#catchUp();
@@ -417,16 +421,21 @@ export class Session {
     this.#joined = true;
     this.#setStatus("online");
     this.#world.listener.joined(answer, { reset });
-    for (const room of this.#early.splice(0)) this.#told(room);
+    const early = this.#early.splice(0);
+    if (this.#new) this.#world.listener.mine(new Set(early.map(({ room }) => room)));
+    this.#new = false;
+    for (const room of early) this.#told(room);
   }
 
   /** @param {Room | Gone} room */
   #told(room) {
-    if ("gone" in room) {
-      this.#timelines.delete(room.room);
-      this.#world.listener.gone(room.room);
-      return;
-    }
+    if (!("gone" in room)) return this.#moved(room);
+    this.#timelines.delete(room.room);
+    return this.#world.listener.gone(room.room);
+  }
+
+  /** @param {Room} room */
+  #moved(room) {
     this.#world.listener.room(room);
     if (room.room !== this.#room) return;
     this.timeline.reached(room.head);

@@ -109,6 +109,8 @@ function visit({ token } = {}) {
   const elsewhere = [];
   /** @type {string[]} */
   const gone = [];
+  /** @type {string[][]} */
+  const mine = [];
   /** @type {Wire[]} */
   const wires = [];
   const session = new Session({ name: "alice", token, room: "lobby" }, {
@@ -125,6 +127,7 @@ function visit({ token } = {}) {
       typing: () => {},
       room: (news) => elsewhere.push(news),
       gone: (room) => gone.push(room),
+      mine: (rooms) => mine.push([...rooms]),
       refused: ({ code }) => refused.push(code),
       ended: ({ code }) => refused.push(code),
     },
@@ -135,7 +138,7 @@ function visit({ token } = {}) {
   session.open();
   const [wire] = wires;
   const lobby = /** @type {Room} */ (wire.rooms.get("lobby"));
-  return { session, wire, lobby, clock, heard, statuses, refused, resets, elsewhere, gone };
+  return { session, wire, lobby, clock, heard, statuses, refused, resets, elsewhere, gone, mine };
 }
 
 /** @param {Session} session */
@@ -425,7 +428,7 @@ test("an edit in another room is no news of it", async () => {
 });
 
 test("what is told of rooms before the first answer waits for it, because that names the numbering", async () => {
-  const { wire, elsewhere, gone } = visit();
+  const { session, wire, elsewhere, gone, mine } = visit();
   wire.holding = true;
   await wire.connect();
   /** @type {import("../../static/js/protocol.js").Room} */
@@ -434,7 +437,10 @@ test("what is told of rooms before the first answer waits for it, because that n
   wire.ear.room({ room: "attic", gone: true });
   assert.deepEqual([elsewhere, gone], [[], []]);
   await wire.release();
-  assert.deepEqual([elsewhere, gone], [[garden], ["attic"]]);
+  assert.deepEqual([elsewhere, gone, mine], [[garden], ["attic"], [["garden", "attic"]]]);
+  session.enter("garden");
+  await wire.release();
+  assert.equal(mine.length, 1, "later joins say nothing of the others");
 });
 
 test("what was loaded of a room is dropped when it is this person's no more", async () => {
