@@ -179,9 +179,9 @@ class Delivery:
         if known is None or known.dialect is not Dialect.FULL or len(known.halls) >= HALLS_AT_MOST:
             return
         hall = self._hall(head.room)
+        hall.about = replace(head, read=None, muted=None)
         if head.head >= hall.head:
             hall.head, hall.last = head.head, head.last
-            hall.about = replace(head, read=None, muted=None)
         if connection not in hall.listeners:
             hall.watchers[connection] = known
             known.halls.add(head.room)

@@ -8,6 +8,7 @@ import { deviceOf, fromNow } from "../devices.js";
 import { roomIdOf } from "../protocol.js";
 import { counted } from "../words.js";
 import { ProgramsAndHooks } from "./programs-and-hooks.js";
+import { styled } from "./styled.js";
 
 const COPIED_SHOWN_MS = 2_000;
 
@@ -23,6 +24,8 @@ const USUAL = "member";
 export class PeopleAndLinks extends HTMLElement {
   /** Called when this browser is not signed in any more. */
   signedOut = () => {};
+  /** What a room is called. */
+  nameOf = (/** @type {string} */ room) => room;
 
   #dialog = this.#part("dialog", HTMLDialogElement);
   #programs = this.#part("programs-and-hooks", ProgramsAndHooks);
@@ -67,6 +70,7 @@ export class PeopleAndLinks extends HTMLElement {
     const result = await api.me();
     if (!result.ok) return this.#refuse(result.refusal);
     const { invites, makes } = result.answer;
+    this.#programs.nameOf = this.nameOf;
     void this.#programs.open(room, makes, this.#entry);
     this.#part("[data-inviting]", HTMLElement).hidden = invites.length === 0;
     this.#part("[data-links-section]", HTMLElement).hidden = invites.length === 0;
@@ -167,7 +171,7 @@ export class PeopleAndLinks extends HTMLElement {
   #linkEntry(link, now) {
     const what = link.person ? `Sign-in for ${link.person.name}` : `Invitation: ${(ROLES.get(link.role) ?? link.role).split(",")[0]}`;
     const words = [
-      link.room && `into ${link.room}`,
+      link.room && `into ${this.nameOf(link.room)}`,
       link.uses > 1 && `${link.used} of ${link.uses} used`,
       `ends ${fromNow(link.ends_at, now)}`,
       `by ${link.maker?.name ?? "the operator"}`,
@@ -255,13 +259,5 @@ export class PeopleAndLinks extends HTMLElement {
   }
 }
 
-const style = document.createElement("link");
-style.rel = "stylesheet";
-style.href = new URL("../../css/people.css", import.meta.url).href;
-const styled = new Promise((resolve) => {
-  style.addEventListener("load", resolve);
-  style.addEventListener("error", resolve);
-});
-document.head.append(style);
-await styled;
+await styled("people.css");
 customElements.define("people-and-links", PeopleAndLinks);
