@@ -386,7 +386,7 @@ def test_what_is_not_in_the_table_is_refused() -> None:
 async def test_every_door_does_what_the_table_says(role: Role, tmp_path: Path) -> None:
     mode = "open" if role is Role.VISITOR else "links"
     async with serving(tmp_path / "data", sign_in=mode) as server, town(server) as place:
-        server.house.tries._at_most = 1_000  # more is tried in vain here than a stranger may
+        server.house.directory._tries._at_most = 1_000  # more is tried in vain here than a stranger may
         walk = Walk(place, role, await who_tries(place, role), await place.enters("Stranger"))
         if role not in (Role.VISITOR, Role.LISTENER):
             walk.others[Thing.OWN] = walk.actor

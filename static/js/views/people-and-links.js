@@ -72,6 +72,7 @@ export class PeopleAndLinks extends HTMLElement {
     const result = await api.me();
     if (!result.ok) return this.#refuse(result.refusal);
     const { invites, makes, sign_in } = result.answer;
+    this.#programs.nameOf = this.nameOf;
     void this.#programs.open(room, makes, this.#entry);
     this.#part("[data-by-mail]", HTMLElement).hidden = sign_in !== "email";
     this.#part("[data-inviting]", HTMLElement).hidden = invites.length === 0;

@@ -20,6 +20,8 @@ const KINDS = new Map([
 export class ProgramsAndHooks extends HTMLElement {
   /** Called when something has begun or ended. */
   changed = () => {};
+  /** What a room is called. */
+  nameOf = (/** @type {string} */ room) => room;
 
   #form = this.#part("form", HTMLFormElement);
   #kind = this.#part("[name=kind]", HTMLSelectElement);
@@ -100,7 +102,7 @@ export class ProgramsAndHooks extends HTMLElement {
     if (!result.ok) return this.#refuse(result.refusal);
     const { url, hook } = result.answer;
     const hint = "Whoever has this address can speak in the room. It is shown only now: copy it to where it is used.";
-    return this.#show(`${hook.name} speaks in ${hook.room}`, hint, "The address", url, `curl -d hello ${url}`);
+    return this.#show(`${hook.name} speaks in ${this.nameOf(hook.room)}`, hint, "The address", url, `curl -d hello ${url}`);
   }
 
   /**
@@ -155,7 +157,7 @@ export class ProgramsAndHooks extends HTMLElement {
    * @param {number} now
    */
   #hookEntry({ id, name, room, maker, made_at }, now) {
-    const words = [`speaks in ${room}`, `made ${fromNow(made_at, now)}`, `by ${maker?.name ?? "the operator"}`];
+    const words = [`speaks in ${this.nameOf(room)}`, `made ${fromNow(made_at, now)}`, `by ${maker?.name ?? "the operator"}`];
     return this.#newEntry(`${name} (hook)`, words, () => api.endHook(id));
   }
 
