@@ -1,4 +1,4 @@
-"""Calls through a real Janus, as far as they go without a browser: it is there, or not, and gets no more than it may."""
+"""Calls through a real Janus, as far as they go without a browser: it is there, or not, and gets what it may."""
 
 from __future__ import annotations
 
