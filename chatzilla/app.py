@@ -27,6 +27,7 @@ from chatzilla.core.tokens import Tokens
 from chatzilla.core.tries import Tries
 from chatzilla.mail.server import parse_sender, parse_server
 from chatzilla.mail.smtp import SmtpMailer
+from chatzilla.media.janus import Janus
 from chatzilla.media.mesh import Mesh
 from chatzilla.media.turn import IceRelay
 from chatzilla.operators import Operators
@@ -138,6 +139,7 @@ class House:
         )
         self.seats = Seats()
         self.book = StoredCallBook(self.database)
+        self.engines = engines_of(config, self.seats)
         self.calls = Calls(
             clock,
             self.log,
@@ -147,7 +149,7 @@ class House:
             tokens,
             IceRelay(clock, stun=config.stun_urls, turn=config.turn_urls, secret=config.turn_secret),
             self.directory,
-            engines_of(config, self.seats),
+            self.engines,
         )
         self.calls_door = CallsNamespace(
             self.calls, self.seats, self.sign_ins, clock, asking=Rate(config.call_rate, config.call_burst)
@@ -191,12 +193,16 @@ class House:
         self.directory.start()
         if self.mailer is not None:
             self.mailer.start()
+        for engine in self.engines:
+            await engine.start()
         self.calls.start(self.sign_ins)
         await self.control.start()
         yield
         await self.control.close()
         if self.mailer is not None:
             await self.mailer.close()
+        for engine in self.engines:
+            await engine.close()
         self.sign_ins.stop()
         await self.log.close()
         self.register.close()
@@ -238,9 +244,17 @@ def mailer_of(config: Config, clock: Clock) -> SmtpMailer:
 
 def engines_of(config: Config, stage: Stage) -> Sequence[Media]:
     """What carries the media of calls, the preferred one first."""
-    if config.calls == "off":
-        return ()
-    return (Mesh(stage, people=config.call_people, publishers=config.call_publishers),)
+    mesh = Mesh(stage, people=config.call_people, publishers=config.call_publishers)
+    janus = Janus(
+        stage,
+        config.janus_url,
+        config.janus_secret,
+        people=config.janus_people,
+        publishers=config.janus_publishers,
+        bitrate=config.janus_kbits * 1000,
+    )
+    engines: dict[str, Sequence[Media]] = {"mesh": (mesh,), "janus": (janus,), "auto": (janus, mesh), "off": ()}
+    return engines[config.calls]
 
 
 HOUSE: Final = web.AppKey("house", House)

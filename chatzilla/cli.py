@@ -12,6 +12,8 @@ end-bot     end a bot
 hook        make a hook, and print its address
 hooks       list the hooks
 end-hook    end a hook
+janus-config  write a configuration for Janus
+doctor      see whether everything is there that the settings speak of
 """
 
 from __future__ import annotations
@@ -20,11 +22,12 @@ import argparse
 import asyncio
 import logging
 import os
+import secrets
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chatzilla import __version__, control
+from chatzilla import __version__, control, doctor
 from chatzilla.app import tokens_of
 from chatzilla.clock import SystemClock
 from chatzilla.config import SECRET, read_config, settings
@@ -33,6 +36,7 @@ from chatzilla.core.signin import SignInMode, SignIns
 from chatzilla.core.tries import Tries
 from chatzilla.errors import ChatError, StartError
 from chatzilla.loop import make_loop
+from chatzilla.media import janus_config
 from chatzilla.operators import Operators
 from chatzilla.serve import serve
 from chatzilla.store.database import Database
@@ -89,6 +93,16 @@ def _parser() -> argparse.ArgumentParser:
     invite.add_argument("--hours", default="168", help="for how long it can be used")
     rotate = commands.add_parser("rotate-key", help="sign with a new key from now on")
     rotate.add_argument("--forget", action="store_true", help="end all tokens of the old ones now")
+    janus = commands.add_parser("janus-config", help="write a configuration for Janus")
+    janus.add_argument("folder", help="the folder to write it to; start Janus with `janus -F FOLDER`")
+    janus.add_argument("--ports", default="20000-20400", help="the range of UDP ports for media")
+    janus.add_argument(
+        "--public", default="", help="the address by which browsers reach this machine, if it has another"
+    )
+    janus.set_defaults(run=_janus_config)
+    doctor_ = commands.add_parser("doctor", help="see whether everything is there that the settings speak of")
+    doctor_.add_argument("--data", help="the folder of the database and the signing key")
+    doctor_.set_defaults(run=_doctor)
     bot = commands.add_parser("bot", help="make a bot, and print its token")
     bot.add_argument("name", help="under which it speaks")
     bot.add_argument("--days", default="365", help="for how long its token lasts")
@@ -136,6 +150,25 @@ def _config(config: Config) -> None:
         value = getattr(config, field.name)
         shown = "(set)" if field.name in SECRET and value else value
         sys.stdout.write(f"{name}={shown}\n    {field.metadata['help']}\n")
+
+
+def _doctor(config: Config) -> None:
+    if not doctor.run(config, sys.stdout.write):
+        raise StartError("What is marked as bad needs you.")
+
+
+def _janus_config(config: Config, folder: str, ports: str, public: str) -> None:
+    """Write it, and say what is to be set; with CHATZILLA_JANUS_SECRET, or a secret made now."""
+    where = Path(folder).expanduser().absolute()
+    secret = config.janus_secret or secrets.token_urlsafe(32)
+    try:
+        janus_config.write(where, secret, ports, public=public)
+    except (OSError, ValueError) as error:
+        raise StartError(f"{where} cannot be used: {error}.") from error
+    sys.stdout.write(
+        f"janus -F {where}\nCHATZILLA_CALLS=auto\nCHATZILLA_JANUS_URL=unix:{where / janus_config.SOCKET}\n"
+        + ("" if config.janus_secret else f"CHATZILLA_JANUS_SECRET={secret}\n")
+    )
 
 
 def _operate(config: Config, operation: str, **arguments: Any) -> None:

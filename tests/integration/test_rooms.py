@@ -573,7 +573,7 @@ class TestAnOpenServer:
             owner = (await house.server.house.operators.commands["owner-link"]({}))[1].rpartition("/")[2]
             async with town(house.server) as place:
                 olga = await place.comes(owner, "Olga")
-            wish = {"name": "Come all", "people": [str(olga.id)]}
+            wish: dict[str, Any] = {"name": "Come all", "people": [str(olga.id)]}
             assert (await refused(alice, "create", **wish))["code"] == "forbidden"
 
     async def test_many_rooms_take_time(self, tmp_path: Path) -> None:
