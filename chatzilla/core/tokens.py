@@ -6,7 +6,7 @@ for any other purpose is refused here, whoever signed it.
 
 One key signs. Keys from before still verify, for as long as their tokens last.
 
-A seal is less than a token: it proves that we have seen some words together, and gives no right to anybody.
+A stamp is less than a token: it proves that we have seen some words together, and gives no right to anybody.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ NOT_VALID: Final = "This sign-in is not valid any more. Sign in again."
 
 _ALGORITHM: Final = "HS256"
 _ISSUER: Final = "chatzilla"
+_PARTS: Final = 3
 _LONGEST: Final = 4_096
 """Characters of a token; a name of 254 characters has at most a quarter of it."""
 
@@ -99,13 +100,13 @@ class Tokens:
             raise refusal
         return Claims(named.id, expires, named=named)
 
-    def seal(self, *words: str) -> str:
+    def stamp(self, *words: str) -> str:
         """A proof that we have seen these words together."""
-        return _seal(self._keys[0], words)
+        return _stamp(self._keys[0], words)
 
-    def is_sealed(self, seal: str, *words: str) -> bool:
+    def is_stamped(self, stamp: str, *words: str) -> bool:
         """Whether this is such a proof."""
-        return any(hmac.compare_digest(_seal(key, words).encode(), seal.encode()) for key in self._keys)
+        return any(hmac.compare_digest(_stamp(key, words).encode(), stamp.encode()) for key in self._keys)
 
     def _sign(self, claims: dict[str, Any]) -> str:
         now = self._clock.wall_ms() // 1000
@@ -115,6 +116,8 @@ class Tokens:
     def _verified(self, token: str) -> dict[str, Any]:
         """The claims of a token that one of our keys has signed."""
         failure: Exception | None = None
+        if not _is_canonical(token):
+            raise SignInNeeded(NOT_VALID)
         for key in self._keys:
             try:
                 # The clock is a port, so the expiry is compared by `read`; so is the audience.
@@ -137,7 +140,23 @@ class Tokens:
         raise SignInNeeded(NOT_VALID) from failure
 
 
-def _seal(key: str, words: Sequence[str]) -> str:
+def _stamp(key: str, words: Sequence[str]) -> str:
     """HMAC (RFC 2104) over what no token begins with."""
-    sealed = hmac.digest(key.encode(), "\0".join(("seal", *words)).encode(), "sha256")
-    return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+    stamp = hmac.digest(key.encode(), "\0".join(("stamp", *words)).encode(), "sha256")
+    return base64.urlsafe_b64encode(stamp).decode().rstrip("=")
+
+
+def _is_canonical(token: str) -> bool:
+    """Whether it is three parts in base64url as RFC 7515 writes it: PyJWT reads over strange characters and bits."""
+    parts = token.split(".")
+    if len(parts) != _PARTS or not token.isascii():
+        return False
+    try:
+        return all(_again(part) == part != "" for part in parts)
+    except ValueError:
+        return False
+
+
+def _again(part: str) -> str:
+    decoded = base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
+    return base64.urlsafe_b64encode(decoded).decode().rstrip("=")

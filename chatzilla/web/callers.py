@@ -127,7 +127,7 @@ class Callers:
 
     def know_browser(self, request: web.Request, response: web.Response, browser: Browser) -> None:
         """Give a browser the cookie by which it is told."""
-        value = f"{browser.secret}.{browser.seal}" if browser.seal else browser.secret
+        value = f"{browser.secret}.{browser.stamp}" if browser.stamp else browser.secret
         self._set_cookie(request, response, value, BROWSER_SECONDS, BROWSER)
 
     def _set_cookie(
