@@ -89,7 +89,7 @@ class Browser:
 
     secret: str
     """What nobody but this browser knows."""
-    seal: str = ""
+    stamp: str = ""
     """Our proof that the person of some address has signed in here before, if there is one."""
 
 
@@ -132,7 +132,7 @@ class ByMail:
 
         Args:
             sign_ins: who is signed in.
-            tokens: what seals a browser.
+            tokens: what stamps a browser.
             tries: the count of vain tries.
             mailer: what sends.
             domains: whoever has an address in one of these may come in.
@@ -175,7 +175,7 @@ class ByMail:
             Full: there are as many links, or mails, as there may be.
         """
         wanted = parse_address(raw)
-        known = self._tokens.is_stamped(browser.seal, browser.secret, id_by_mail(wanted))
+        known = self._tokens.is_stamped(browser.stamp, browser.secret, id_by_mail(wanted))
         if not (self._take_known(browser) if known else self._take(wanted, address)):
             raise TooFast(TOO_OFTEN)
         self._sweep()
@@ -237,8 +237,8 @@ class ByMail:
             raise
         for other in self._asked.values():  # whoever is in needs no other one
             other.used |= other.address == asked.address and other.browser == asked.browser
-        seal = self._tokens.stamp(browser.secret, account.id)
-        return bearer, asked.room or standing.room, Browser(browser.secret, seal)
+        stamp = self._tokens.stamp(browser.secret, account.id)
+        return bearer, asked.room or standing.room, Browser(browser.secret, stamp)
 
     def check_inviting(self, maker: Account) -> None:
         """Count an invitation that is going to be sent.

@@ -7,7 +7,7 @@ module says that they belong to (`rights`).
 
 One key signs. Keys from before still verify, for as long as their tokens last.
 
-A seal is less than a token: it proves that we have seen some words together, and gives no right to anybody.
+A stamp is less than a token: it proves that we have seen some words together, and gives no right to anybody.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ NOT_VALID: Final = "This sign-in is not valid any more. Sign in again."
 
 _ALGORITHM: Final = "HS256"
 _ISSUER: Final = "chatzilla"
+_PARTS: Final = 3
 _LONGEST: Final = 4_096
 """Characters of a token; a name of 254 characters has at most a quarter of it."""
 
@@ -133,6 +134,8 @@ class Tokens:
     def _verified(self, token: str) -> dict[str, Any]:
         """The claims of a token that one of our keys has signed and that is not over; `sub` is text, `exp` a number."""
         failure: Exception | None = None
+        if not _is_canonical(token):
+            raise SignInNeeded(NOT_VALID)
         for key in self._keys:
             try:
                 # The clock is a port, so the expiry is compared by us; so is the audience.
@@ -165,3 +168,19 @@ def _stamp(key: str, words: Sequence[str]) -> str:
     """HMAC (RFC 2104) over what no token begins with."""
     stamp = hmac.digest(key.encode(), "\0".join(("stamp", *words)).encode(), "sha256")
     return base64.urlsafe_b64encode(stamp).decode().rstrip("=")
+
+
+def _is_canonical(token: str) -> bool:
+    """Whether it is three parts in base64url as RFC 7515 writes it: PyJWT reads over strange characters and bits."""
+    parts = token.split(".")
+    if len(parts) != _PARTS or not token.isascii():
+        return False
+    try:
+        return all(_again(part) == part != "" for part in parts)
+    except ValueError:
+        return False
+
+
+def _again(part: str) -> str:
+    decoded = base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
+    return base64.urlsafe_b64encode(decoded).decode().rstrip("=")

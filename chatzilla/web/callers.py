@@ -2,8 +2,9 @@
 
 The cookie is HttpOnly, so no script reads it, SameSite=Lax, so no other site's request carries it (but a link that one
 follows does), and Secure behind TLS, under a name that only this host can set there (`__Host-`). A browser tells beside
-it which page asks; unless that is one of ours, the cookie does not count. So a page elsewhere can make a browser send a
-request, and never one that is anybody's. What changes something takes JSON as well, which no form can send.
+it which page asks; unless that is one of ours, or the person follows a link, the cookie does not count. So a page
+elsewhere can make a browser send a request, and never one that is anybody's. What changes something takes JSON as well,
+which no form can send.
 """
 
 from __future__ import annotations
@@ -61,11 +62,19 @@ class Callers:
         return token if token is not None and self.is_own(request) else None
 
     def is_own(self, request: web.Request) -> bool:
-        """Whether a page of ours asks, or nobody but the person; who sends no `Origin` may only read."""
-        origin = request.headers.get("Origin")
+        """Whether a page of ours asks, or nobody but the person; who sends no `Origin` may only read.
+
+        Whoever follows a link from elsewhere sees what they would have seen by typing its address. The page with the
+        link sees nothing of it, and cannot have it in a frame.
+        """
+        headers = request.headers
+        origin = headers.get("Origin")
         if origin is not None:
             return origin.lower() == self._peers.of(request).origin
-        return request.method in _SAFE and request.headers.get("Sec-Fetch-Site") in _OWN_SITE
+        if "Upgrade" in headers:
+            return False  # a browser always says which page opens a WebSocket
+        follows = (headers.get("Sec-Fetch-Mode"), headers.get("Sec-Fetch-Dest")) == ("navigate", "document")
+        return request.method in _SAFE and (follows or headers.get("Sec-Fetch-Site") in _OWN_SITE)
 
     def check_form(self, request: web.Request) -> None:
         """See that a form was sent from a page of ours, or from no page at all.
@@ -107,8 +116,8 @@ class Callers:
         self._set_cookie(request, response, token, IDLE_MS // 1000)
 
     def forget(self, request: web.Request, response: web.Response) -> None:
-        """Take the cookie away, if there is one."""
-        if self._cookie(request) is not None:
+        """Take the cookie away, if there is one that counts: a page elsewhere signs nobody out."""
+        if self.ticket(request) is not None:
             self._set_cookie(request, response, "", 0)
 
     def browser(self, request: web.Request) -> Browser | None:
@@ -118,7 +127,7 @@ class Callers:
 
     def know_browser(self, request: web.Request, response: web.Response, browser: Browser) -> None:
         """Give a browser the cookie by which it is told."""
-        value = f"{browser.secret}.{browser.seal}" if browser.seal else browser.secret
+        value = f"{browser.secret}.{browser.stamp}" if browser.stamp else browser.secret
         self._set_cookie(request, response, value, BROWSER_SECONDS, BROWSER)
 
     def _set_cookie(

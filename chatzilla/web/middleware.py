@@ -77,7 +77,7 @@ _HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(self), microphone=(self), display-capture=(self), geolocation=()",
 }
-_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
+_POLICY: Final = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
 def trace(peers: Peers, patience: Patience) -> Middleware:

@@ -434,17 +434,17 @@ async def test_a_mailbox_is_not_flooded_and_its_person_is_not_locked_out(timed: 
 
 
 async def test_only_the_browser_that_was_there_is_counted_by_itself(timed: MailTown) -> None:
-    """A seal is for one person and one browser, and cannot be made up."""
+    """A stamp is for one person and one browser, and cannot be made up."""
     alice = await timed.enters(ALICE, "Alice")
     ((name, cookie),) = [
         (each.key, each.value) for each in alice.http.cookie_jar if each.key.startswith("chatzilla-browser")
     ]
-    secret, _, seal = cookie.partition(".")
+    secret, _, stamp = cookie.partition(".")
     for at in range(40):
         await asks_from(f"10.0.{at}.1", timed, ALICE)
         await asks_from(f"10.0.{at}.1", timed, BOB)
     eve = await timed.browser()
-    for forged in (f"{'x' * 22}.{seal}", f"{secret}.{'x' * 43}", secret, f"{secret}.{seal}x", f"{secret}..{seal}"):
+    for forged in (f"{'x' * 22}.{stamp}", f"{secret}.{'x' * 43}", secret, f"{secret}.{stamp}x", f"{secret}..{stamp}"):
         assert (await eve.posts("/in", {"email": ALICE}, Cookie=f"{name}={forged}")).status == 429, forged
     assert (await eve.posts("/in", {"email": BOB}, Cookie=f"{name}={cookie}")).status == 429
     assert (await eve.posts("/in", {"email": ALICE}, Cookie=f"{name}={cookie}")).status == 200

@@ -112,7 +112,7 @@ async def test_a_browser_comes_in_by_a_form_and_stays_by_its_cookie(place: Town)
             assert (await answer.json())["you"]["name"] == "Bob"
         header = {"Cookie": f"{name}={cookie.value}"}
     named = url.replace("127.0.0.1", "localhost")  # to an address alone, this client sends no cookies
-    client = await Client(named).connect(auth={"dialect": "full"}, headers=dict(header))
+    client = await Client(named).connect(auth={"dialect": "full"}, headers=header | {"Origin": named})
     assert (await client.joins())["you"]["name"] == "Bob"
     await client.close()
     polling = await Client(named).connect(auth={"dialect": "full"}, headers=dict(header), transports=("polling",))

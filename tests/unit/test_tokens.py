@@ -172,15 +172,15 @@ def test_a_stranger_is_not_told_why() -> None:
     assert len(sentences) == 1
 
 
-def test_a_seal_is_for_these_words_in_this_order_and_outlives_a_change_of_the_key() -> None:
+def test_a_stamp_is_for_these_words_in_this_order_and_outlives_a_change_of_the_key() -> None:
     """And it is no token, nor is a token one."""
     old, new = Tokens(KEY, ManualClock()), Tokens("n" * 48, ManualClock(), before=[KEY])
-    seal = old.stamp("browser", BOB.id)
-    assert old.is_stamped(seal, "browser", BOB.id)
-    assert new.is_stamped(seal, "browser", BOB.id)
+    stamp = old.stamp("browser", BOB.id)
+    assert old.is_stamped(stamp, "browser", BOB.id)
+    assert new.is_stamped(stamp, "browser", BOB.id)
     for words in ((BOB.id, "browser"), ("browser",), ("browser", BOB.id, ""), (f"browser\0{BOB.id}x",)):
-        assert not old.is_stamped(seal, *words)
-    for forged in ("", seal[:-1], seal + "=", "\u00e9" * 43, new.stamp("browser", BOB.id)):
+        assert not old.is_stamped(stamp, *words)
+    for forged in ("", stamp[:-1], stamp + "=", "\u00e9" * 43, new.stamp("browser", BOB.id)):
         assert not old.is_stamped(forged, "browser", BOB.id)
     with pytest.raises(SignInNeeded):
-        old.read(seal)
+        old.read(stamp)
