@@ -13,6 +13,7 @@ from chatzilla.control import Control
 from chatzilla.core.directory import Directory
 from chatzilla.core.limits import Rate
 from chatzilla.core.lookalikes import Names
+from chatzilla.core.moderation import Means
 from chatzilla.core.presence import Presence
 from chatzilla.core.reading import Reading
 from chatzilla.core.signin import SignInMode, SignIns
@@ -24,9 +25,11 @@ from chatzilla.realtime.chat import ChatNamespace
 from chatzilla.realtime.delivery import Delivery
 from chatzilla.realtime.engine import Limits
 from chatzilla.realtime.server import Server
+from chatzilla.stewards import Stewards
 from chatzilla.store.database import Database
 from chatzilla.store.log import RoomLog
 from chatzilla.store.queries import RoomStore
+from chatzilla.store.records import ModerationRecords
 from chatzilla.store.register import SignInRegister
 from chatzilla.store.roombook import RoomRegister
 from chatzilla.web import middleware
@@ -34,6 +37,7 @@ from chatzilla.web.api import Api
 from chatzilla.web.assets import Assets, shipped
 from chatzilla.web.callers import Callers
 from chatzilla.web.entrance import Entrance
+from chatzilla.web.moderation import ModerationApi
 from chatzilla.web.pages import Pages
 from chatzilla.web.patience import Patience
 from chatzilla.web.peers import Peers
@@ -69,11 +73,15 @@ class House:
         self.tries = Tries(clock)
         """Vain tries with links, and at rooms that are not one's own."""
         self.rooms = RoomRegister(self.database)
-        self.directory = Directory(self.rooms, self.tries, self.sign_ins.person)
+        self.directory = Directory(self.rooms, self.tries, self.sign_ins.person, self.sign_ins.bans.against)
         self.ports = Ports(self.log, self.store, self.delivery, clock, self.directory)
         self.operators = Operators(config, self.database, self.sign_ins, tokens)
-        self.control = Control(config.data, self.operators.commands)
         self.presence = Presence(self.delivery, clock, Names(self.sign_ins.holder))
+        self.means = Means(self.ports, self.presence, self.sign_ins, ModerationRecords(self.database, self.register))
+        self.stewards = Stewards(self.means)
+        self.commands = {**self.operators.commands, **self.stewards.commands}
+        """What the operator can have done."""
+        self.control = Control(config.data, self.commands)
         self.reading = Reading(self.log, self.delivery, clock)
         self.peers = Peers(config.proxies, config.origins)
         self.patience = Patience(config.header_seconds)
@@ -119,12 +127,21 @@ class House:
 
     async def live(self, _app: web.Application) -> AsyncIterator[None]:
         """From the application's start to its end."""
-        self.log.start()
-        self.sign_ins.start()
-        self.directory.start()
+        self.begin()
         await self.control.start()
         yield
         await self.control.close()
+        await self.end()
+
+    def begin(self) -> None:
+        """Recall everything, and take messages."""
+        self.log.start()
+        self.sign_ins.start()
+        self.sign_ins.bans.recall(self.means.records.recall_bans(self.ports.clock.wall_ms()))
+        self.directory.start()
+
+    async def end(self) -> None:
+        """Store what waits, and give the folder back."""
         self.sign_ins.stop()
         await self.log.close()
         self.register.close()
@@ -183,6 +200,7 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
             web.delete("/api/v1/sign-ins/{id}", api.end_sign_in),
         ]
     )
+    app.add_routes(ModerationApi(house.means, house.callers).routes)
     house.server.attach(app)
     app.cleanup_ctx.append(house.live)
     app.on_shutdown.append(lambda app: app[HOUSE].farewell())

@@ -6,6 +6,8 @@ new-epoch   start the numbering over for every client, after the database was ch
 owner-link  make a link that signs the owner in
 invite-link make a link that lets somebody in
 rotate-key  sign with a new key from now on
+
+people, roles, set-role, remove-person, kick, ban, unban, bans, purge, lock, unlock, audit: keep order; see `--help`
 """
 
 from __future__ import annotations
@@ -16,19 +18,16 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from chatzilla import __version__, control
-from chatzilla.app import tokens_of
+from chatzilla.app import House
 from chatzilla.clock import SystemClock
 from chatzilla.config import read_config, settings
-from chatzilla.core.signin import SignInMode, SignIns
 from chatzilla.errors import ChatError, StartError
 from chatzilla.loop import make_loop
-from chatzilla.operators import Operators
 from chatzilla.serve import serve
 from chatzilla.store.database import Database
-from chatzilla.store.register import SignInRegister
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,7 +76,42 @@ def _parser() -> argparse.ArgumentParser:
     for command, name in ((owner, "owner-link"), (invite, "invite-link"), (rotate, "rotate-key")):
         command.add_argument("--data", help="the folder of the database and the signing key")
         command.set_defaults(run=_operate, operation=name)
+    for name, about, places in _KEEPING_ORDER:
+        command = commands.add_parser(name, help=about)
+        for place in places:
+            command.add_argument(place, help=_PLACES[place], nargs="?" if (name, place) == ("ban", "person") else None)
+        for option in _OPTIONS.get(name, ()):
+            command.add_argument(option, help=_PLACES[option])
+        command.add_argument("--data", help="the folder of the database and the signing key")
+        command.set_defaults(run=_operate, operation=name)
     return parser
+
+
+_KEEPING_ORDER: Final = (
+    ("people", "who is here now, and from where", ()),
+    ("roles", "everybody whose name is their own, with their roles", ()),
+    ("set-role", "give somebody another role", ("person", "role")),
+    ("remove-person", "end somebody's membership: their sign-ins and links", ("person",)),
+    ("kick", "turn somebody out of a room", ("room", "person")),
+    ("ban", "keep a person or an address out", ("person",)),
+    ("unban", "lift a ban", ("ban",)),
+    ("bans", "the bans that hold", ()),
+    ("purge", "delete what somebody said", ("person",)),
+    ("lock", "let nobody but its moderators speak in a room", ("room",)),
+    ("unlock", "let everybody speak in a room again", ("room",)),
+    ("audit", "what was done, the newest first", ()),
+)
+_OPTIONS: Final = {"ban": ("--address", "--room", "--hours"), "purge": ("--room",), "audit": ("--before",)}
+_PLACES: Final = {
+    "person": "a name, or the id of an account",
+    "role": "owner, admin, member or bot",
+    "room": "the id of a room",
+    "ban": "the id of a ban",
+    "--address": "an address, instead of a person: everybody unverified behind it",
+    "--room": "of this room alone; else everywhere",
+    "--hours": "for so long; else for good",
+    "--before": "the entries before this number",
+}
 
 
 def _serve(config: Config) -> None:
@@ -111,20 +145,13 @@ def _operate(config: Config, operation: str, **arguments: Any) -> None:
 
 
 async def _operate_alone(config: Config, operation: str, arguments: dict[str, Any]) -> list[str]:
-    database = Database(config.data, config.database_path, synchronous=config.synchronous).open()
-    register = SignInRegister(database)
+    """Do it with a house that nobody can enter."""
+    house = House(config, SystemClock())
+    house.begin()
     try:
-        clock = SystemClock()
-        tokens = tokens_of(config, database, clock)
-        sign_ins = SignIns(register, tokens, clock, SignInMode(config.sign_in))
-        sign_ins.start()
-        try:
-            return await Operators(config, database, sign_ins, tokens).commands[operation](arguments)
-        finally:
-            sign_ins.stop()
+        return await house.commands[operation](arguments)
     finally:
-        register.close()
-        database.close(cleanly=True)
+        await house.end()
 
 
 def _new_epoch(config: Config) -> None:

@@ -7,9 +7,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from chatzilla.core.bans import network
 from chatzilla.core.catchup import PAGE_ROWS, Span
 from chatzilla.core.links import Terms
 from chatzilla.core.messages import Change, Draft, mint_client_id, parse_client_id, parse_content, parse_target
+from chatzilla.core.moderation import Wanted
 from chatzilla.core.people import AccountId, account_named
 from chatzilla.core.policy import GIVEN, Role
 from chatzilla.core.rooms import LOBBY, RoomId, parse_room
@@ -18,6 +20,8 @@ from chatzilla.errors import BadRequest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from chatzilla.core.audit import Deed
+    from chatzilla.core.bans import Ban
     from chatzilla.core.links import Offer
     from chatzilla.core.messages import Message, Page
     from chatzilla.core.people import Account
@@ -189,6 +193,8 @@ def encode_message(message: Message) -> Json:
             encoded["edited_at"] = message.edited_at
         if message.deleted:
             encoded["deleted"] = True
+        if message.removed:
+            encoded["removed"] = True
     return encoded
 
 
@@ -212,7 +218,7 @@ def encode_entrance(entrance: Entrance, token: str) -> Json:
     """The answer of `join`."""
     backlog = entrance.backlog
     answer: Json = {
-        "you": encode_person(entrance.account) | {"verified": entrance.account.verified, "token": token},
+        "you": encode_you(entrance.account) | {"token": token},
         "room": encode_room(entrance.room),
         "here": encode_here(entrance.here),
         "messages": [encode_message(message) for message in backlog.messages],
@@ -365,3 +371,139 @@ def encode_sign_in(sign_in: SignIn, *, current: bool) -> Json:
         "agent": sign_in.agent,
         "current": current,
     }
+
+
+def decode_role(payload: object) -> Role:
+    """Read `{role}`.
+
+    Raises:
+        BadRequest: it is none that somebody can have.
+    """
+    role = decode_object(payload).get("role")
+    if role not in [each.value for each in GIVEN]:
+        raise BadRequest("There is no such role to give.")
+    return Role(role)
+
+
+def decode_ban(payload: object) -> Wanted:
+    """Read `{account | address, room?, hours?}`; without hours it is for good.
+
+    Raises:
+        BadRequest: both or neither, or any of them is none.
+    """
+    fields = decode_object(payload)
+    account, address = fields.get("account"), fields.get("address")
+    if (account is None) is (address is None):
+        raise BadRequest("Say who is banned: an account, or an address.")
+    hours = _number(fields, "hours")
+    return Wanted(
+        account=None if account is None else _account(fields),
+        network=None if address is None else network(address),
+        room=_room_or_none(fields.get("room")),
+        lasts_ms=None if hours is None else hours * 3600 * 1000,
+    )
+
+
+def decode_kick(payload: object) -> tuple[RoomId, AccountId]:
+    """Read `{room, account}`.
+
+    Raises:
+        BadRequest: either is missing or none.
+    """
+    fields = decode_object(payload)
+    return parse_room(fields.get("room")), _account(fields)
+
+
+def decode_purge(payload: object) -> tuple[AccountId, RoomId | None]:
+    """Read `{account, room?}`; without a room it is everywhere.
+
+    Raises:
+        BadRequest: either is none.
+    """
+    fields = decode_object(payload)
+    return _account(fields), _room_or_none(fields.get("room"))
+
+
+def decode_lock(payload: object) -> tuple[RoomId, bool]:
+    """Read `{room, on}`.
+
+    Raises:
+        BadRequest: either is missing or none.
+    """
+    fields = decode_object(payload)
+    on = fields.get("on")
+    if not isinstance(on, bool):
+        raise BadRequest("Say whether it is locked: on is true or false.")
+    return parse_room(fields.get("room")), on
+
+
+def decode_query_room(query: Mapping[str, str]) -> RoomId | None:
+    """Read `?room=`.
+
+    Raises:
+        BadRequest: it is no room's id.
+    """
+    return _room_or_none(query.get("room"))
+
+
+def decode_before(query: Mapping[str, str]) -> int | None:
+    """Read `?before=`.
+
+    Raises:
+        BadRequest: it is no number.
+    """
+    before = query.get("before")
+    if before is None:
+        return None
+    if not (before.isascii() and before.isdigit() and len(before) < 16):
+        raise BadRequest("before is the number of an entry.")
+    return int(before)
+
+
+def _account(fields: Mapping[str, Any]) -> AccountId:
+    account = fields.get("account")
+    if not isinstance(account, str):
+        raise BadRequest("An account is named by its id.")
+    return AccountId(account)
+
+
+def _room_or_none(raw: object) -> RoomId | None:
+    return None if raw is None else parse_room(raw)
+
+
+def encode_ban(ban: Ban, *, addresses: bool) -> Json:
+    """A ban; where the address is not told, whoever sees it still learns that it is one."""
+    return {
+        "id": ban.id,
+        "kind": "account" if ban.network is None else "address",
+        "account": ban.account,
+        "address": ban.network if addresses else None,
+        "name": ban.name if addresses or ban.name != ban.network else "",
+        "room": ban.room,
+        "maker": None if ban.maker is None else {"id": ban.maker, "name": ban.maker_name},
+        "made_at": ban.made_at,
+        "ends_at": ban.ends_at,
+    }
+
+
+def encode_deed(deed: Deed) -> Json:
+    """An entry of the audit list."""
+    return {
+        "no": deed.no,
+        "at": deed.at,
+        "actor": None if deed.actor is None else {"id": deed.actor, "name": deed.actor_name},
+        "act": deed.act,
+        "person": None if deed.person_name is None else {"id": deed.person, "name": deed.person_name},
+        "room": deed.room,
+        "details": dict(deed.details),
+    }
+
+
+def encode_out(room: RoomId, message: str) -> Json:
+    """The event `room` for a connection that was turned out of it."""
+    return {"room": room, "gone": True, "message": message}
+
+
+def encode_you(account: Account) -> Json:
+    """The event `you`: what somebody is here from now on."""
+    return encode_person(account) | {"verified": account.verified, "role": account.role.value}

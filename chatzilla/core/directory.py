@@ -29,6 +29,7 @@ from chatzilla.errors import Forbidden, NotFound, TooFast
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
+    from chatzilla.core.bans import Ban
     from chatzilla.core.people import Account, AccountId
     from chatzilla.core.tries import Tries
     from chatzilla.ports import RoomRegister
@@ -80,7 +81,11 @@ class Directory:
     """The rooms that are not ordinary ones, and what each of them means for somebody."""
 
     def __init__(
-        self, register: RoomRegister, tries: Tries, person: Callable[[AccountId], Account | None] = lambda _: None
+        self,
+        register: RoomRegister,
+        tries: Tries,
+        person: Callable[[AccountId], Account | None] = lambda _: None,
+        ban: Callable[[Account, str | None, RoomId], Ban | None] = lambda *_: None,
     ) -> None:
         """Begin without any.
 
@@ -88,12 +93,14 @@ class Directory:
             register: where they are stored.
             tries: what vain tries are counted with.
             person: tells who somebody is.
+            ban: tells what keeps somebody out who comes from some address, as far as that matters.
         """
         self.register = register
         self.person = person
         self.changing = asyncio.Lock()
         """Held by whoever changes a room, from the first look until it is stored and known here."""
         self._tries = tries
+        self._ban = ban
         self._rooms: dict[RoomId, Room] = {}
         self._made: Counter[AccountId | None] = Counter()
         """How many rooms each person has made, archived ones aside."""
@@ -155,9 +162,11 @@ class Directory:
         if account.room is not None and account.room != wanted:
             return Thing.OTHER_ROOM
         room = self._rooms.get(wanted)
+        if room is None and is_hidden(wanted):
+            return Thing.OTHER_ROOM
+        if self._ban(account, None, wanted) is not None:
+            return Thing.BANNED_ROOM
         if room is None:
-            if is_hidden(wanted):
-                return Thing.OTHER_ROOM
             return Thing.ROOM if wanted == LOBBY else Thing.COMMON_ROOM
         match room.grades.get(account.id):
             case None if room.hidden:
@@ -169,6 +178,21 @@ class Directory:
         if room.hidden:
             return Thing.DIRECT_ROOM if room.kind is Kind.DIRECT else Thing.PRIVATE_ROOM
         return Thing.ROOM if room.moderated or wanted == LOBBY else Thing.COMMON_ROOM
+
+    def stands_there(self, account: Account, other: Account, wanted: RoomId) -> Thing:
+        """How somebody else stands to somebody, where both may be: whoever moderates a room is above who does not."""
+        if account.id == other.id:
+            return Thing.OWN
+        mine, theirs = (
+            max(policy.rank(each.role), policy.MODERATOR_RANK * (self.grade(each.id, wanted) is Grade.MODERATE))
+            for each in (account, other)
+        )
+        return Thing.BELOW_THERE if theirs < mine else Thing.OTHER_THERE
+
+    def grade(self, account: AccountId, wanted: RoomId) -> Grade | None:
+        """What somebody was given in a room, if it is something of their own."""
+        room = self._rooms.get(wanted)
+        return None if room is None else room.grades.get(account)
 
     def admits(self, account: Account, wanted: RoomId) -> bool:
         """Whether somebody may be in a room."""
@@ -191,11 +215,14 @@ class Directory:
         Raises:
             NotFound: there is no such room for them: a stranger cannot tell whether there is one for others.
             TooFast: the same, and too many such tries came from this address.
-            Forbidden: it is not theirs to do there, or nobody's now.
+            Forbidden: it is not theirs to do there, or nobody's now, or they are banned.
         """
         thing = self.stands(account, wanted)
         if thing is Thing.OTHER_ROOM and account.room is None:
             self._turn_away(address)
+        ban = self._ban(account, address, wanted)
+        if ban is not None:
+            raise Forbidden(ban.sentence)
         policy.check(account, act, thing)
         state = self._state(act, thing, wanted)
         if state is not thing and not policy.may(account.role, act, state):

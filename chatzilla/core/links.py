@@ -156,7 +156,7 @@ async def make(sign_ins: SignIns, bearer: Bearer, terms: Terms) -> tuple[Link, s
     account = bearer.account
     if terms.account is not None:
         person = sign_ins.person(terms.account)
-        if person is None:
+        if person is None or person.role is Role.REMOVED:
             policy.check(account, Act.SIGN_IN, Thing.BELOW)
             raise NotFound("There is nobody like that.")
         thing = policy.stands(account, person)
@@ -247,7 +247,7 @@ def _stands(account: Account, link: Link, maker: Account | None) -> Thing:
 def _offer(sign_ins: SignIns, link: Link) -> Offer | None:
     """A link with the people that it is about; nothing where whom it signs in is not here any more."""
     person = sign_ins.person(link.account)
-    if link.account is not None and person is None:
+    if link.account is not None and (person is None or person.role is Role.REMOVED):
         return None
     return Offer(link, sign_ins.person(link.maker), person)
 

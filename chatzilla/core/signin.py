@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from chatzilla.core import policy
+from chatzilla.core.bans import Bans
 from chatzilla.core.lookalikes import skeleton
 from chatzilla.core.policy import Act, Role, Thing
 from chatzilla.core.tokens import LIFETIME_SECONDS, NOT_VALID, SignInId
@@ -106,6 +107,7 @@ class SignIns:
         ended: Callable[[Iterable[SignInId]], None] = lambda _: None,
     ) -> None:
         self.mode = mode
+        self.bans = Bans(clock)
         self.register = register
         self.clock = clock
         self._tokens = tokens
@@ -139,20 +141,23 @@ class SignIns:
     def who(self, token: object, address: str) -> Bearer:
         """Tell whose token this is: the one check of every door.
 
-        A token that is valid is never refused, whatever else came from its address.
+        A token that is valid is never refused, whatever else came from its address, unless its person is banned.
 
         Raises:
             SignInNeeded: it is none of ours, its time is over, its sign-in has ended, or it is a typed name's and
                 names do not count here. A stranger is not told which. It counts against the address.
             TooFast: the same, and too many like it came from this address.
+            Forbidden: they are banned.
         """
         try:
-            return self._bearer(token)
+            bearer = self._bearer(token)
         except SignInNeeded as refusal:
             if self._tries.exhausted(address):
                 raise TooFast(TOO_MANY) from refusal
             self._tries.count(address)
             raise
+        self.bans.check(bearer.account, address)
+        return bearer
 
     def _bearer(self, token: object) -> Bearer:
         claims = self._tokens.read(token)
@@ -210,6 +215,17 @@ class SignIns:
         finally:
             self._reserved.discard(look)
 
+    def became(self, account: Account) -> None:
+        """Take in that somebody is stored as something else: it holds at every door from now on."""
+        if account.role is Role.REMOVED:
+            self._forget(tuple(self._of.get(account.id, ())))
+        if account.ends_at is not None and account.ends_at <= self.clock.wall_ms():
+            self._forget_person(account)
+            return
+        self._know(account)
+        for ident in self._of.get(account.id, ()):
+            self._sign_ins[ident] = replace(self._sign_ins[ident], account=account)
+
     # Sign-ins.
 
     def draft(self, account: Account, agent: str) -> SignIn:
@@ -220,6 +236,8 @@ class SignIns:
 
     def began(self, sign_in: SignIn, superseded: Iterable[SignInId]) -> Bearer:
         """Take in that a sign-in was stored, and that others ended to make room for it."""
+        # Their role may have changed while it was being stored.
+        sign_in = replace(sign_in, account=self._accounts.get(sign_in.account.id, sign_in.account))
         self._know(sign_in.account)
         self._keep(sign_in)
         self._forget(superseded)
@@ -279,6 +297,12 @@ class SignIns:
         self._accounts[account.id] = account
         self._names[skeleton(account.name)] = account.id
 
+    def _forget_person(self, account: Account) -> None:
+        """Their name is free again."""
+        self._accounts.pop(account.id, None)
+        if self._names.get(skeleton(account.name)) == account.id:
+            del self._names[skeleton(account.name)]
+
     def _keep(self, sign_in: SignIn) -> None:
         self._sign_ins[sign_in.id] = sign_in
         self._of.setdefault(sign_in.account.id, set()).add(sign_in.id)
@@ -308,9 +332,7 @@ class SignIns:
             account for account in self._accounts.values() if account.ends_at is not None and account.ends_at <= now
         ]
         for account in over:
-            del self._accounts[account.id]
-            if self._names.get(skeleton(account.name)) == account.id:
-                del self._names[skeleton(account.name)]
+            self._forget_person(account)
         ends = [sign_in.ends_at for sign_in in self._sign_ins.values()]
         ends += [account.ends_at for account in self._accounts.values() if account.ends_at is not None]
         delay = min(LOOK_AT_LEAST_EVERY_SECONDS, (min(ends) - now) / 1000) if ends else LOOK_AT_LEAST_EVERY_SECONDS

@@ -24,7 +24,16 @@ from chatzilla.core.limits import Allowance, Rate, Shared
 from chatzilla.core.messages import Message
 from chatzilla.core.rooms import LOBBY, ConnectionId
 from chatzilla.core.session import Session
-from chatzilla.errors import BadRequest, ChatError, NotJoined, SignInNeeded, TooFast, Unavailable, UnknownEvent
+from chatzilla.errors import (
+    BadRequest,
+    ChatError,
+    Forbidden,
+    NotJoined,
+    SignInNeeded,
+    TooFast,
+    Unavailable,
+    UnknownEvent,
+)
 from chatzilla.realtime import packets
 from chatzilla.realtime.delivery import CHAT, Connection, Dialect
 from chatzilla.realtime.line import Event, Line
@@ -253,7 +262,8 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         """Take in a connection.
 
         Raises:
-            ConnectionRefusedError: it brought a token that is not valid, or none where one is asked for.
+            ConnectionRefusedError: it brought a token that is not valid, or none where one is asked for; or it is not
+                wanted here.
         """
         wanted: Mapping[str, Any] = auth if isinstance(auth, dict) else {}
         clock, channel = self._ports.clock, self.server.channel_of(sid, CHAT)
@@ -281,7 +291,8 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         )
         await self.save_session(sid, connection)
         self._delivery.admit(connection)
-        if connection.dialect is Dialect.TUTORIAL and not self._sign_ins.mode.closed:
+        kept_out = self._sign_ins.bans.against(account, channel.address, LOBBY)
+        if connection.dialect is Dialect.TUTORIAL and not self._sign_ins.mode.closed and kept_out is None:
             self._ports.audience.subscribe(sid, LOBBY)
         logger.info("connection %s opened from %s", sid, connection.channel.address)
 
@@ -289,7 +300,8 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         """Who connects: by the token that they give, else by the cookie of their browser.
 
         Raises:
-            ConnectionRefusedError: the token is not valid, or there is neither and one of them is needed.
+            ConnectionRefusedError: the token is not valid, or there is neither and one of them is needed; or whoever
+                it is is banned.
         """
         try:
             if token is not None:
@@ -299,7 +311,8 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
                     return self._sign_ins.who(channel.ticket, channel.address)
             if needed:
                 raise SignInNeeded("Sign in first: this server is not open to everybody.")
-        except (SignInNeeded, TooFast) as refusal:
+            self._sign_ins.bans.check(None, channel.address)
+        except (SignInNeeded, TooFast, Forbidden) as refusal:
             data = wire.encode_refusal(refusal)
             raise socketio.exceptions.ConnectionRefusedError(refusal.sentence, data) from refusal
         return None

@@ -6,7 +6,7 @@ It is small and rare beside the log: see `clerk`.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import sqlalchemy as sa
 
@@ -21,11 +21,13 @@ from chatzilla.store.clerk import Clerk
 from chatzilla.store.tables import accounts, links, sign_ins
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sqlalchemy import Connection
 
     from chatzilla.store.database import Database
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +52,7 @@ _LINK: Final = (
     links.c.uses,
     links.c.used,
 )
-_ACCOUNT: Final = (
+ACCOUNT_ROW: Final = (
     accounts.c.id,
     accounts.c.kind,
     accounts.c.key,
@@ -71,10 +73,10 @@ class SignInRegister(Clerk):
         with self._database.writing.begin() as connection:
             _sweep(connection, now)
             people = {
-                row.id: _account(row)
+                row.id: account_from(row)
                 for row in connection.execute(
-                    sa.select(*_ACCOUNT)
-                    .where(accounts.c.kind != OPEN, accounts.c.role.in_([role.value for role in GIVEN]))
+                    sa.select(*ACCOUNT_ROW)
+                    .where(accounts.c.kind != OPEN, accounts.c.role.in_([*GIVEN, Role.REMOVED]))
                     .where(sa.or_(accounts.c.ends_at.is_(None), accounts.c.ends_at > now))
                     .order_by(accounts.c.no)
                 )
@@ -117,14 +119,14 @@ class SignInRegister(Clerk):
             raise Conflict(NAME_TAKEN) from error
 
     async def revoke_link(self, ident: LinkId, now: int) -> None:
-        await self._do(lambda connection: _revoke(connection, links.c.id == ident, now))
+        await self._do(lambda connection: revoke(connection, links.c.id == ident, now))
 
     async def revoke_links_for(self, account: AccountId, now: int) -> None:
-        await self._do(lambda connection: _revoke(connection, links.c.account == account, now))
+        await self._do(lambda connection: revoke(connection, links.c.account == account, now))
 
     async def revoke_owner_links(self, now: int) -> None:
         theirs = sa.and_(links.c.maker.is_(None), links.c.role == Role.OWNER.value)
-        await self._do(lambda connection: _revoke(connection, theirs, now))
+        await self._do(lambda connection: revoke(connection, theirs, now))
 
     async def end_sign_ins(self, idents: Sequence[SignInId], now: int, *, its_links: bool) -> None:
         def end(connection: Connection) -> None:
@@ -133,7 +135,7 @@ class SignInRegister(Clerk):
                 lasting = sa.and_(sign_ins.c.id.in_(some), sign_ins.c.ended_at.is_(None))
                 connection.execute(sa.update(sign_ins).where(lasting).values(ended_at=now))
                 made_in = links.c.made_in.in_(some)
-                _revoke(connection, made_in if its_links else sa.and_(made_in, links.c.account.is_not(None)), now)
+                revoke(connection, made_in if its_links else sa.and_(made_in, links.c.account.is_not(None)), now)
 
         await self._do(end)
 
@@ -148,6 +150,14 @@ class SignInRegister(Clerk):
                 logger.warning("when a sign-in was last used could not be noted")
 
         self._thread.submit(quietly)
+
+    async def do(self, work: Callable[[Connection], T]) -> T:
+        """Do something in one transaction, in the register's turn: what it answers comes back in the order of commits.
+
+        Raises:
+            Unavailable: the database cannot be used now.
+        """
+        return await self._do(work)
 
 
 def _usable(now: int) -> sa.ColumnElement[bool]:
@@ -216,7 +226,7 @@ def _use(connection: Connection, digest: str, sign_in: SignIn, at_most: int) -> 
     return superseded
 
 
-def _revoke(connection: Connection, which: sa.ColumnElement[bool], now: int) -> None:
+def revoke(connection: Connection, which: sa.ColumnElement[bool], now: int) -> None:
     connection.execute(sa.update(links).where(which, links.c.revoked_at.is_(None)).values(revoked_at=now))
 
 
@@ -229,7 +239,7 @@ def _sweep(connection: Connection, now: int) -> None:
     connection.execute(sa.delete(links).where(sa.or_(links.c.revoked_at < long_ago, links.c.ends_at < long_ago)))
 
 
-def _account(row: Any) -> Account:
+def account_from(row: Any) -> Account:
     room = None if row.room is None else RoomId(row.room)
     return Account(AccountId(row.id), row.kind, row.key, row.name, Role(row.role), room, row.ends_at)
 

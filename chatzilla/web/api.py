@@ -44,7 +44,7 @@ class Api:
         bearer = self._callers.need(request)
         account = bearer.account
         gives = [role for role in policy.GIVEN if policy.may(account.role, Act.INVITE, policy.giving(role))]
-        return _answer(
+        return answer(
             {
                 "you": wire.encode_holder(account),
                 "sign_in": self._callers.mode.value,
@@ -55,7 +55,7 @@ class Api:
     async def sign_in(self, request: web.Request) -> web.Response:
         """POST /api/v1/sign-in: use a link, for programs; answers with a token."""
         self._callers.check_form(request)
-        secret, name = wire.decode_sign_in(await _read(request))
+        secret, name = wire.decode_sign_in(await read(request))
         bearer, _ = await links.use(
             self._sign_ins,
             self._tries,
@@ -65,15 +65,15 @@ class Api:
             address=self._callers.address(request),
         )
         token = self._sign_ins.token_of(bearer.account, bearer.standing)
-        return _answer({"you": wire.encode_holder(bearer.account) | {"token": token}}, 201)
+        return answer({"you": wire.encode_holder(bearer.account) | {"token": token}}, 201)
 
     async def sign_out(self, request: web.Request) -> web.Response:
         """POST /api/v1/sign-out: end the sign-in that asks."""
         bearer = self._holder(request)
-        await _read(request)
+        await read(request)
         if bearer.standing is not None:
             await self._sign_ins.end(bearer, bearer.standing)
-        response = _done()
+        response = done()
         self._callers.forget(request, response)
         return response
 
@@ -81,34 +81,34 @@ class Api:
         """GET /api/v1/links: those that can still be used, as far as the caller may see them."""
         bearer = self._holder(request)
         offers = await links.seen_by(self._sign_ins, bearer.account)
-        return _answer({"links": [wire.encode_offer(offer) for offer in offers]})
+        return answer({"links": [wire.encode_offer(offer) for offer in offers]})
 
     async def make_link(self, request: web.Request) -> web.Response:
         """POST /api/v1/links: make one. Its address and QR code are in this answer and in no other."""
         bearer = self._holder(request)
-        terms = wire.decode_terms(await _read(request), bearer.account.id)
+        terms = wire.decode_terms(await read(request), bearer.account.id)
         link, secret = await links.make(self._sign_ins, bearer, terms)
         offer = links.Offer(link, bearer.account, self._sign_ins.person(link.account))
         url = f"{self._base or self._callers.origin(request)}/in/{secret}"
-        return _answer({"link": wire.encode_offer(offer), "url": url, "qr": qr(url)}, 201)
+        return answer({"link": wire.encode_offer(offer), "url": url, "qr": qr(url)}, 201)
 
     async def revoke_link(self, request: web.Request) -> web.Response:
         """DELETE /api/v1/links/<id>"""
         bearer = self._holder(request)
         await links.revoke(self._sign_ins, bearer.account, request.match_info["id"])
-        return _done()
+        return done()
 
     async def list_sign_ins(self, request: web.Request) -> web.Response:
         """GET /api/v1/sign-ins: the caller's own, and those of people below."""
         bearer = self._holder(request)
         found = self._sign_ins.visible_to(bearer.account)
-        return _answer({"sign_ins": [wire.encode_sign_in(each, current=each.id == bearer.standing) for each in found]})
+        return answer({"sign_ins": [wire.encode_sign_in(each, current=each.id == bearer.standing) for each in found]})
 
     async def end_sign_in(self, request: web.Request) -> web.Response:
         """DELETE /api/v1/sign-ins/<id>"""
         bearer = self._holder(request)
         await self._sign_ins.end(bearer, SignInId(request.match_info["id"]))
-        return _done()
+        return done()
 
     async def end_sign_ins(self, request: web.Request) -> web.Response:
         """DELETE /api/v1/sign-ins: all of one's own but this one, or with `?account=` all of somebody's."""
@@ -116,7 +116,7 @@ class Api:
         account = AccountId(request.query.get("account", bearer.account.id))
         but = bearer.standing if account == bearer.account.id else None
         await self._sign_ins.end_all(bearer, account, but=but)
-        return _done()
+        return done()
 
     def _holder(self, request: web.Request) -> Bearer:
         """Who calls, if they are signed in; a typed name has no links and no sign-ins.
@@ -144,7 +144,7 @@ def qr(text: str) -> dict[str, Any]:
     return {"size": len(rows) + 2 * QUIET_ZONE, "path": "".join(path)}
 
 
-async def _read(request: web.Request) -> object:
+async def read(request: web.Request) -> object:
     """A small JSON document.
 
     Raises:
@@ -159,9 +159,9 @@ async def _read(request: web.Request) -> object:
     return document
 
 
-def _answer(document: dict[str, Any], status: int = 200) -> web.Response:
+def answer(document: dict[str, Any], status: int = 200) -> web.Response:
     return web.json_response(document, status=status, headers=_NO_STORE)
 
 
-def _done() -> web.Response:
+def done() -> web.Response:
     return web.Response(status=204, headers=_NO_STORE)
