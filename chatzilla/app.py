@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from chatzilla.config import Config
+    from chatzilla.core.bans import Ban
+    from chatzilla.core.people import Account, AccountId
+    from chatzilla.core.rooms import RoomId
     from chatzilla.ports import Clock
 
 logger = logging.getLogger(__name__)
@@ -67,13 +70,13 @@ class House:
         self.store = RoomStore(self.database)
         tokens = tokens_of(config, self.database, clock)
         self.register = SignInRegister(self.database)
-        self.sign_ins = SignIns(
-            self.register, tokens, clock, SignInMode(config.sign_in), ended=self.delivery.end_sign_ins
-        )
         self.tries = Tries(clock)
         """Vain tries with links, and at rooms that are not one's own."""
         self.rooms = RoomRegister(self.database)
-        self.directory = Directory(self.rooms, self.tries, self.sign_ins.person, self.sign_ins.bans.against)
+        self.directory = Directory(self.rooms, self.tries, clock, self._person, self._ban)
+        self.sign_ins = SignIns(
+            self.register, tokens, clock, SignInMode(config.sign_in), self.directory, ended=self.delivery.end_sign_ins
+        )
         self.ports = Ports(self.log, self.store, self.delivery, clock, self.directory)
         self.operators = Operators(config, self.database, self.sign_ins, tokens)
         self.presence = Presence(self.delivery, clock, Names(self.sign_ins.holder))
@@ -113,6 +116,12 @@ class House:
         )
         self.server.register_namespace(self.chat)
         self._said_farewell = False
+
+    def _person(self, ident: AccountId) -> Account | None:
+        return self.sign_ins.person(ident)
+
+    def _ban(self, account: Account, address: str | None, room: RoomId) -> Ban | None:
+        return self.sign_ins.bans.against(account, address, room)
 
     async def farewell(self) -> None:
         """Answer what is in flight, then let everybody go in a way after which they come back. Harmless twice."""

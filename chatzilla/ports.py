@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Collection, Generator, Sequence
 
     from chatzilla.core.audit import Deed
     from chatzilla.core.bans import Ban
@@ -112,6 +112,18 @@ class Store(Protocol):
 
     async def history(self, room: RoomId, span: Span) -> Page: ...
 
+    async def head(self, room: RoomId, account: Account) -> RoomHead:
+        """Where a room stands, as somebody sees it."""
+        ...
+
+    async def members(self, room: RoomId, *, limit: int) -> tuple[Sequence[Account], int]:
+        """Whose room a public one is, as far as that is stored: the first of them by name, and how many there are."""
+        ...
+
+    async def rooms(self, account: Account, *, limit: int) -> Sequence[tuple[RoomHead, bool]]:
+        """The rooms of somebody, and every public one, each with whether it is theirs; what was used last first."""
+        ...
+
     async def memberships(self, account: Account) -> Sequence[RoomHead]:
         """The rooms that an account belongs to; empty for one that has never written."""
         ...
@@ -184,8 +196,12 @@ class RoomRegister(Protocol):
         """Every room that is not an ordinary one, with everybody who was given something there."""
         ...
 
-    async def create_room(self, room: Room, now: int) -> bool:
-        """Store a new room with its members; returns False, and changes nothing, where its id is taken."""
+    async def create_room(self, room: Room, people: Collection[AccountId], now: int) -> bool:
+        """Store a new room, which is one of these people's and of everybody's who is given something there.
+
+        Returns:
+            False where its id is taken; nothing is changed then.
+        """
         ...
 
     async def change_room(self, room: Room) -> bool:
@@ -294,8 +310,20 @@ class Audience(Protocol):
         """Tell the other connections of a person how far that person has read."""
         ...
 
-    def tell_muted(self, room: RoomId, account: Account, *, on: bool, origin: ConnectionId | None) -> None:
-        """Tell the other connections of a person whether that person wants to be told of a room."""
+    def tell_standing(
+        self,
+        room: RoomId,
+        account: AccountId,
+        *,
+        muted: bool | None = None,
+        may: tuple[str, ...] | None = None,
+        origin: ConnectionId | None = None,
+    ) -> None:
+        """Tell the other connections of a person, or all, how that person stands to a room now."""
+        ...
+
+    def tell_gone(self, room: RoomId, account: AccountId) -> None:
+        """Tell all connections of a person that a room is not theirs any more."""
         ...
 
     def tell_room(self, head: RoomHead) -> None:

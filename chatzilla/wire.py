@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from chatzilla.core.bans import network
 from chatzilla.core.catchup import PAGE_ROWS, Span
 from chatzilla.core.links import Terms
+from chatzilla.core.membership import MEMBERS_AT_MOST, Plan, Wish, parse_name, parse_topic
 from chatzilla.core.messages import Change, Draft, mint_client_id, parse_client_id, parse_content, parse_target
 from chatzilla.core.moderation import Wanted
 from chatzilla.core.people import AccountId, account_named
 from chatzilla.core.policy import GIVEN, Role
-from chatzilla.core.rooms import LOBBY, RoomId, parse_room
+from chatzilla.core.rooms import LOBBY, Grade, Kind, RoomId, parse_room
 from chatzilla.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from chatzilla.core.audit import Deed
     from chatzilla.core.bans import Ban
     from chatzilla.core.links import Offer
+    from chatzilla.core.membership import Listed, Roll
     from chatzilla.core.messages import Message, Page
     from chatzilla.core.people import Account
     from chatzilla.core.presence import Here, PresenceChange
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
 HISTORY_ROWS: Final = 50
 LARGEST_NUMBER: Final = 2**53 - 1
 """The largest whole number that every JSON reader keeps (RFC 8259, section 6)."""
+
+LONGEST_ACCOUNT: Final = 64
+"""Characters in an account's id, and more than any has."""
 
 Json = dict[str, Any]
 
@@ -165,6 +170,104 @@ def decode_history(payload: object) -> tuple[RoomId, Span]:
     return parse_room(fields.get("room")), span
 
 
+def decode_create(payload: object) -> Plan:
+    """Read `{name, kind?, topic?, people?}`.
+
+    Raises:
+        BadRequest, TooLong: any of them is none.
+    """
+    fields = decode_object(payload)
+    kind = fields.get("kind", Kind.PUBLIC.value)
+    if kind not in (Kind.PUBLIC.value, Kind.PRIVATE.value):
+        raise BadRequest("A room is public or private.")
+    topic = fields.get("topic")
+    return Plan(
+        parse_name(fields.get("name")),
+        Kind(kind),
+        "" if topic is None else parse_topic(topic),
+        _people(fields.get("people", [])),
+    )
+
+
+def decode_direct(payload: object) -> tuple[AccountId, ...]:
+    """Read `{people}`.
+
+    Raises:
+        BadRequest: it is no list of accounts.
+    """
+    return _people(decode_object(payload).get("people"))
+
+
+def decode_change_room(payload: object) -> tuple[RoomId, Wish]:
+    """Read `{room, name?, topic?, archived?}`.
+
+    Raises:
+        BadRequest, TooLong: any of them is none, or nothing is to be changed.
+    """
+    fields = decode_object(payload)
+    name, topic, archived = fields.get("name"), fields.get("topic"), fields.get("archived")
+    if name is None and topic is None and archived is None:
+        raise BadRequest("Say what to change: the name, the topic, or whether the room is archived.")
+    wish = Wish(
+        None if name is None else parse_name(name),
+        None if topic is None else parse_topic(topic),
+        None if archived is None else _switch(fields, "archived"),
+    )
+    return parse_room(fields.get("room")), wish
+
+
+def decode_invite(payload: object) -> tuple[RoomId, AccountId, Grade | None]:
+    """Read `{room, account, grade?}`.
+
+    Raises:
+        BadRequest: any of them is none.
+    """
+    fields = decode_object(payload)
+    grade = fields.get("grade")
+    if grade is not None and grade not in [each.value for each in Grade]:
+        raise BadRequest("In a room one may read, post or moderate.")
+    return parse_room(fields.get("room")), _person(fields.get("account")), None if grade is None else Grade(grade)
+
+
+def decode_remove(payload: object) -> tuple[RoomId, AccountId]:
+    """Read `{room, account}`.
+
+    Raises:
+        BadRequest: either is missing or none.
+    """
+    fields = decode_object(payload)
+    return parse_room(fields.get("room")), _person(fields.get("account"))
+
+
+def decode_mute(payload: object) -> tuple[RoomId, bool]:
+    """Read `{room, on}`.
+
+    Raises:
+        BadRequest: either is missing or none.
+    """
+    fields = decode_object(payload)
+    return parse_room(fields.get("room")), _switch(fields, "on")
+
+
+def _person(raw: object) -> AccountId:
+    if isinstance(raw, str) and len(raw) <= LONGEST_ACCOUNT:
+        return AccountId(raw)
+    raise BadRequest("An account is named by its id.")
+
+
+def _people(raw: object) -> tuple[AccountId, ...]:
+    if isinstance(raw, list) and len(raw) <= MEMBERS_AT_MOST:
+        return tuple(_person(each) for each in raw)
+    raise BadRequest(f"People are a list of up to {MEMBERS_AT_MOST} account ids.")
+
+
+def _switch(fields: Mapping[str, Any], key: str) -> bool:
+    value = fields.get(key)
+    if isinstance(value, bool):
+        return value
+    raise BadRequest(f"{key} has to be true or false.")
+
+
 def _number(fields: Mapping[str, Any], key: str) -> int | None:
     value = fields.get(key)
     if value is None:
@@ -219,7 +322,7 @@ def encode_entrance(entrance: Entrance, token: str) -> Json:
     backlog = entrance.backlog
     answer: Json = {
         "you": encode_you(entrance.account) | {"token": token},
-        "room": encode_room(entrance.room),
+        "room": encode_room(entrance.room, entrance.may),
         "here": encode_here(entrance.here),
         "messages": [encode_message(message) for message in backlog.messages],
         "cursor": backlog.cursor,
@@ -235,8 +338,8 @@ def encode_page(page: Page) -> Json:
     return {"messages": [encode_message(message) for message in page.messages], "more": page.more}
 
 
-def encode_room(head: RoomHead) -> Json:
-    """The event `room`, and the room in the answer of `join`: one shape. `read` is there when it is told."""
+def encode_room(head: RoomHead, may: Iterable[str] | None = None) -> Json:
+    """The event `room`, and the room in answers: one shape. What is one person's is there when it is told."""
     encoded: Json = {
         "room": head.room,
         "name": head.name,
@@ -255,7 +358,41 @@ def encode_room(head: RoomHead) -> Json:
         encoded["read"] = head.read
     if head.muted is not None:
         encoded["muted"] = head.muted
+    if may is not None:
+        encoded["may"] = list(may)
     return encoded
+
+
+def encode_changed_room(head: RoomHead, may: Iterable[str]) -> Json:
+    """The answer of what makes, finds or changes a room."""
+    return {"room": encode_room(head, may)}
+
+
+def encode_listing(listed: Iterable[Listed], kinds: Iterable[Kind]) -> Json:
+    """The answer of `rooms`: all that somebody may see, and the kinds that they may make."""
+    rooms = [encode_room(each.head) | {"member": each.member} for each in listed]
+    return {"rooms": rooms, "makes": [kind.value for kind in kinds]}
+
+
+def encode_roll(roll: Roll) -> Json:
+    """The answer of `members`."""
+    return {
+        "count": roll.count,
+        "members": [
+            encode_person(each.account) | {"grade": each.grade.value, "here": each.here, "online": each.online}
+            for each in roll.members
+        ],
+    }
+
+
+def encode_everybody(people: Iterable[tuple[Account, bool]]) -> Json:
+    """The answer of `people`."""
+    return {"people": [encode_person(each) | {"online": online} for each, online in people]}
+
+
+def encode_gone(room: RoomId, message: str | None = None) -> Json:
+    """The event `room` for whoever is not in it any more; with a reason where they did not go by themselves."""
+    return {"room": room, "gone": True} | ({} if message is None else {"message": message})
 
 
 def encode_person(account: Account) -> Json:
@@ -397,7 +534,7 @@ def decode_ban(payload: object) -> Wanted:
         raise BadRequest("Say who is banned: an account, or an address.")
     hours = _number(fields, "hours")
     return Wanted(
-        account=None if account is None else _account(fields),
+        account=None if account is None else _person(account),
         network=None if address is None else network(address),
         room=_room_or_none(fields.get("room")),
         lasts_ms=None if hours is None else hours * 3600 * 1000,
@@ -411,7 +548,7 @@ def decode_kick(payload: object) -> tuple[RoomId, AccountId]:
         BadRequest: either is missing or none.
     """
     fields = decode_object(payload)
-    return parse_room(fields.get("room")), _account(fields)
+    return parse_room(fields.get("room")), _person(fields.get("account"))
 
 
 def decode_purge(payload: object) -> tuple[AccountId, RoomId | None]:
@@ -421,7 +558,7 @@ def decode_purge(payload: object) -> tuple[AccountId, RoomId | None]:
         BadRequest: either is none.
     """
     fields = decode_object(payload)
-    return _account(fields), _room_or_none(fields.get("room"))
+    return _person(fields.get("account")), _room_or_none(fields.get("room"))
 
 
 def decode_lock(payload: object) -> tuple[RoomId, bool]:
@@ -431,10 +568,7 @@ def decode_lock(payload: object) -> tuple[RoomId, bool]:
         BadRequest: either is missing or none.
     """
     fields = decode_object(payload)
-    on = fields.get("on")
-    if not isinstance(on, bool):
-        raise BadRequest("Say whether it is locked: on is true or false.")
-    return parse_room(fields.get("room")), on
+    return parse_room(fields.get("room")), _switch(fields, "on")
 
 
 def decode_query_room(query: Mapping[str, str]) -> RoomId | None:
@@ -458,13 +592,6 @@ def decode_before(query: Mapping[str, str]) -> int | None:
     if not (before.isascii() and before.isdigit() and len(before) < 16):
         raise BadRequest("before is the number of an entry.")
     return int(before)
-
-
-def _account(fields: Mapping[str, Any]) -> AccountId:
-    account = fields.get("account")
-    if not isinstance(account, str):
-        raise BadRequest("An account is named by its id.")
-    return AccountId(account)
 
 
 def _room_or_none(raw: object) -> RoomId | None:
@@ -497,11 +624,6 @@ def encode_deed(deed: Deed) -> Json:
         "room": deed.room,
         "details": dict(deed.details),
     }
-
-
-def encode_out(room: RoomId, message: str) -> Json:
-    """The event `room` for a connection that was turned out of it."""
-    return {"room": room, "gone": True, "message": message}
 
 
 def encode_you(account: Account) -> Json:

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from chatzilla.core import policy
+from chatzilla.core.limits import Rate, Shared
 from chatzilla.core.policy import Act, Thing
 from chatzilla.core.rooms import LOBBY, NO_SUCH_ROOM, Grade, Kind, RoomHead, RoomId
 from chatzilla.core.tries import TOO_MANY
@@ -32,7 +33,25 @@ if TYPE_CHECKING:
     from chatzilla.core.bans import Ban
     from chatzilla.core.people import Account, AccountId
     from chatzilla.core.tries import Tries
-    from chatzilla.ports import RoomRegister
+    from chatzilla.ports import Clock, RoomRegister
+
+MAKING: Final = Rate(per_second=0.1, burst=50)
+"""How many rooms one person, or one address, may make."""
+
+RIGHTS: Final = {
+    "post": Act.POST,
+    "rename": Act.RENAME,
+    "archive": Act.ARCHIVE,
+    "invite": Act.ADMIT,
+    "grade": Act.GRADE,
+    "remove": Act.EXPEL,
+    "delete": Act.REMOVE,
+    "lock": Act.LOCK,
+    "kick": Act.KICK,
+    "ban": Act.BAN,
+    "purge": Act.PURGE,
+}
+"""What clients are told that they may."""
 
 _HIDDEN: Final = re.compile(r"[pd]-[a-z2-7]{24}", re.ASCII)
 _HIDDEN_BYTES: Final = 15
@@ -84,6 +103,7 @@ class Directory:
         self,
         register: RoomRegister,
         tries: Tries,
+        clock: Clock,
         person: Callable[[AccountId], Account | None] = lambda _: None,
         ban: Callable[[Account, str | None, RoomId], Ban | None] = lambda *_: None,
     ) -> None:
@@ -92,6 +112,7 @@ class Directory:
         Args:
             register: where they are stored.
             tries: what vain tries are counted with.
+            clock: what it takes to make many is counted by.
             person: tells who somebody is.
             ban: tells what keeps somebody out who comes from some address, as far as that matters.
         """
@@ -101,9 +122,10 @@ class Directory:
         """Held by whoever changes a room, from the first look until it is stored and known here."""
         self._tries = tries
         self._ban = ban
+        self._making = Shared(MAKING, clock)
         self._rooms: dict[RoomId, Room] = {}
-        self._made: Counter[AccountId | None] = Counter()
-        """How many rooms each person has made, archived ones aside."""
+        self._made: Counter[tuple[AccountId | None, bool]] = Counter()
+        """How many rooms each person has made: direct ones, and others."""
         self._of: dict[AccountId, dict[RoomId, None]] = {}
         """The hidden rooms that each person is in."""
 
@@ -116,9 +138,13 @@ class Directory:
         """A room that is not an ordinary one."""
         return self._rooms.get(ident)
 
-    def made_by(self, account: AccountId) -> int:
-        """How many rooms somebody has made that are not archived."""
-        return self._made[account]
+    def find(self, ident: RoomId) -> Room:
+        """A room as it stands; one that nothing is kept of here is an ordinary one."""
+        return self._rooms.get(ident) or Room(ident, ident)
+
+    def made_by(self, account: AccountId, *, direct: bool) -> int:
+        """How many rooms somebody has made, direct ones or others."""
+        return self._made[account, direct]
 
     def of(self, account: AccountId) -> list[Room]:
         """The private and direct rooms that somebody is in."""
@@ -131,13 +157,13 @@ class Directory:
         """Take in how a room stands from now on; it is stored already."""
         before = self._rooms.pop(room.id, None)
         if before is not None:
-            self._made[before.creator] -= _counts(before)
+            self._made[_maker(before)] -= 1
             for account in before.grades if before.hidden else ():
                 del self._of[account][room.id]
         if room.ordinary:
             return
         self._rooms[room.id] = room
-        self._made[room.creator] += _counts(room)
+        self._made[_maker(room)] += 1
         for account in room.grades if room.hidden else ():
             self._of.setdefault(account, {})[room.id] = None
 
@@ -184,15 +210,35 @@ class Directory:
         if account.id == other.id:
             return Thing.OWN
         mine, theirs = (
-            max(policy.rank(each.role), policy.MODERATOR_RANK * (self.grade(each.id, wanted) is Grade.MODERATE))
+            max(
+                policy.rank(each.role),
+                policy.MODERATOR_RANK * (self.find(wanted).grades.get(each.id) is Grade.MODERATE),
+            )
             for each in (account, other)
         )
         return Thing.BELOW_THERE if theirs < mine else Thing.OTHER_THERE
 
-    def grade(self, account: AccountId, wanted: RoomId) -> Grade | None:
-        """What somebody was given in a room, if it is something of their own."""
-        room = self._rooms.get(wanted)
-        return None if room is None else room.grades.get(account)
+    def grade_of(self, account: Account, wanted: RoomId) -> Grade:
+        """What somebody may in a room where they are."""
+        match self.stands(account, wanted):
+            case Thing.OWN_ROOM:
+                return Grade.MODERATE
+            case Thing.QUIET_ROOM:
+                return Grade.READ
+        return Grade.POST
+
+    def rights(self, account: Account, wanted: RoomId) -> tuple[str, ...]:
+        """What somebody may in a room, by the words that clients know, whether or not anybody may just now."""
+        thing = self.stands(account, wanted)
+        return tuple(word for word, act in RIGHTS.items() if policy.may(account.role, act, thing))
+
+    def spend(self, account: Account, address: str | None) -> None:
+        """Count that somebody makes a room: by person where that is known, else by address.
+
+        Raises:
+            TooFast: too many.
+        """
+        self._making.of(account.id if account.verified or address is None else address).spend()
 
     def admits(self, account: Account, wanted: RoomId) -> bool:
         """Whether somebody may be in a room."""
@@ -260,8 +306,8 @@ _CLOSED: Final = {
 }
 
 
-def _counts(room: Room) -> bool:
-    return room.creator is not None and room.kind is not Kind.DIRECT and room.archived_at is None
+def _maker(room: Room) -> tuple[AccountId | None, bool]:
+    return room.creator, room.kind is Kind.DIRECT
 
 
 def is_hidden(ident: RoomId) -> bool:
@@ -279,12 +325,9 @@ def direct_between(people: Collection[AccountId]) -> RoomId:
     return _hidden("d", hashlib.sha256("\0".join(sorted(set(people))).encode()).digest()[:_HIDDEN_BYTES])
 
 
-def moderator_after(grades: Mapping[AccountId, Grade], eligible: Iterable[AccountId]) -> AccountId | None:
-    """Who moderates a room that would have nobody to do it: whoever has been there longest and may."""
-    if Grade.MODERATE in grades.values():
-        return None
-    willing = set(eligible)
-    return next((account for account in grades if account in willing), None)
+def heir_of(room: Room, eligible: Iterable[AccountId]) -> AccountId | None:
+    """Who moderates a private room that would have nobody to do it: whoever has been there longest and may."""
+    return None if room.kind is not Kind.PRIVATE or room.moderated else next(iter(eligible), None)
 
 
 def _hidden(letter: str, digest: bytes) -> RoomId:

@@ -17,8 +17,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, NewType
 
 from chatzilla.core import policy
+from chatzilla.core.directory import is_hidden
 from chatzilla.core.people import LINK, account_named, guest_named
 from chatzilla.core.policy import Act, Role, Thing
+from chatzilla.core.rooms import Grade
 from chatzilla.core.signin import SIGN_INS_PER_ACCOUNT
 from chatzilla.core.tries import TOO_MANY
 from chatzilla.errors import BadRequest, NotFound, SignInNeeded, TooFast
@@ -136,12 +138,18 @@ async def use(
     link = offer.link
     account = offer.person or _newcomer(link, name)
     with nullcontext() if offer.person else sign_ins.reserving(account):
-        sign_in = sign_ins.draft(account, agent)
-        superseded = await sign_ins.register.use_link(digest(secret), sign_in, at_most=SIGN_INS_PER_ACCOUNT)
-        if superseded is None:
-            tries.count(address)
-            raise SignInNeeded(USELESS)
-        return sign_ins.began(sign_in, superseded), link
+        async with sign_ins.rooms.changing if _leads_inside(link) else nullcontext():
+            if _offer(sign_ins, link) is None:
+                superseded = None
+            else:
+                sign_in = sign_ins.draft(account, agent)
+                superseded = await sign_ins.register.use_link(digest(secret), sign_in, at_most=SIGN_INS_PER_ACCOUNT)
+            if superseded is None:
+                tries.count(address)
+                raise SignInNeeded(USELESS)
+            if link.room is not None and _leads_inside(link):
+                sign_ins.rooms.keep(sign_ins.rooms.find(link.room).graded(account.id, Grade.POST))
+            return sign_ins.began(sign_in, superseded), link
 
 
 async def make(sign_ins: SignIns, bearer: Bearer, terms: Terms) -> tuple[Link, str]:
@@ -149,6 +157,7 @@ async def make(sign_ins: SignIns, bearer: Bearer, terms: Terms) -> tuple[Link, s
 
     Raises:
         Forbidden: it is not theirs to make.
+        NotFound: it is for a private room that they may not invite into.
         BadRequest: the terms do not fit together.
         NotFound: there is nobody whom it could sign in.
         Full: they have as many links as one may.
@@ -166,6 +175,8 @@ async def make(sign_ins: SignIns, bearer: Bearer, terms: Terms) -> tuple[Link, s
     else:
         policy.check(account, Act.INVITE, policy.giving(terms.role))
         check(terms)
+        if terms.room is not None and is_hidden(terms.room):
+            sign_ins.rooms.check(account, Act.ADMIT, terms.room)
     link, secret = drafted(sign_ins, terms, maker=account.id, made_in=bearer.standing)
     await sign_ins.register.make_link(link, digest(secret), at_most=LINKS_PER_PERSON)
     return link, secret
@@ -245,11 +256,20 @@ def _stands(account: Account, link: Link, maker: Account | None) -> Thing:
 
 
 def _offer(sign_ins: SignIns, link: Link) -> Offer | None:
-    """A link with the people that it is about; nothing where whom it signs in is not here any more."""
-    person = sign_ins.person(link.account)
+    """A link with the people that it is about; nothing where whom it signs in is not here any more, and where its maker
+    may not invite any more into the private room that it leads to."""
+    person, maker = sign_ins.person(link.account), sign_ins.person(link.maker)
     if link.account is not None and (person is None or person.role is Role.REMOVED):
         return None
-    return Offer(link, sign_ins.person(link.maker), person)
+    led = link.room if _leads_inside(link) else None
+    if led is not None and link.maker is not None and (maker is None or not sign_ins.rooms.may(maker, Act.ADMIT, led)):
+        return None
+    return Offer(link, maker, person)
+
+
+def _leads_inside(link: Link) -> bool:
+    """Whether it makes somebody new a member of a private room."""
+    return link.account is None and link.room is not None and is_hidden(link.room)
 
 
 def _newcomer(link: Link, name: object) -> Account:

@@ -82,9 +82,9 @@ def people(means: Means, actor: Account | None) -> Sequence[Account]:
     Raises:
         Forbidden: it is not theirs to see.
     """
-    _check(actor, Act.SEE_PEOPLE, Thing.SERVER)
+    _check(actor, Act.SEE_ROLES, Thing.SERVER)
     return sorted(
-        means.sign_ins.people(), key=lambda account: (policy.rank(account.role) * -1, account.name.casefold())
+        means.sign_ins.everybody(), key=lambda account: (policy.rank(account.role) * -1, account.name.casefold())
     )
 
 
@@ -113,6 +113,8 @@ async def set_role(means: Means, actor: Account | None, ident: AccountId, role: 
         session.account = changed
         session.voice = policy.may(role, Act.POST, Thing.ROOM)
     means.ports.audience.tell_you(changed)
+    for room in {room for session in _of(means, ident) for room in session.rooms}:
+        means.ports.audience.tell_standing(room, ident, may=means.ports.directory.rights(changed, room))
     return changed
 
 

@@ -51,13 +51,14 @@ class Act(StrEnum):
     GRADE = "say what somebody may in a room"
     EXPEL = "remove somebody from a room"
     LEAVE = "leave a room for good"
+    SEE_PEOPLE = "see who has signed in here"
     INVITE = "invite"
     SIGN_IN = "make a sign-in link"
     SEE_LINK = "see a link"
     REVOKE_LINK = "revoke a link"
     SEE_SIGN_IN = "see a sign-in"
     END_SIGN_IN = "end a sign-in"
-    SEE_PEOPLE = "see everybody with their roles"
+    SEE_ROLES = "see everybody with their roles"
     SET_ROLE = "give somebody a role"
     END_MEMBERSHIP = "end somebody's membership"
     REMOVE = "delete somebody's message"
@@ -137,11 +138,13 @@ TABLE: Final[dict[tuple[Act, Thing], frozenset[Role]]] = {
     (Act.GRADE, Thing.COMMON_ROOM): _HEADS,
     (Act.GRADE, Thing.OWN_ROOM): _STANDING,
     (Act.EXPEL, Thing.OWN_ROOM): _STANDING,
-    **{
-        (Act.LEAVE, thing): _EVERYBODY if thing in (Thing.ROOM, Thing.COMMON_ROOM) else _HOLDERS
-        for thing in (Thing.ROOM, Thing.COMMON_ROOM, Thing.PRIVATE_ROOM, Thing.OWN_ROOM, Thing.QUIET_ROOM)
-    },
+    (Act.LEAVE, Thing.ROOM): _EVERYBODY,
+    (Act.LEAVE, Thing.COMMON_ROOM): _EVERYBODY,
+    (Act.LEAVE, Thing.PRIVATE_ROOM): _HOLDERS,
+    (Act.LEAVE, Thing.QUIET_ROOM): _HOLDERS,
+    (Act.LEAVE, Thing.OWN_ROOM): _STANDING,
     (Act.CHANGE, Thing.OWN): _EVERYBODY,
+    (Act.SEE_PEOPLE, Thing.OTHER): _STANDING,
     (Act.INVITE, Thing.AS_OWNER): _OWNER,
     (Act.INVITE, Thing.AS_ADMIN): _OWNER,
     (Act.INVITE, Thing.AS_MEMBER): _TEAM,
@@ -159,7 +162,7 @@ TABLE: Final[dict[tuple[Act, Thing], frozenset[Role]]] = {
     (Act.SEE_SIGN_IN, Thing.BELOW): _HEADS,
     (Act.END_SIGN_IN, Thing.OWN): _HOLDERS,
     (Act.END_SIGN_IN, Thing.BELOW): _HEADS,
-    (Act.SEE_PEOPLE, Thing.SERVER): _HEADS,
+    (Act.SEE_ROLES, Thing.SERVER): _HEADS,
     (Act.SET_ROLE, Thing.BELOW): _HEADS,
     (Act.SET_ROLE, Thing.OTHER): _OWNER,
     (Act.SET_ROLE, Thing.AS_OWNER): _OWNER,

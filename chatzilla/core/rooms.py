@@ -13,7 +13,7 @@ from chatzilla.errors import BadRequest, Full, NotFound
 
 if TYPE_CHECKING:
     from chatzilla.core.catchup import Backlog
-    from chatzilla.core.people import Account
+    from chatzilla.core.people import Account, AccountId
     from chatzilla.core.presence import Here, Presence
     from chatzilla.core.session import Session
     from chatzilla.ports import Ports
@@ -85,6 +85,8 @@ class Entrance:
     here: Here
     backlog: Backlog
     epoch: str
+    may: tuple[str, ...]
+    """What they may there; see `Directory.rights`."""
 
 
 def parse_room(raw: object) -> RoomId:
@@ -147,14 +149,13 @@ async def enter(
             presence.names.release(session.connection)
             ports.audience.identify(session.connection, None)
         raise
-    head = ports.directory.dress(backlog.room)
+    head, rights = ports.directory.dress(backlog.room), ports.directory.rights(account, room)
     ports.audience.watch(session.connection, head)
-    if room not in member_of and len(member_of) < ROOMS_REMEMBERED:
-        member_of.add(room)
+    if room not in member_of and note_member(session, room):
         ports.log.enrol(account, room)
         for other in ports.audience.others_of(session.connection):
             ports.audience.watch(other, head)
-    return Entrance(account, head, presence.here(room), backlog, ports.store.epoch)
+    return Entrance(account, head, presence.here(room), backlog, ports.store.epoch, rights)
 
 
 def leave(ports: Ports, presence: Presence, session: Session, room: RoomId, *, watching: bool = True) -> None:
@@ -177,6 +178,23 @@ def part(ports: Ports, presence: Presence, session: Session) -> None:
     presence.names.release(session.connection)
     for room in tuple(session.rooms):
         leave(ports, presence, session, room, watching=False)
+
+
+def expel(ports: Ports, presence: Presence, account: AccountId, room: RoomId) -> None:
+    """Let somebody hear nothing of a room from here on, on none of their connections, and tell them so."""
+    for session in ports.audience.sessions_of(account):
+        leave(ports, presence, session, room, watching=False)
+        ports.audience.unsubscribe(session.connection, room, watching=False)
+        (session.member_of or set()).discard(room)
+    ports.audience.tell_gone(room, account)
+
+
+def note_member(session: Session, room: RoomId) -> bool:
+    """Note that a room is one of this person's; returns whether there was room for it."""
+    if session.member_of is None or len(session.member_of) >= ROOMS_REMEMBERED:
+        return False
+    session.member_of.add(room)
+    return True
 
 
 async def _show_rooms(ports: Ports, session: Session, account: Account) -> set[RoomId]:

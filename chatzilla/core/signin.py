@@ -25,6 +25,7 @@ from chatzilla.errors import Conflict, Full, NotFound, SignInNeeded, TooFast
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from chatzilla.core.directory import Directory
     from chatzilla.core.people import Account, AccountId
     from chatzilla.core.tokens import Tokens
     from chatzilla.ports import Clock, Register, Timer
@@ -103,6 +104,7 @@ class SignIns:
         tokens: Tokens,
         clock: Clock,
         mode: SignInMode,
+        rooms: Directory,
         *,
         ended: Callable[[Iterable[SignInId]], None] = lambda _: None,
     ) -> None:
@@ -110,6 +112,7 @@ class SignIns:
         self.bans = Bans(clock)
         self.register = register
         self.clock = clock
+        self.rooms = rooms
         self._tokens = tokens
         self._tries = Tries(clock)
         self._tell_ended = ended
@@ -186,6 +189,11 @@ class SignIns:
         return None if ident is None else self._accounts.get(ident)
 
     def people(self) -> Sequence[Account]:
+        """Everybody who may sign in."""
+        return [account for account in self._accounts.values() if account.role is not Role.REMOVED]
+
+    def everybody(self) -> Sequence[Account]:
+        """Everybody whose name is their own, also who was removed."""
         return tuple(self._accounts.values())
 
     def owner(self) -> Account | None:

@@ -36,10 +36,11 @@ from chatzilla.errors import (
 )
 from chatzilla.realtime import packets
 from chatzilla.realtime.delivery import CHAT, Connection, Dialect
+from chatzilla.realtime.desk import Desk
 from chatzilla.realtime.line import Event, Line
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Awaitable, Coroutine, Mapping
 
     from chatzilla.core.catchup import Span
     from chatzilla.core.messages import Change
@@ -164,6 +165,8 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
             "history": Call(wire.decode_history, self.on_history, alone=True),
             "typing": Call(wire.decode_room, self.on_typing),
         }
+        for event, (decode, act) in Desk(ports, presence, sign_ins).errands.items():
+            self._calls[event] = Call(decode, partial(self._run_errand, act), alone=True)
         self.closing = False
         """Whether nothing may begin any more."""
         self._running = 0
@@ -252,6 +255,20 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
     def on_history(self, connection: Connection, request: tuple[RoomId, Span], settle: Settle) -> None:
         """Read what was said earlier."""
         _run(self._read_history(connection, *request), settle)
+
+    def _run_errand(
+        self,
+        act: Callable[[Session, Any], Awaitable[wire.Json]],
+        connection: Connection,
+        request: object,
+        settle: Settle,
+    ) -> None:
+        """Do something about rooms and members."""
+
+        async def done() -> Answer:
+            return True, await act(connection.session, request)
+
+        _run(done(), settle)
 
     def on_typing(self, connection: Connection, room: RoomId, settle: Settle) -> None:
         """Let the others see that somebody is writing."""

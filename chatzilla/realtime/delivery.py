@@ -251,10 +251,24 @@ class Delivery:
             return
         self._tell_own(account.id, _room_event(hall, read=seq), room, but=origin)
 
-    def tell_muted(self, room: RoomId, account: Account, *, on: bool, origin: ConnectionId | None) -> None:
+    def tell_standing(
+        self,
+        room: RoomId,
+        account: AccountId,
+        *,
+        muted: bool | None = None,
+        may: tuple[str, ...] | None = None,
+        origin: ConnectionId | None = None,
+    ) -> None:
         hall = self._halls.get(room)
         if hall is not None:
-            self._tell_own(account.id, _room_event(hall, muted=on), room, but=origin)
+            self._tell_own(account, _room_event(hall, muted=muted, may=may), room, but=origin)
+
+    def tell_gone(self, room: RoomId, account: AccountId) -> None:
+        frame = packets.event(CHAT, "room", wire.encode_gone(room))
+        for ident in tuple(self._people.get(account, ())):
+            if self._connections[ident].dialect is Dialect.FULL:
+                self.write(self._connections[ident], frame)
 
     def tell_room(self, head: RoomHead) -> None:
         hall = self._halls.get(head.room)
@@ -296,7 +310,7 @@ class Delivery:
     def tell_out(self, connection: ConnectionId, room: RoomId, message: str) -> None:
         known = self._connections.get(connection)
         if known is not None and known.dialect is Dialect.FULL:
-            self.write(known, packets.event(CHAT, "room", wire.encode_out(room, message)))
+            self.write(known, packets.event(CHAT, "room", wire.encode_gone(room, message)))
 
     def turn_out(self, connection: ConnectionId, message: str) -> None:
         known = self._connections.get(connection)
@@ -438,9 +452,11 @@ def _dismiss(channel: Channel, code: str, message: str, *, reconnect: bool = Tru
     channel.close(f"dismissed: {code}", goodbye)
 
 
-def _room_event(hall: _Hall, *, read: int | None = None, muted: bool | None = None) -> Frame:
+def _room_event(
+    hall: _Hall, *, read: int | None = None, muted: bool | None = None, may: tuple[str, ...] | None = None
+) -> Frame:
     head = replace(hall.about, head=hall.head, last=hall.last, read=read, muted=muted)
-    return packets.event(CHAT, "room", wire.encode_room(head))
+    return packets.event(CHAT, "room", wire.encode_room(head, may))
 
 
 def _last_place(hall: _Hall) -> int:

@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from chatzilla.core import catchup
 from chatzilla.core.catchup import After, Backlog, Newest, Span
 from chatzilla.core.messages import ClientId, Message, Page
-from chatzilla.core.people import AccountId
-from chatzilla.core.rooms import RoomHead, RoomId
+from chatzilla.core.people import Account, AccountId
+from chatzilla.core.policy import Role
+from chatzilla.core.rooms import Kind, RoomHead, RoomId
 from chatzilla.errors import Unavailable
 from chatzilla.store.tables import accounts, members, messages, rooms
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Row
 
-    from chatzilla.core.people import Account
     from chatzilla.store.database import Database
 
 T = TypeVar("T")
@@ -68,6 +68,23 @@ def message_from(room: RoomId, row: Sequence[Any]) -> Message:
     )
 
 
+account_rows: Final = (
+    accounts.c.id,
+    accounts.c.kind,
+    accounts.c.key,
+    accounts.c.name,
+    accounts.c.role,
+    accounts.c.room,
+    accounts.c.ends_at,
+)
+
+
+def account_from(row: Any) -> Account:
+    """A row of `account_rows` as a person."""
+    room = None if row.room is None else RoomId(row.room)
+    return Account(AccountId(row.id), row.kind, row.key, row.name, Role(row.role), room, row.ends_at)
+
+
 class RoomStore:
     """Implements `ports.Store` over one database."""
 
@@ -96,6 +113,30 @@ class RoomStore:
             Unavailable: the database cannot be read now.
         """
         return await self._read(lambda connection: _history(connection, room, span))
+
+    async def head(self, room: RoomId, account: Account) -> RoomHead:
+        """Where a room stands, as somebody sees it.
+
+        Raises:
+            Unavailable: the database cannot be read now.
+        """
+        return (await self._read(lambda connection: _head(connection, room, account)))[1]
+
+    async def members(self, room: RoomId, *, limit: int) -> tuple[Sequence[Account], int]:
+        """Whose room a public one is.
+
+        Raises:
+            Unavailable: the database cannot be read now.
+        """
+        return await self._read(lambda connection: _members(connection, room, limit))
+
+    async def rooms(self, account: Account, *, limit: int) -> Sequence[tuple[RoomHead, bool]]:
+        """The rooms that somebody has, and every public one.
+
+        Raises:
+            Unavailable: the database cannot be read now.
+        """
+        return await self._read(lambda connection: _rooms(connection, account, limit))
 
     async def memberships(self, account: Account) -> Sequence[RoomHead]:
         """The rooms of an account.
@@ -221,3 +262,36 @@ def _memberships(connection: Connection, account: Account) -> list[RoomHead]:
         .limit(ROOMS_SHOWN)
     )
     return [_head_from(row) for row in connection.execute(of_account)]
+
+
+def _members(connection: Connection, room: RoomId, limit: int) -> tuple[list[Account], int]:
+    of_room = (
+        sa.select(*account_rows)
+        .join(members, members.c.account == accounts.c.no)
+        .join(rooms, rooms.c.no == members.c.room)
+        .where(rooms.c.id == room)
+    )
+    count = connection.execute(sa.select(sa.func.count()).select_from(of_room.subquery())).scalar_one()
+    found = connection.execute(of_room.order_by(sa.func.lower(accounts.c.name), accounts.c.no).limit(limit))
+    return [account_from(row) for row in found], count
+
+
+def _rooms(connection: Connection, account: Account, limit: int) -> list[tuple[RoomHead, bool]]:
+    number = sa.select(accounts.c.no).where(accounts.c.id == account.id).scalar_subquery()
+    theirs = sa.and_(members.c.room == rooms.c.no, members.c.account == number)
+    newest = (
+        sa.select(messages.c.no)
+        .where(messages.c.room == rooms.c.no)
+        .order_by(messages.c.seq.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    visible = sa.or_(rooms.c.kind == Kind.PUBLIC.value, members.c.grade.is_not(None))
+    found = connection.execute(
+        sa.select(*_HEAD)
+        .outerjoin_from(rooms, members, theirs)
+        .where(visible)
+        .order_by(members.c.account.is_(None), newest.desc(), rooms.c.no)
+        .limit(limit)
+    )
+    return [(_head_from(row), row.read is not None) for row in found]

@@ -19,7 +19,8 @@ from chatzilla.core.people import OPEN, AccountId
 from chatzilla.core.policy import Role
 from chatzilla.core.rooms import RoomId
 from chatzilla.errors import Conflict
-from chatzilla.store.register import ACCOUNT_ROW, account_from, revoke
+from chatzilla.store.queries import account_from, account_rows
+from chatzilla.store.register import revoke
 from chatzilla.store.tables import accounts, audit, bans, links, messages, rooms, sign_ins
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class ModerationRecords:
     async def account(self, ident: AccountId) -> Account | None:
         def find(connection: Connection) -> Account | None:
             known = accounts.c.role.in_([role.value for role in Role])
-            row = connection.execute(sa.select(*ACCOUNT_ROW).where(accounts.c.id == ident, known)).one_or_none()
+            row = connection.execute(sa.select(*account_rows).where(accounts.c.id == ident, known)).one_or_none()
             return None if row is None else account_from(row)
 
         return await self._register.do(find)

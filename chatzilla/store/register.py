@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import sqlalchemy as sa
 
+from chatzilla.core.directory import is_hidden
 from chatzilla.core.links import Link, LinkId
-from chatzilla.core.people import OPEN, Account, AccountId
+from chatzilla.core.people import OPEN, AccountId
 from chatzilla.core.policy import GIVEN, Role
-from chatzilla.core.rooms import RoomId
+from chatzilla.core.rooms import Grade, RoomId
 from chatzilla.core.signin import IDLE_MS, NAME_TAKEN, SignIn
 from chatzilla.core.tokens import SignInId
 from chatzilla.errors import Conflict, Full, Unavailable
 from chatzilla.store.clerk import Clerk
+from chatzilla.store.queries import account_from, account_rows
+from chatzilla.store.roombook import give
 from chatzilla.store.tables import accounts, links, sign_ins
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from chatzilla.core.people import Account
     from chatzilla.store.database import Database
 
 T = TypeVar("T")
@@ -52,15 +56,6 @@ _LINK: Final = (
     links.c.uses,
     links.c.used,
 )
-ACCOUNT_ROW: Final = (
-    accounts.c.id,
-    accounts.c.kind,
-    accounts.c.key,
-    accounts.c.name,
-    accounts.c.role,
-    accounts.c.room,
-    accounts.c.ends_at,
-)
 
 
 class SignInRegister(Clerk):
@@ -72,11 +67,12 @@ class SignInRegister(Clerk):
     def recall(self, now: int) -> tuple[Sequence[Account], Sequence[SignIn]]:
         with self._database.writing.begin() as connection:
             _sweep(connection, now)
+            known = [role.value for role in (*GIVEN, Role.REMOVED)]
             people = {
                 row.id: account_from(row)
                 for row in connection.execute(
-                    sa.select(*ACCOUNT_ROW)
-                    .where(accounts.c.kind != OPEN, accounts.c.role.in_([*GIVEN, Role.REMOVED]))
+                    sa.select(*account_rows)
+                    .where(accounts.c.kind != OPEN, accounts.c.role.in_(known))
                     .where(sa.or_(accounts.c.ends_at.is_(None), accounts.c.ends_at > now))
                     .order_by(accounts.c.no)
                 )
@@ -193,7 +189,7 @@ def _make(connection: Connection, link: Link, digest: str, at_most: int) -> None
 def _use(connection: Connection, digest: str, sign_in: SignIn, at_most: int) -> Sequence[SignInId] | None:
     now, account = sign_in.made_at, sign_in.account
     taken = sa.update(links).where(links.c.digest == digest, _usable(now)).values(used=links.c.used + 1)
-    link = connection.execute(taken.returning(links.c.account)).one_or_none()
+    link = connection.execute(taken.returning(links.c.account, links.c.room)).one_or_none()
     if link is None:
         return None
     find = sa.select(accounts.c.no).where(accounts.c.id == account.id)
@@ -214,6 +210,8 @@ def _use(connection: Connection, digest: str, sign_in: SignIn, at_most: int) -> 
             )
         )
         known = connection.execute(find).one()
+        if link.room is not None and is_hidden(RoomId(link.room)):
+            give(connection, RoomId(link.room), account.id, Grade.POST, now)
     lasting = sa.and_(sign_ins.c.account == known.no, sign_ins.c.ended_at.is_(None))
     oldest = sa.select(sign_ins.c.id).where(lasting).order_by(sign_ins.c.seen_at.desc()).offset(at_most - 1)
     superseded = [SignInId(ident) for ident in connection.execute(oldest).scalars()]
@@ -237,11 +235,6 @@ def _sweep(connection: Connection, now: int) -> None:
         sa.delete(sign_ins).where(sa.or_(sign_ins.c.ended_at < long_ago, sign_ins.c.seen_at < long_ago - IDLE_MS))
     )
     connection.execute(sa.delete(links).where(sa.or_(links.c.revoked_at < long_ago, links.c.ends_at < long_ago)))
-
-
-def account_from(row: Any) -> Account:
-    room = None if row.room is None else RoomId(row.room)
-    return Account(AccountId(row.id), row.kind, row.key, row.name, Role(row.role), room, row.ends_at)
 
 
 def _link(row: Any) -> Link:

@@ -18,7 +18,7 @@ from chatzilla.store.clerk import Clerk
 from chatzilla.store.tables import accounts, members, rooms
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from sqlalchemy import Connection
 
@@ -57,8 +57,8 @@ class RoomRegister(Clerk):
             known = [_room(row, grades.get(row.id, {})) for row in connection.execute(sa.select(*_ROOM))]
         return [room for room in known if not room.ordinary]
 
-    async def create_room(self, room: Room, now: int) -> bool:
-        return await self._do(lambda connection: _create(connection, room, now))
+    async def create_room(self, room: Room, people: Collection[AccountId], now: int) -> bool:
+        return await self._do(lambda connection: _create(connection, room, people, now))
 
     async def change_room(self, room: Room) -> bool:
         changed = sa.update(rooms).where(rooms.c.id == room.id)
@@ -68,24 +68,15 @@ class RoomRegister(Clerk):
         return await self._do(lambda connection: connection.execute(values).rowcount == 1)
 
     async def grade(self, room: RoomId, account: Account, grade: Grade | None, now: int) -> bool:
-        def give(connection: Connection) -> bool:
-            found = connection.execute(sa.select(rooms.c.no, rooms.c.head).where(rooms.c.id == room)).one_or_none()
-            if found is None:
-                return False
-            _give(connection, found.no, found.head, account.id, grade, now)
-            return True
-
-        return await self._do(give)
+        return await self._do(lambda connection: give(connection, room, account.id, grade, now))
 
     async def dismiss(self, room: RoomId, account: AccountId, *, heir: AccountId | None, now: int) -> None:
         def take(connection: Connection) -> None:
-            found = connection.execute(sa.select(rooms.c.no, rooms.c.head).where(rooms.c.id == room)).one_or_none()
-            if found is None:
-                return
-            theirs = members.c.account == _number(account)
-            connection.execute(sa.delete(members).where(members.c.room == found.no, theirs))
+            number = sa.select(rooms.c.no).where(rooms.c.id == room).scalar_subquery()
+            theirs = sa.and_(members.c.account == _number(account), members.c.room == number)
+            connection.execute(sa.delete(members).where(theirs))
             if heir is not None:
-                _give(connection, found.no, found.head, heir, Grade.MODERATE, now)
+                give(connection, room, heir, Grade.MODERATE, now)
 
         await self._do(take)
 
@@ -106,26 +97,33 @@ class RoomRegister(Clerk):
         await self._do(note)
 
 
-def _create(connection: Connection, room: Room, now: int) -> bool:
+def _create(connection: Connection, room: Room, people: Collection[AccountId], now: int) -> bool:
     values = {"id": room.id, "name": room.name, "kind": room.kind.value, "topic": room.topic, "creator": room.creator}
     made = sqlite.insert(rooms).values(**values, head=0, created_at=now).on_conflict_do_nothing()
     if connection.execute(made).rowcount == 0:
         return False
-    number = connection.execute(sa.select(rooms.c.no).where(rooms.c.id == room.id)).scalar_one()
-    for at, (account, grade) in enumerate(room.grades.items()):
-        _give(connection, number, 0, account, grade, now + at)  # so that their order is kept
+    for at, account in enumerate(dict.fromkeys((*room.grades, *people))):
+        give(connection, room.id, account, room.grades.get(account), now + at)  # so that their order is kept
     return True
 
 
-def _give(connection: Connection, room: int, head: int, account: AccountId, grade: Grade | None, now: int) -> None:
-    """Make a room somebody's, in this grade; whoever was there before has the place that they had."""
+def give(connection: Connection, room: RoomId, account: AccountId, grade: Grade | None, now: int) -> bool:
+    """Make a room somebody's, in this grade; whoever was there before has the place that they had.
+
+    Returns:
+        False where there is no such room.
+    """
+    found = connection.execute(sa.select(rooms.c.no, rooms.c.head).where(rooms.c.id == room)).one_or_none()
+    if found is None:
+        return False
     value = None if grade is None else grade.value
     since = sa.func.coalesce(members.c.graded_at, now)
     connection.execute(
         sqlite.insert(members)
-        .values(account=_number(account), room=room, read=head, grade=value, graded_at=now)
+        .values(account=_number(account), room=found.no, read=found.head, grade=value, graded_at=now)
         .on_conflict_do_update(index_elements=["account", "room"], set_={"grade": value, "graded_at": since})
     )
+    return True
 
 
 def _number(account: AccountId) -> sa.ScalarSelect[Any]:

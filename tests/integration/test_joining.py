@@ -54,6 +54,7 @@ class TestTheAnswer:
             "topic": "",
             "head": 0,
             "last": 0,
+            "may": ["post"],
         }
         assert answer["here"] == {"count": 1, "people": [{"id": answer["you"]["id"], "name": "Alice"}]}
         assert (answer["messages"], answer["cursor"], answer["more"]) == ([], 0, False)

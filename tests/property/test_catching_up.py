@@ -91,7 +91,7 @@ class Room:
         self.log.start()
         self.store = RoomStore(self.database)
         self.rooms = RoomRegister(self.database)
-        directory = Directory(self.rooms, Tries(self.clock))
+        directory = Directory(self.rooms, Tries(self.clock), self.clock)
         self.ports = Ports(self.log, self.store, self.delivery, self.clock, directory)
         self.presence = Presence(self.delivery, self.clock)
 
