@@ -43,8 +43,9 @@ PACKETS_IN_A_POLL: Final = 16
 """Packets that one poll is answered with: clients on python-engineio take no more, and fall silent."""
 
 
-Receiver = Callable[[str, list[Any], int | None], None]
-"""Takes an event: its name, its arguments, and the number under which an answer is asked for, if one is."""
+Receiver = Callable[[list[Any], int | None], None]
+"""Takes an event: a list of its name, which may be no string, and its arguments; and the number under which an answer
+is asked for, if one is."""
 
 
 _random: Final = deque[bytes]()

@@ -83,20 +83,13 @@ class _Asked(Event):
     __slots__ = ("ack", "call", "connection", "desk", "kind", "outcome", "request")
 
     def __init__(  # one for each thing that is known of a call
-        self,
-        desk: ChatNamespace,
-        connection: Connection,
-        call: Call | None,
-        request: object,
-        kind: type,
-        ack: int | None,
+        self, desk: ChatNamespace, connection: Connection, call: Call, request: Any, kind: type, ack: int | None
     ) -> None:
-        super().__init__(connection.line, alone=call is not None and call.alone and not isinstance(request, ChatError))
+        super().__init__(connection.line, alone=call.alone)
         self.desk = desk
         self.connection = connection
         self.call = call
         self.request = request
-        """What was read, or why it could not be."""
         self.kind = kind
         """The type of what the client sent: a refusal has its shape."""
         self.ack = ack
@@ -108,20 +101,36 @@ class _Asked(Event):
                 raise Unavailable("The server is restarting. Try again in a moment.")
             if self.connection.session.ended:
                 raise NotJoined("This connection has ended.")
-            if self.call is None:
-                raise UnknownEvent("There is no such event here.")
-            if isinstance(self.request, ChatError):
-                raise self.request
             self.call.act(self.connection, self.request, self.settle)
         except Exception as error:  # noqa: BLE001  # `answer` gives it, and logs what nobody foresaw
             self.settle(error)
 
     def settle(self, outcome: Outcome) -> None:
         self.outcome = outcome
-        self.finish()
+        self.done = True
+        self.line.finished(self)
 
     def answer(self) -> None:
         self.desk.give(self)
+
+
+def _ignore(_payload: object) -> None:
+    """Read nothing."""
+
+
+def _know_nothing(_connection: Connection, _request: None, _settle: Settle) -> None:
+    raise UnknownEvent("There is no such event here.")
+
+
+def _refuse(_connection: Connection, refusal: ChatError, _settle: Settle) -> None:
+    raise refusal
+
+
+_UNKNOWN: Final = Call(_ignore, _know_nothing)
+"""What is called by a name that means nothing."""
+
+_UNREADABLE: Final = Call(_ignore, _refuse)
+"""What is called in a way that cannot be read."""
 
 
 WAITING_AT_MOST: Final = 1_000
@@ -193,17 +202,22 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
             raise RuntimeError("a connection that was not let in sends events")
         return partial(self._receive, connection)
 
-    def _receive(self, connection: Connection, event: str, arguments: list[object], ack: int | None) -> None:
+    def _receive(self, connection: Connection, event: list[Any], ack: int | None) -> None:
         """Let one event stand in its connection's line."""
         if not connection.channel.open:
             return
-        if connection.line.waiting >= WAITING_AT_MOST:
+        line = connection.line
+        if line.waiting >= WAITING_AT_MOST:
             self._delivery.dismiss(connection, "too-fast", "Too much at once. You will be reconnected.")
             return
-        payload = arguments[0] if arguments else None
-        call = self._calls.get(event)
+        name, payload = event[0], event[1] if len(event) > 1 else None
+        call = self._calls.get(name, _UNKNOWN) if isinstance(name, str) else _UNKNOWN
+        try:
+            request = call.decode(payload)
+        except ChatError as refusal:
+            call, request = _UNREADABLE, refusal
         self._running += 1
-        connection.line.take(_Asked(self, connection, call, _read(call, payload), type(payload), ack))
+        line.take(_Asked(self, connection, call, request, type(payload), ack))
 
     async def finish(self, seconds: float) -> None:
         """Begin nothing more, and give what has begun this long to be answered."""
@@ -392,16 +406,6 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
             if LOBBY not in connection.session.rooms:
                 self._ports.audience.unsubscribe(connection.session.connection, LOBBY, watching=False)
             connection.dialect = Dialect.FULL
-
-
-def _read(call: Call | None, payload: object) -> object:
-    """What a call asks for, or why it cannot be understood."""
-    if call is None:
-        return None
-    try:
-        return call.decode(payload)
-    except ChatError as refusal:
-        return refusal
 
 
 def _run(work: Coroutine[Any, Any, Answer], settle: Settle) -> None:

@@ -15,10 +15,10 @@ from collections import deque
 class Event:
     """One event in a line; what it does, its subclasses say."""
 
-    __slots__ = ("_line", "alone", "done")
+    __slots__ = ("alone", "done", "line")
 
     def __init__(self, line: Line, *, alone: bool) -> None:
-        self._line = line
+        self.line = line
         self.alone = alone
         """It begins after every earlier event is answered, and nothing begins before it is done."""
         self.done = False
@@ -34,30 +34,28 @@ class Event:
     def finish(self) -> None:
         """It is done; called once."""
         self.done = True
-        self._line.finished(self)
+        self.line.finished(self)
 
 
 class Line:
     """The waiting line of one connection. It costs nothing while nobody waits."""
 
-    __slots__ = ("_begun", "_events", "_held", "_stepping")
+    __slots__ = ("_begun", "_events", "_held", "_stepping", "waiting")
 
     def __init__(self) -> None:
+        self.waiting = 0
+        """Events that have come and are not answered yet."""
         self._events: deque[Event] | None = None
         self._begun = 0
         self._held = False
         self._stepping = False
-
-    @property
-    def waiting(self) -> int:
-        """Events that have come and are not answered yet."""
-        return 0 if self._events is None else len(self._events)
 
     def take(self, event: Event) -> None:
         """Let an event stand in line."""
         if self._events is None:
             self._events = deque()
         self._events.append(event)
+        self.waiting += 1
         if not self._stepping:
             self._step()
 
@@ -76,10 +74,11 @@ class Line:
         self._stepping = True
         try:
             while True:
-                while events and events[0].done:
+                while self.waiting and events[0].done:
                     self._begun -= 1
+                    self.waiting -= 1
                     events.popleft().answer()
-                if self._held or self._begun == len(events):
+                if self._begun == self.waiting or self._held:
                     break
                 event = events[self._begun]
                 if event.alone:
@@ -90,5 +89,5 @@ class Line:
                 event.begin()
         finally:
             self._stepping = False
-        if not events:
+        if not self.waiting:
             self._events = None

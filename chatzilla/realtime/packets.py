@@ -26,6 +26,7 @@ BINARY_ACK: Final = 6
 ATTACHMENTS_AT_MOST: Final = 16
 LONGEST_NAMESPACE: Final = 64
 
+_EVENT: Final = re.compile(rf"{EVENT}(/[^,?]{{1,{LONGEST_NAMESPACE - 1}}}),([0-9]{{1,15}})?(?=\[)", re.ASCII)
 _HEAD: Final = re.compile(r"([0-6])(?:([0-9]{1,4})-)?(?:(/[^,]*)(?:,|$))?([0-9]{1,15})?", re.ASCII)
 
 
@@ -61,6 +62,25 @@ def parse(text: str) -> Packet:
     if len(packet.namespace) > LONGEST_NAMESPACE or not _is_whole(packet):
         raise ValueError("not a valid Socket.IO packet")
     return packet
+
+
+def parse_event(text: str) -> tuple[str, int | None, list[Any]] | None:
+    """Read what nearly all packets are: an event of a namespace that has a name. For anything else, ask `parse`.
+
+    Returns:
+        The namespace, the number under which an answer is asked for, and the event's name with its arguments.
+
+    Raises:
+        ValueError, RecursionError: as `parse`.
+    """
+    head = _EVENT.match(text)
+    if head is None:
+        return None
+    data = _load(text[head.end() :])
+    if not data:
+        raise ValueError("not a valid Socket.IO packet")
+    namespace, ident = head.groups()
+    return namespace, None if ident is None else int(ident), data
 
 
 def packet(kind: int, namespace: str, data: object) -> Frame:
@@ -103,7 +123,7 @@ def _load(text: str) -> Any:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:
         return _JSON.decode(text)
-    if not _is_finite(value):
+    if type(value) is not str and not _is_finite(value):
         raise ValueError("a number beyond all bounds")
     return value
 
@@ -115,7 +135,7 @@ def _is_finite(value: object) -> bool:
     elif not isinstance(value, list):
         return not isinstance(value, float) or math.isfinite(value)
     for part in value:  # noqa: SIM110  # a generator for each list would cost more than the rest
-        if not (isinstance(part, str) or _is_finite(part)):
+        if type(part) is not str and not _is_finite(part):
             return False
     return True
 

@@ -115,12 +115,13 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
             return
         if self._attachments and channel.sid in self._attachments:
             raise ValueError("an attachment was to come")
+        event = packets.parse_event(data)
+        if event is not None and event[0] in channel.receivers:
+            namespace, ident, values = event
+            channel.receivers[namespace](values, ident)
+            return
         packet = packets.parse(data)
-        if packet.kind == packets.EVENT and packet.namespace in channel.receivers:
-            _, namespace, ident, arguments, _ = packet  # what nearly all of them are, at once
-            name = arguments.pop(0)
-            channel.receivers[namespace](name if isinstance(name, str) else "", arguments, ident)
-        elif packet.kind == packets.CONNECT:
+        if packet.kind == packets.CONNECT:
             self._connect(channel, packet)
         elif packet.kind == packets.DISCONNECT:
             if self._waiting.get(channel.sid, 0) >= WAITING_AT_MOST:
@@ -159,7 +160,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
         elif packet.namespace in self.directs:
             receive = channel.receivers.get(packet.namespace)
             if receive is not None:
-                receive(data[0] if isinstance(data[0], str) else "", data[1:], packet.id)
+                receive(data, packet.id)
         else:
             self._run(channel, packet.namespace, self._handle(channel, packet, data))
 
