@@ -7,6 +7,7 @@ import { api } from "../api.js";
 import { deviceOf, fromNow } from "../devices.js";
 import { roomIdOf } from "../protocol.js";
 import { counted } from "../words.js";
+import { styled } from "./styled.js";
 
 const COPIED_SHOWN_MS = 2_000;
 
@@ -248,13 +249,5 @@ export class PeopleAndLinks extends HTMLElement {
   }
 }
 
-const style = document.createElement("link");
-style.rel = "stylesheet";
-style.href = new URL("../../css/people.css", import.meta.url).href;
-const styled = new Promise((resolve) => {
-  style.addEventListener("load", resolve);
-  style.addEventListener("error", resolve);
-});
-document.head.append(style);
-await styled;
+await styled("people.css");
 customElements.define("people-and-links", PeopleAndLinks);
