@@ -123,7 +123,7 @@ class Stewards:
     async def purge(self, asked: Mapping[str, Any]) -> list[str]:
         """Delete what somebody said, a bounded number of messages at a time."""
         purged = await moderation.purge(self._means, None, self._ident(asked), _room(asked))
-        lines = [f"{purged.count} messages are deleted."]
+        lines = [f"Deleted messages: {purged.count}."]
         return [*lines, "There are more: run this again."] if purged.more else lines
 
     async def lock(self, asked: Mapping[str, Any]) -> list[str]:

@@ -547,7 +547,7 @@ def _repeated(draft: Draft, message: Message) -> Outcome:
     same = message.room == draft.room and (changed_since or message.content == draft.content)
     if not same:
         return Conflict("This client_id was used for another message already.")
-    first = message._replace(changed=message.seq, content=draft.content, edited_at=None, deleted=False)
+    first = message._replace(changed=message.seq, content=draft.content, edited_at=None, deleted=False, removed=False)
     return first if changed_since else message
 
 

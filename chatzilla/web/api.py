@@ -43,12 +43,16 @@ class Api:
         """GET /api/v1/me: who calls, and what they may make."""
         bearer = self._callers.need(request)
         account = bearer.account
-        gives = [role for role in policy.GIVEN if policy.may(account.role, Act.INVITE, policy.giving(role))]
+        invites, gives = (
+            [role.value for role in policy.GIVEN if policy.may(account.role, act, policy.giving(role))]
+            for act in (Act.INVITE, Act.SET_ROLE)
+        )
         return answer(
             {
                 "you": wire.encode_holder(account),
                 "sign_in": self._callers.mode.value,
-                "invites": [role.value for role in gives],
+                "invites": invites,
+                "gives": gives,
             }
         )
 
