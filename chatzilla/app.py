@@ -19,6 +19,7 @@ from chatzilla.core.directory import Directory
 from chatzilla.core.foreign import Pair
 from chatzilla.core.limits import Paces, Rate
 from chatzilla.core.lookalikes import Names
+from chatzilla.core.moderation import Means
 from chatzilla.core.presence import Presence
 from chatzilla.core.reading import Reading
 from chatzilla.core.rights import Rights
@@ -37,11 +38,13 @@ from chatzilla.realtime.chat import ChatNamespace
 from chatzilla.realtime.delivery import Delivery
 from chatzilla.realtime.engine import Limits
 from chatzilla.realtime.server import Server
+from chatzilla.stewards import Stewards
 from chatzilla.store.callbook import StoredCallBook
 from chatzilla.store.database import Database
 from chatzilla.store.hooks import HookRegister
 from chatzilla.store.log import RoomLog
 from chatzilla.store.queries import RoomStore
+from chatzilla.store.records import ModerationRecords
 from chatzilla.store.register import SignInRegister
 from chatzilla.store.roombook import RoomRegister
 from chatzilla.web import contract, middleware
@@ -50,6 +53,7 @@ from chatzilla.web.assets import Assets, shipped
 from chatzilla.web.callers import Callers
 from chatzilla.web.entrance import Entrance
 from chatzilla.web.mail import MailEntrance
+from chatzilla.web.moderation import ModerationApi
 from chatzilla.web.pages import Pages
 from chatzilla.web.patience import Patience
 from chatzilla.web.peers import Peers
@@ -67,6 +71,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
 
     from chatzilla.config import Config
+    from chatzilla.core.bans import Ban
+    from chatzilla.core.people import Account, AccountId
+    from chatzilla.core.rooms import RoomId
     from chatzilla.core.tokens import SignInId
     from chatzilla.ports import Clock, Media, Stage
 
@@ -96,7 +103,7 @@ class House:
         self.hook_tries = Tries(clock)
         """Vain tries with hooks: what a machine does with an old address keeps nobody from coming in."""
         self.rooms = RoomRegister(self.database)
-        self.directory = Directory(self.rooms, Tries(clock), clock, lambda ident: self.sign_ins.person(ident))
+        self.directory = Directory(self.rooms, Tries(clock), clock, self._person, self._ban)
         self.sign_ins = SignIns(
             self.register,
             tokens,
@@ -106,7 +113,7 @@ class House:
             rights=self.rights,
             ended=self._end_sign_ins,
         )
-        self.ports = Ports(self.log, self.store, self.delivery, clock, self.directory)
+        self.ports = Ports(self.log, self.store, self.delivery, clock, self.directory, self._put_out_of_calls)
         self.mailer: SmtpMailer | None = None
         self.by_mail: ByMail | None = None
         if self.sign_ins.mode is SignInMode.EMAIL:
@@ -115,8 +122,12 @@ class House:
                 self.sign_ins, tokens, self.tries, self.mailer, domains=config.mail_domains, base=config.url
             )
         self.operators = Operators(config, self.database, self.sign_ins, tokens, self.hooks)
-        self.control = Control(config.data, self.operators.commands)
         self.presence = Presence(self.delivery, clock, Names(self.sign_ins.holder))
+        self.means = Means(self.ports, self.presence, self.sign_ins, ModerationRecords(self.database, self.register))
+        self.stewards = Stewards(self.means)
+        self.commands = {**self.operators.commands, **self.stewards.commands}
+        """What the operator can have done."""
+        self.control = Control(config.data, self.commands)
         self.reading = Reading(self.log, self.delivery, clock)
         self.peers = Peers(config.proxies, config.origins)
         self.patience = Patience(config.header_seconds)
@@ -173,6 +184,15 @@ class House:
         self.server.register_namespace(self.calls_door)
         self._said_farewell = False
 
+    def _put_out_of_calls(self, account: AccountId, room: RoomId | None) -> None:
+        self.calls.put_out(account, room)
+
+    def _person(self, ident: AccountId) -> Account | None:
+        return self.sign_ins.person(ident)
+
+    def _ban(self, account: Account, address: str | None, room: RoomId) -> Ban | None:
+        return self.sign_ins.bans.against(account, address, room)
+
     async def farewell(self) -> None:
         """Answer what is in flight, then let everybody go in a way after which they come back. Harmless twice."""
         if self._said_farewell:
@@ -188,9 +208,7 @@ class House:
 
     async def live(self, _app: web.Application) -> AsyncIterator[None]:
         """From the application's start to its end."""
-        self.log.start()
-        self.sign_ins.start()
-        self.directory.start()
+        self.begin()
         if self.mailer is not None:
             self.mailer.start()
         for engine in self.engines:
@@ -203,6 +221,17 @@ class House:
             await self.mailer.close()
         for engine in self.engines:
             await engine.close()
+        await self.end()
+
+    def begin(self) -> None:
+        """Recall everything, and take messages."""
+        self.log.start()
+        self.sign_ins.start()
+        self.sign_ins.bans.recall(self.means.records.recall_bans(self.ports.clock.wall_ms()))
+        self.directory.start()
+
+    async def end(self) -> None:
+        """Store what waits, and give the folder back."""
         self.sign_ins.stop()
         await self.log.close()
         self.register.close()
@@ -281,6 +310,7 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
         Api(house.sign_ins, house.tries, house.callers, config.url, house.by_mail),
         Rooms(house.ports, house.presence, house.paces, house.sign_ins, house.callers),
         Talk(house.ports, house.paces, house.callers),
+        ModerationApi(house.means),
         Programs(house.ports, house.paces, house.sign_ins, house.hooks, house.hook_tries, house.callers, config.url),
     )
     reference = Reference(contract.operations(*apis), house.callers, pages, config.url)

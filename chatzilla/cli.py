@@ -14,6 +14,8 @@ hooks       list the hooks
 end-hook    end a hook
 janus-config  write a configuration for Janus
 doctor      see whether everything is there that the settings speak of
+
+people, roles, set-role, remove-person, kick, ban, unban, bans, purge, lock, unlock, audit: keep order; see `--help`
 """
 
 from __future__ import annotations
@@ -25,25 +27,17 @@ import os
 import secrets
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from chatzilla import __version__, control, doctor
-from chatzilla.app import tokens_of
+from chatzilla.app import House
 from chatzilla.clock import SystemClock
 from chatzilla.config import SECRET, read_config, settings
-from chatzilla.core.directory import Directory
-from chatzilla.core.signin import SignInMode, SignIns
-from chatzilla.core.tries import Tries
 from chatzilla.errors import ChatError, StartError
 from chatzilla.loop import make_loop
 from chatzilla.media import janus_config
-from chatzilla.operators import Operators
 from chatzilla.serve import serve
 from chatzilla.store.database import Database
-from chatzilla.store.hooks import HookRegister
-from chatzilla.store.queries import RoomStore
-from chatzilla.store.register import SignInRegister
-from chatzilla.store.roombook import RoomRegister
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,7 +122,42 @@ def _parser() -> argparse.ArgumentParser:
     ):
         command.add_argument("--data", help="the folder of the database and the signing key")
         command.set_defaults(run=_operate, operation=name)
+    for name, about, places in _KEEPING_ORDER:
+        command = commands.add_parser(name, help=about)
+        for place in places:
+            command.add_argument(place, help=_PLACES[place], nargs="?" if (name, place) == ("ban", "person") else None)
+        for option in _OPTIONS.get(name, ()):
+            command.add_argument(option, help=_PLACES[option])
+        command.add_argument("--data", help="the folder of the database and the signing key")
+        command.set_defaults(run=_operate, operation=name)
     return parser
+
+
+_KEEPING_ORDER: Final = (
+    ("people", "who is here now, and from where", ()),
+    ("roles", "everybody whose name is their own, with their roles", ()),
+    ("set-role", "give somebody another role", ("person", "role")),
+    ("remove-person", "end somebody's membership: their sign-ins and links", ("person",)),
+    ("kick", "turn somebody out of a room", ("room", "person")),
+    ("ban", "keep a person or an address out", ("person",)),
+    ("unban", "lift a ban", ("ban",)),
+    ("bans", "the bans that hold", ()),
+    ("purge", "delete what somebody said", ("person",)),
+    ("lock", "let nobody but its moderators speak in a room", ("room",)),
+    ("unlock", "let everybody speak in a room again", ("room",)),
+    ("audit", "what was done, the newest first", ()),
+)
+_OPTIONS: Final = {"ban": ("--address", "--room", "--hours"), "purge": ("--room",), "audit": ("--before",)}
+_PLACES: Final = {
+    "person": "a name, or the id of an account",
+    "role": "owner, admin, member or bot",
+    "room": "the id of a room",
+    "ban": "the id of a ban",
+    "--address": "an address, instead of a person: everybody unverified behind it",
+    "--room": "of this room alone; else everywhere",
+    "--hours": "for so long; else for good",
+    "--before": "the entries before this number",
+}
 
 
 def _serve(config: Config) -> None:
@@ -181,26 +210,13 @@ def _operate(config: Config, operation: str, **arguments: Any) -> None:
 
 
 async def _operate_alone(config: Config, operation: str, arguments: dict[str, Any]) -> list[str]:
-    database = Database(config.data, config.database_path, synchronous=config.synchronous).open()
-    register, rooms, store = SignInRegister(database), RoomRegister(database), RoomStore(database)
-    hooks = HookRegister(database, store)
+    """Do it with a house that nobody can enter."""
+    house = House(config, SystemClock())
+    house.begin()
     try:
-        clock = SystemClock()
-        tokens = tokens_of(config, database, clock)
-        directory = Directory(rooms, Tries(clock), clock)
-        sign_ins = SignIns(register, tokens, clock, SignInMode(config.sign_in), directory)
-        directory.start()
-        sign_ins.start()
-        try:
-            return await Operators(config, database, sign_ins, tokens, hooks).commands[operation](arguments)
-        finally:
-            sign_ins.stop()
+        return await house.commands[operation](arguments)
     finally:
-        hooks.close()
-        store.close()
-        rooms.close()
-        register.close()
-        database.close(cleanly=True)
+        await house.end()
 
 
 def _new_epoch(config: Config) -> None:

@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 NAME: Final = "control"
 LINE_LIMIT: Final = 64 * 1024
+ANSWER_LIMIT: Final = 4 * 1024 * 1024
 SECONDS: Final = 10.0
 LONGEST_PATH: Final = 100
 """Bytes that every system takes as the address of a UNIX socket."""
@@ -132,7 +133,7 @@ def ask(folder: Path, command: str, **arguments: Any) -> Any:
         try:
             asking.sendall(json.dumps({"command": command, **arguments}).encode() + b"\n")
             with asking.makefile("rb") as answers:
-                answer = json.loads(answers.readline(LINE_LIMIT))
+                answer = json.loads(answers.readline(ANSWER_LIMIT))
         except (OSError, ValueError) as error:
             raise StartError(f"The server on {folder} does not answer: {error}") from error
     if not answer["ok"]:

@@ -13,15 +13,17 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Generator, Iterable, Sequence
 
     from chatzilla.core.addresses import Address
+    from chatzilla.core.audit import Deed
+    from chatzilla.core.bans import Ban
     from chatzilla.core.call import Call, CallId, CallLimits, CallRecord, Order, Participant, Source, Summary
     from chatzilla.core.call_events import CallEvent, IceServers, MediaRequest
     from chatzilla.core.catchup import Backlog, Span
     from chatzilla.core.directory import Directory, Room
     from chatzilla.core.hooks import Hook, HookId
     from chatzilla.core.links import Link, LinkId
-    from chatzilla.core.messages import Change, Draft, Message, Page, Posted
+    from chatzilla.core.messages import Change, Draft, Message, Page, Posted, Target
     from chatzilla.core.people import Account, AccountId
-    from chatzilla.core.policy import Act
+    from chatzilla.core.policy import Act, Role
     from chatzilla.core.presence import PresenceChange
     from chatzilla.core.rooms import ConnectionId, Grade, RoomHead, RoomId
     from chatzilla.core.session import Session
@@ -84,6 +86,16 @@ class Log(Protocol):
 
     def change(self, author: Account, change: Change, *, origin: ConnectionId | None) -> Place:
         """Take a place in the log for an edit or a deletion, at once.
+
+        Raises:
+            Unavailable: the log is closing, or its backlog is full.
+        """
+        ...
+
+    def remove(self, target: Target, *, deed: Deed, noted: bool, origin: ConnectionId | None) -> Place:
+        """Take a place in the log for the deletion of anybody's message, at once.
+
+        With `noted`, the audit list is told in the same transaction, unless it was the actor's own message.
 
         Raises:
             Unavailable: the log is closing, or its backlog is full.
@@ -309,6 +321,62 @@ class Mailer(Protocol):
         ...
 
 
+class Records(Protocol):
+    """What was done with power over others. Each change and its entry in the audit list are stored together.
+
+    Whatever waits raises `Unavailable` while the database cannot be used.
+    """
+
+    def recall_bans(self, now: int) -> Sequence[Ban]:
+        """All bans that hold."""
+        ...
+
+    async def account(self, ident: AccountId) -> Account | None:
+        """Anybody who has ever been stored."""
+        ...
+
+    async def said_by(self, account: AccountId, room: RoomId | None, at_most: int) -> Sequence[Target]:
+        """The messages of a person that are not deleted, the oldest first; of one room or of all."""
+        ...
+
+    async def set_role(self, account: Account, deed: Deed, *, keeps: Sequence[Role]) -> None:
+        """Give a person another role. Links by which others could be them, or they others, end with it.
+
+        Args:
+            account: the person, with the new role.
+            deed: the entry.
+            keeps: the roles to which their own invitations go on inviting.
+
+        Raises:
+            Conflict: nobody would be an owner any more.
+        """
+        ...
+
+    async def end_membership(self, account: Account, deed: Deed) -> None:
+        """Store that a person is removed, with the end of their sign-ins, of their links, and of those made for them.
+
+        Raises:
+            Conflict: nobody would be an owner any more.
+        """
+        ...
+
+    async def ban(self, ban: Ban, replaced: Ban | None, deed: Deed) -> None: ...
+
+    async def unban(self, ban: Ban, deed: Deed) -> None: ...
+
+    async def lock(self, room: RoomId, locked_at: int | None, deed: Deed) -> None:
+        """Store since when a room is locked, and the room where it is not stored yet."""
+        ...
+
+    async def note(self, deed: Deed) -> None:
+        """Store an entry alone."""
+        ...
+
+    async def deeds(self, before: int | None, at_most: int) -> Sequence[Deed]:
+        """The entries before one of them, or the newest; the newest first."""
+        ...
+
+
 class Audience(Protocol):
     """Who hears what, now. Every call returns at once: nothing here waits for a network."""
 
@@ -362,6 +430,22 @@ class Audience(Protocol):
 
     def tell_call(self, room: RoomId, call: Summary | None) -> None:
         """Tell a room of its call: that there is one, and who is in it, or that there is none."""
+        ...
+
+    def tell_you(self, account: Account) -> None:
+        """Tell a person's connections what they are here now."""
+        ...
+
+    def sessions(self) -> Sequence[Session]:
+        """What is kept about every connection that is there now."""
+        ...
+
+    def tell_out(self, connection: ConnectionId, room: RoomId, message: str) -> None:
+        """Tell a connection why it does not hear a room any more."""
+        ...
+
+    def turn_out(self, connection: ConnectionId, message: str) -> None:
+        """Close a connection that is not wanted here: it is told why, and hears nothing more. Harmless twice."""
         ...
 
     def listeners(self, room: RoomId) -> int: ...
@@ -511,3 +595,5 @@ class Ports:
     clock: Clock
     directory: Directory
     """No port, and yet what every verb asks first: what the rooms are."""
+    put_out_of_calls: Callable[[AccountId, RoomId | None], None] = lambda _account, _room: None
+    """Ends somebody's part in the call of a room, or in all calls, for as long as those go on."""

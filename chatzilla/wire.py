@@ -17,6 +17,8 @@ from chatzilla.errors import BadRequest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from chatzilla.core.audit import Deed
+    from chatzilla.core.bans import Ban
     from chatzilla.core.hooks import Hook
     from chatzilla.core.links import Offer
     from chatzilla.core.membership import Listed, Roll
@@ -291,6 +293,8 @@ def encode_message(message: Message) -> Json:
             encoded["edited_at"] = message.edited_at
         if message.deleted:
             encoded["deleted"] = True
+        if message.removed:
+            encoded["removed"] = True
     return encoded
 
 
@@ -314,7 +318,7 @@ def encode_entrance(entrance: Entrance, token: str) -> Json:
     """The answer of `join`."""
     backlog = entrance.backlog
     answer: Json = {
-        "you": encode_person(entrance.account) | {"verified": entrance.account.verified, "token": token},
+        "you": encode_you(entrance.account) | {"token": token},
         "room": encode_room(entrance.room, entrance.may),
         "here": encode_here(entrance.here),
         "messages": [encode_message(message) for message in backlog.messages],
@@ -383,9 +387,9 @@ def encode_everybody(people: Iterable[tuple[Account, bool]]) -> Json:
     return {"people": [encode_person(each) | {"online": online} for each, online in people]}
 
 
-def encode_gone(room: RoomId) -> Json:
-    """The event `room` for whoever is not in it any more."""
-    return {"room": room, "gone": True}
+def encode_gone(room: RoomId, message: str | None = None) -> Json:
+    """The event `room` for whoever is not in it any more; with a reason where they did not go by themselves."""
+    return {"room": room, "gone": True} | ({} if message is None else {"message": message})
 
 
 def encode_person(account: Account) -> Json:
@@ -495,3 +499,36 @@ def encode_hook(hook: Hook, maker: Account | None) -> Json:
         "maker": None if maker is None else encode_person(maker),
         "made_at": hook.made_at,
     }
+
+
+def encode_ban(ban: Ban, *, addresses: bool) -> Json:
+    """A ban; where the address is not told, whoever sees it still learns that it is one."""
+    return {
+        "id": ban.id,
+        "kind": "account" if ban.network is None else "address",
+        "account": ban.account,
+        "address": ban.network if addresses else None,
+        "name": ban.name if addresses or ban.name != ban.network else "",
+        "room": ban.room,
+        "maker": None if ban.maker is None else {"id": ban.maker, "name": ban.maker_name},
+        "made_at": ban.made_at,
+        "ends_at": ban.ends_at,
+    }
+
+
+def encode_deed(deed: Deed) -> Json:
+    """An entry of the audit list."""
+    return {
+        "no": deed.no,
+        "at": deed.at,
+        "actor": None if deed.actor is None else {"id": deed.actor, "name": deed.actor_name},
+        "act": deed.act,
+        "person": None if deed.person_name is None else {"id": deed.person, "name": deed.person_name},
+        "room": deed.room,
+        "details": dict(deed.details),
+    }
+
+
+def encode_you(account: Account) -> Json:
+    """The event `you`: what somebody is here from now on."""
+    return encode_person(account) | {"verified": account.verified, "role": account.role.value}

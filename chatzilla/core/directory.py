@@ -30,6 +30,7 @@ from chatzilla.errors import Forbidden, NotFound, TooFast
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
+    from chatzilla.core.bans import Ban
     from chatzilla.core.people import Account, AccountId
     from chatzilla.core.tries import Tries
     from chatzilla.ports import Clock, RoomRegister
@@ -44,6 +45,11 @@ RIGHTS: Final = {
     "invite": Act.ADMIT,
     "grade": Act.GRADE,
     "remove": Act.EXPEL,
+    "delete": Act.REMOVE,
+    "lock": Act.LOCK,
+    "kick": Act.KICK,
+    "ban": Act.BAN,
+    "purge": Act.PURGE,
 }
 """What clients are told that they may."""
 
@@ -99,6 +105,7 @@ class Directory:
         tries: Tries,
         clock: Clock,
         person: Callable[[AccountId], Account | None] = lambda _: None,
+        ban: Callable[[Account, str | None, RoomId], Ban | None] = lambda *_: None,
     ) -> None:
         """Begin without any.
 
@@ -107,12 +114,14 @@ class Directory:
             tries: what vain tries are counted with.
             clock: what it takes to make many is counted by.
             person: tells who somebody is.
+            ban: tells what keeps somebody out who comes from some address, as far as that matters.
         """
         self.register = register
         self.person = person
         self.changing = asyncio.Lock()
         """Held by whoever changes a room, from the first look until it is stored and known here."""
         self._tries = tries
+        self._ban = ban
         self._making = Shared(MAKING, clock)
         self._rooms: dict[RoomId, Room] = {}
         self._made: Counter[tuple[AccountId | None, bool]] = Counter()
@@ -179,9 +188,11 @@ class Directory:
         if account.room is not None and account.room != wanted:
             return Thing.OTHER_ROOM
         room = self._rooms.get(wanted)
+        if room is None and is_hidden(wanted):
+            return Thing.OTHER_ROOM
+        if self._ban(account, None, wanted) is not None:
+            return Thing.BANNED_ROOM
         if room is None:
-            if is_hidden(wanted):
-                return Thing.OTHER_ROOM
             return Thing.ROOM if wanted == LOBBY else Thing.COMMON_ROOM
         match room.grades.get(account.id):
             case None if room.hidden:
@@ -193,6 +204,19 @@ class Directory:
         if room.hidden:
             return Thing.DIRECT_ROOM if room.kind is Kind.DIRECT else Thing.PRIVATE_ROOM
         return Thing.ROOM if room.moderated or wanted == LOBBY else Thing.COMMON_ROOM
+
+    def stands_there(self, account: Account, other: Account, wanted: RoomId) -> Thing:
+        """How somebody else stands to somebody, where both may be: whoever moderates a room is above who does not."""
+        if account.id == other.id:
+            return Thing.OWN
+        mine, theirs = (
+            max(
+                policy.rank(each.role),
+                policy.MODERATOR_RANK * (self.find(wanted).grades.get(each.id) is Grade.MODERATE),
+            )
+            for each in (account, other)
+        )
+        return Thing.BELOW_THERE if theirs < mine else Thing.OTHER_THERE
 
     def grade_of(self, account: Account, wanted: RoomId) -> Grade:
         """What somebody may in a room where they are."""
@@ -238,11 +262,14 @@ class Directory:
         Raises:
             NotFound: there is no such room for them: a stranger cannot tell whether there is one for others.
             TooFast: the same, and too many such tries came from this address.
-            Forbidden: it is not theirs to do there, or nobody's now.
+            Forbidden: it is not theirs to do there, or nobody's now, or they are banned.
         """
         thing = self.stands(account, wanted)
         if thing is Thing.OTHER_ROOM and account.room is None:
             self._turn_away(address)
+        ban = self._ban(account, address, wanted)
+        if ban is not None:
+            raise Forbidden(ban.sentence)
         policy.check(account, act, thing)
         state = self._state(act, thing, wanted)
         if state is not thing and not policy.may(account.role, act, state):

@@ -170,7 +170,7 @@ async def make(sign_ins: SignIns, bearer: Bearer, terms: Terms) -> tuple[Link, s
     account = bearer.account
     if terms.account is not None:
         person = sign_ins.person(terms.account)
-        if person is None:
+        if person is None or person.role is Role.REMOVED:
             policy.check(account, Act.SIGN_IN, Thing.BELOW)
             raise NotFound("There is nobody like that.")
         thing = policy.stands(account, person)
@@ -273,7 +273,7 @@ def _offer(sign_ins: SignIns, link: Link) -> Offer | None:
     """A link with the people that it is about; nothing where whom it signs in is not here any more, and where its maker
     may not invite any more into the private room that it leads to."""
     person, maker = sign_ins.person(link.account), sign_ins.person(link.maker)
-    if link.account is not None and person is None:
+    if link.account is not None and (person is None or person.role is Role.REMOVED):
         return None
     if link.room is not None and _leads_inside(link):
         by_operator = link.maker is None

@@ -486,7 +486,7 @@ def _invited(ports: Ports, ident: AccountId) -> Account:
         NotFound: nobody like that has.
     """
     person = ports.directory.person(ident)
-    if person is None:
+    if person is None or person.role is Role.REMOVED:
         raise NotFound(NOBODY)
     return person
 

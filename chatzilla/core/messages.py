@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, NewType
 
 from chatzilla.core import policy
+from chatzilla.core.audit import deed
 from chatzilla.core.policy import Act, Thing
 from chatzilla.core.rooms import RoomId
 from chatzilla.core.text import parse_text
@@ -86,6 +87,8 @@ class Message(NamedTuple):
     """When its text was last replaced; likewise."""
     deleted: bool = False
     """Its author took it back: the row stays, and its text is gone."""
+    removed: bool = False
+    """Likewise, and it was a moderator who did it."""
 
     @property
     def id(self) -> MessageId:
@@ -170,7 +173,9 @@ def post(ports: Ports, session: Session, draft: Draft) -> Place:
 
 
 def change(ports: Ports, session: Session, wanted: Change) -> Place:
-    """Edit or delete a message of one's own; repeating it changes nothing and is answered as it stands.
+    """Edit or delete a message of one's own, or delete anybody's in a room that one moderates.
+
+    Repeating it changes nothing, and is answered as it stands.
 
     It has its place in the log when this returns, and is settled as in `post`, with the message's newest state.
 
@@ -183,6 +188,10 @@ def change(ports: Ports, session: Session, wanted: Change) -> Place:
     author = session.account
     if author is None or wanted.target.room not in session.rooms:
         raise NotFound(NO_SUCH_MESSAGE)
+    if wanted.content is None and ports.directory.may(author, Act.REMOVE, wanted.target.room):
+        session.posting.spend()
+        entry = deed(ports.clock.wall_ms(), author, "delete-message")
+        return ports.log.remove(wanted.target, deed=entry, noted=True, origin=session.connection)
     policy.check(author, Act.CHANGE, Thing.OWN)  # whether it is, the log finds out
     ports.directory.check_voice(author, wanted.target.room)
     session.posting.spend()

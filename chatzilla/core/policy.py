@@ -36,6 +36,8 @@ class Role(StrEnum):
     """Whoever came with a right to one room, to hear and to read."""
     SPEAKER = "speaker"
     """Likewise, and to speak."""
+    REMOVED = "removed"
+    """Somebody whose membership was ended: may do nothing, and their name stays theirs."""
 
 
 class Act(StrEnum):
@@ -67,6 +69,17 @@ class Act(StrEnum):
     SEE_HOOK = "see a hook"
     END_HOOK = "end a hook"
     MODERATE_CALL = "moderate a call"
+    SEE_ROLES = "see everybody with their roles"
+    SET_ROLE = "give somebody a role"
+    END_MEMBERSHIP = "end somebody's membership"
+    REMOVE = "delete somebody's message"
+    LOCK = "lock a room, or unlock it"
+    KICK = "turn somebody out of a room"
+    BAN = "ban somebody"
+    UNBAN = "lift a ban"
+    SEE_BANS = "see the bans"
+    PURGE = "delete all that somebody said"
+    SEE_AUDIT = "see what was done"
 
 
 class Thing(StrEnum):
@@ -78,12 +91,16 @@ class Thing(StrEnum):
     PRIVATE_ROOM = "a private room that one is in"
     DIRECT_ROOM = "a direct room that one is in"
     QUIET_ROOM = "a room where one may only read"
+    BANNED_ROOM = "a room that one is banned from"
     LOCKED_ROOM = "a locked room that one does not moderate"
     ARCHIVED_ROOM = "an archived room"
     OTHER_ROOM = "a room that one was not let into"
     OWN = "one's own"
     BELOW = "of somebody below"
     OTHER = "of anybody else"
+    BELOW_THERE = "of somebody below in a room that one moderates"
+    OTHER_THERE = "of anybody else in a room that one moderates"
+    SERVER = "the server"
     AS_OWNER = "as owner"
     AS_ADMIN = "as admin"
     AS_MEMBER = "as member"
@@ -104,6 +121,11 @@ _SPEAKER: Final = frozenset({Role.SPEAKER})
 
 SPEAKING: Final = frozenset({Act.POST, Act.TYPE})
 """What a room can be closed to, for a while or for good. Editing is speaking too."""
+
+KEEPING_ORDER: Final = (Act.REMOVE, Act.LOCK, Act.KICK, Act.BAN, Act.UNBAN, Act.SEE_BANS, Act.PURGE)
+"""What is done for the peace of a room. What is done to a person there is asked about the person too."""
+
+_COMMON_TO_HEADS: Final = (Thing.ROOM, Thing.COMMON_ROOM, Thing.PRIVATE_ROOM, Thing.QUIET_ROOM)
 
 TABLE: Final[dict[tuple[Act, Thing], frozenset[Role]]] = {
     **{
@@ -173,18 +195,44 @@ TABLE: Final[dict[tuple[Act, Thing], frozenset[Role]]] = {
     (Act.END_HOOK, Thing.OWN): _TEAM,
     (Act.END_HOOK, Thing.BELOW): _HEADS,
     (Act.END_HOOK, Thing.OTHER): _OWNER,
+    (Act.SEE_ROLES, Thing.SERVER): _HEADS,
+    (Act.SET_ROLE, Thing.BELOW): _HEADS,
+    (Act.SET_ROLE, Thing.OTHER): _OWNER,
+    (Act.SET_ROLE, Thing.AS_OWNER): _OWNER,
+    (Act.SET_ROLE, Thing.AS_ADMIN): _OWNER,
+    (Act.SET_ROLE, Thing.AS_MEMBER): _HEADS,
+    (Act.SET_ROLE, Thing.AS_BOT): _HEADS,
+    (Act.END_MEMBERSHIP, Thing.BELOW): _HEADS,
+    (Act.END_MEMBERSHIP, Thing.OTHER): _OWNER,
+    **{(act, thing): _HEADS for act in KEEPING_ORDER for thing in _COMMON_TO_HEADS},
+    **{(act, Thing.OWN_ROOM): _STANDING for act in KEEPING_ORDER},
+    **{(act, Thing.BELOW_THERE): _STANDING for act in (Act.KICK, Act.BAN, Act.PURGE)},
+    **{(act, Thing.OTHER_THERE): _OWNER for act in (Act.KICK, Act.BAN, Act.PURGE)},
+    (Act.BAN, Thing.SERVER): _HEADS,
+    (Act.BAN, Thing.BELOW): _HEADS,
+    (Act.BAN, Thing.OTHER): _OWNER,
+    (Act.UNBAN, Thing.SERVER): _HEADS,
+    (Act.SEE_BANS, Thing.SERVER): _HEADS,
+    (Act.PURGE, Thing.SERVER): _HEADS,
+    (Act.PURGE, Thing.BELOW): _HEADS,
+    (Act.PURGE, Thing.OTHER): _OWNER,
+    (Act.SEE_AUDIT, Thing.SERVER): _HEADS,
 }
 
 _RANK: Final = {
-    Role.OWNER: 4,
-    Role.ADMIN: 3,
+    Role.OWNER: 5,
+    Role.ADMIN: 4,
     Role.MEMBER: 2,
     Role.BOT: 1,
     Role.GUEST: 1,
     Role.VISITOR: 0,
     Role.LISTENER: 0,
     Role.SPEAKER: 0,
+    Role.REMOVED: 0,
 }
+
+MODERATOR_RANK: Final = 3
+"""How high somebody stands at least in a room that they moderate."""
 
 _GIVING: Final = {
     Role.OWNER: Thing.AS_OWNER,
@@ -220,6 +268,11 @@ def stands(account: Account, owner: Account | None) -> Thing:
     if owner.id == account.id:
         return Thing.OWN
     return Thing.BELOW if _RANK[owner.role] < _RANK[account.role] else Thing.OTHER
+
+
+def rank(role: Role) -> int:
+    """How high a role stands."""
+    return _RANK[role]
 
 
 def giving(role: Role) -> Thing:

@@ -181,11 +181,12 @@ def part(ports: Ports, presence: Presence, session: Session) -> None:
 
 
 def expel(ports: Ports, presence: Presence, account: AccountId, room: RoomId) -> None:
-    """Let somebody hear nothing of a room from here on, on none of their connections, and tell them so."""
+    """Let somebody hear nothing of a room from here on, on none of their connections, nor in its call; tell them so."""
     for session in ports.audience.sessions_of(account):
         leave(ports, presence, session, room, watching=False)
         ports.audience.unsubscribe(session.connection, room, watching=False)
         (session.member_of or set()).discard(room)
+    ports.put_out_of_calls(account, room)
     ports.audience.tell_gone(room, account)
 
 

@@ -22,7 +22,7 @@ class Session:
     asking: Allowance
     """For calls that read the store or move between rooms."""
     typing: Allowance
-    address: str | None = None
+    address: str = ""
     """Where it comes from."""
     account: Account | None = None
     by_token: bool = False

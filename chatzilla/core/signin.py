@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from chatzilla.core import policy
+from chatzilla.core.bans import Bans
 from chatzilla.core.lookalikes import skeleton
 from chatzilla.core.people import EMAIL, OPEN, key_of
 from chatzilla.core.policy import Act, Role, Thing
@@ -126,6 +127,7 @@ class SignIns:
         ended: Callable[[Iterable[SignInId]], None] = lambda _: None,
     ) -> None:
         self.mode = mode
+        self.bans = Bans(clock)
         self.register = register
         self.clock = clock
         self.rights = rights
@@ -161,29 +163,31 @@ class SignIns:
     def who(self, token: object, address: str) -> Bearer:
         """Tell whose token this is: the one check of every door.
 
-        A token that is valid is never refused, whatever else came from its address.
+        A token that is valid is never refused, whatever else came from its address, unless its person is banned.
 
         Raises:
             SignInNeeded: it is none of ours, its time is over, its sign-in has ended, or it is a typed name's and
                 names do not count here. A stranger is not told which. It counts against the address.
             TooFast: the same, and too many like it came from this address.
+            Forbidden: they are banned.
         """
         with self._counting(address):
-            return self._bearer(token)
+            return self._unless_banned(self._bearer(token), address)
 
     def enters(self, token: object, address: str) -> Bearer:
         """Tell who may come in where a room is entered: whoever `who` knows, or whoever has a right to one room.
 
         Raises:
-            SignInNeeded, TooFast: as `who`.
+            SignInNeeded, TooFast, Forbidden: as `who`.
         """
         with self._counting(address):
             try:
-                return self._bearer(token)
+                bearer = self._bearer(token)
             except SignInNeeded:
                 if self.rights is None:
                     raise
-                return self._entitled(self.rights, token)
+                bearer = self._entitled(self.rights, token)
+            return self._unless_banned(bearer, address)
 
     @contextmanager
     def _counting(self, address: str) -> Iterator[None]:
@@ -195,6 +199,10 @@ class SignIns:
                 raise TooFast(TOO_MANY) from refusal
             self._tries.count(address)
             raise
+
+    def _unless_banned(self, bearer: Bearer, address: str) -> Bearer:
+        self.bans.check(bearer.account, address)
+        return bearer
 
     def _bearer(self, token: object) -> Bearer:
         claims = self._tokens.read(token)
@@ -246,6 +254,11 @@ class SignIns:
         return sign_in is not None and sign_in.ends_at > self.clock.wall_ms()
 
     def people(self) -> Sequence[Account]:
+        """Everybody who may sign in."""
+        return [account for account in self._accounts.values() if account.role is not Role.REMOVED]
+
+    def everybody(self) -> Sequence[Account]:
+        """Everybody whose name is their own, also who was removed."""
         return tuple(self._accounts.values())
 
     def owner(self) -> Account | None:
@@ -285,6 +298,17 @@ class SignIns:
         finally:
             self._reserved.discard(look)
 
+    def became(self, account: Account) -> None:
+        """Take in that somebody is stored as something else: it holds at every door from now on."""
+        if account.role is Role.REMOVED:
+            self._forget(tuple(self._of.get(account.id, ())))
+        if account.ends_at is not None and account.ends_at <= self.clock.wall_ms():
+            self._forget_person(account)
+            return
+        self._know(account)
+        for ident in self._of.get(account.id, ()):
+            self._sign_ins[ident] = replace(self._sign_ins[ident], account=account)
+
     # Sign-ins.
 
     def draft(
@@ -297,6 +321,8 @@ class SignIns:
 
     def began(self, sign_in: SignIn, superseded: Iterable[SignInId]) -> Bearer:
         """Take in that a sign-in was stored, and that others ended to make room for it."""
+        # Their role may have changed while it was being stored.
+        sign_in = replace(sign_in, account=self._accounts.get(sign_in.account.id, sign_in.account))
         self._know(sign_in.account)
         self._keep(sign_in)
         self._forget(superseded)
@@ -367,7 +393,7 @@ class SignIns:
         ending = [self._sign_ins[ident] for ident in self._of.get(account.id, ())]
         await self._end(ending, its_links=True, its_programs=True)
         await self.register.end_account(account.id, now)
-        self._unknow(account)
+        self._forget_person(account)
 
     async def _end(self, ending: Sequence[SignIn], *, its_links: bool, its_programs: bool) -> None:
         """End sign-ins; with `its_programs`, whatever speaks by what was made in them."""
@@ -385,7 +411,8 @@ class SignIns:
         self._accounts[account.id] = account
         self._names[skeleton(account.name)] = account.id
 
-    def _unknow(self, account: Account) -> None:
+    def _forget_person(self, account: Account) -> None:
+        """Their name is free again."""
         self._accounts.pop(account.id, None)
         if self._names.get(skeleton(account.name)) == account.id:
             del self._names[skeleton(account.name)]
@@ -419,7 +446,7 @@ class SignIns:
             account for account in self._accounts.values() if account.ends_at is not None and account.ends_at <= now
         ]
         for account in over:
-            self._unknow(account)
+            self._forget_person(account)
         ends = [sign_in.ends_at for sign_in in self._sign_ins.values()]
         ends += [account.ends_at for account in self._accounts.values() if account.ends_at is not None]
         delay = min(LOOK_AT_LEAST_EVERY_SECONDS, (min(ends) - now) / 1000) if ends else LOOK_AT_LEAST_EVERY_SECONDS

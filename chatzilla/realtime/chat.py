@@ -24,7 +24,16 @@ from chatzilla.core.limits import Allowance, Rate
 from chatzilla.core.messages import Message
 from chatzilla.core.rooms import LOBBY, ConnectionId
 from chatzilla.core.session import Session
-from chatzilla.errors import BadRequest, ChatError, NotJoined, SignInNeeded, TooFast, Unavailable, UnknownEvent
+from chatzilla.errors import (
+    BadRequest,
+    ChatError,
+    Forbidden,
+    NotJoined,
+    SignInNeeded,
+    TooFast,
+    Unavailable,
+    UnknownEvent,
+)
 from chatzilla.realtime import packets
 from chatzilla.realtime.delivery import CHAT, Connection, Dialect
 from chatzilla.realtime.desk import Desk
@@ -300,7 +309,8 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         """Take in a connection.
 
         Raises:
-            ConnectionRefusedError: it brought a token that is not valid, or none where one is asked for.
+            ConnectionRefusedError: it brought a token that is not valid, or none where one is asked for; or it is not
+                wanted here.
         """
         wanted: Mapping[str, Any] = auth if isinstance(auth, dict) else {}
         clock, channel = self._ports.clock, self.server.channel_of(sid, CHAT)
@@ -326,7 +336,9 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         )
         await self.save_session(sid, connection)
         self._delivery.admit(connection)
-        if connection.dialect is Dialect.TUTORIAL and not self._sign_ins.mode.closed and session.right is None:
+        kept_out = self._sign_ins.bans.against(account, channel.address, LOBBY)
+        hears = not self._sign_ins.mode.closed and session.right is None and kept_out is None
+        if connection.dialect is Dialect.TUTORIAL and hears:
             self._ports.audience.subscribe(sid, LOBBY)
         logger.info("connection %s opened from %s", sid, connection.channel.address)
 
@@ -334,7 +346,8 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         """Who connects: by the token that they give, else by the cookie of their browser.
 
         Raises:
-            ConnectionRefusedError: the token is not valid, or there is neither and one of them is needed.
+            ConnectionRefusedError: the token is not valid, or there is neither and one of them is needed; or whoever
+                it is is banned.
         """
         try:
             if token is not None:
@@ -344,7 +357,8 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
                     return self._sign_ins.who(channel.ticket, channel.address)
             if needed:
                 raise SignInNeeded("Sign in first: this server is not open to everybody.")
-        except (SignInNeeded, TooFast) as refusal:
+            self._sign_ins.bans.check(None, channel.address)
+        except (SignInNeeded, TooFast, Forbidden) as refusal:
             data = wire.encode_refusal(refusal)
             raise socketio.exceptions.ConnectionRefusedError(refusal.sentence, data) from refusal
         return None

@@ -353,6 +353,26 @@ class Delivery:
         hall.notices.append(_Notice(hall.listeners, words))
         self._attend(room, hall)
 
+    def tell_you(self, account: Account) -> None:
+        frame = packets.event(CHAT, "you", wire.encode_you(account))
+        for ident in tuple(self._people.get(account.id, ())):
+            connection = self._connections[ident]
+            if connection.dialect is Dialect.FULL:
+                self.write(connection, frame)
+
+    def sessions(self) -> Sequence[Session]:
+        return [connection.session for connection in self._connections.values()]
+
+    def tell_out(self, connection: ConnectionId, room: RoomId, message: str) -> None:
+        known = self._connections.get(connection)
+        if known is not None and known.dialect is Dialect.FULL:
+            self.write(known, packets.event(CHAT, "room", wire.encode_gone(room, message)))
+
+    def turn_out(self, connection: ConnectionId, message: str) -> None:
+        known = self._connections.get(connection)
+        if known is not None:
+            self.dismiss(known, "forbidden", message, reconnect=False)
+
     def dismiss(self, connection: Connection, code: str, message: str, *, reconnect: bool = True) -> None:
         """Close a connection of our own accord: it is told why, and whether it may come back. Harmless twice."""
         _dismiss(connection.channel, code, message, reconnect=reconnect)

@@ -32,9 +32,10 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
-from chatzilla.core.messages import NO_SUCH_MESSAGE, TEXT, Message, Posted
+from chatzilla.core.messages import NO_SUCH_MESSAGE, TEXT, Change, Message, Posted
 from chatzilla.errors import Conflict, Forbidden, NotFound, Unavailable
 from chatzilla.store.queries import message_from, message_rows
+from chatzilla.store.records import DEED, deed_values, forget_deeds, insert_deed
 from chatzilla.store.tables import accounts, members, messages, rooms
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import DBAPICursor
     from sqlalchemy.pool import PoolProxiedConnection
 
-    from chatzilla.core.messages import Change, Draft
+    from chatzilla.core.audit import Deed
+    from chatzilla.core.messages import Draft, Target
     from chatzilla.core.people import Account, AccountId
     from chatzilla.core.rooms import ConnectionId, RoomId
     from chatzilla.ports import Clock
@@ -119,15 +121,28 @@ class _Place(_Awaited):
 
 
 class _Revision(_Awaited):
-    """Somebody changes what they said."""
+    """Somebody changes what they said, or takes away what another one said."""
 
-    __slots__ = ("at", "author", "change", "origin")
+    __slots__ = ("at", "author", "change", "deed", "noted", "origin")
 
-    def __init__(self, author: Account, change: Change, origin: ConnectionId | None, at: int) -> None:
+    def __init__(
+        self,
+        author: AccountId | None,
+        change: Change,
+        origin: ConnectionId | None,
+        at: int,
+        deed: Deed | None = None,
+        *,
+        noted: bool = False,
+    ) -> None:
         self.author = author
         self.change = change
         self.origin = origin
         self.at = at
+        self.deed = deed
+        """What it is for the audit list, where it may be somebody else's message."""
+        self.noted = noted
+        """Whether the audit list is told."""
         self.outcome = None
         self._settle = None
 
@@ -184,7 +199,12 @@ class RoomLog:
         return place
 
     def change(self, author: Account, change: Change, *, origin: ConnectionId | None) -> _Revision:
-        revision = _Revision(author, change, origin, self._clock.wall_ms())
+        revision = _Revision(author.id, change, origin, self._clock.wall_ms())
+        self._put(revision)
+        return revision
+
+    def remove(self, target: Target, *, deed: Deed, noted: bool, origin: ConnectionId | None) -> _Revision:
+        revision = _Revision(deed.actor, Change(target, None), origin, self._clock.wall_ms(), deed, noted=noted)
         self._put(revision)
         return revision
 
@@ -460,11 +480,21 @@ class _Writer:
             self._advance(cursor, {target.room: (room, head + 1)})
             message = outcomes[-1] = outcome._replace(changed=head + 1)
             deleted_at = revision.at if message.deleted else None
-            values = message.changed, message.content, message.edited_at, deleted_at, number
+            values = message.changed, message.content, message.edited_at, deleted_at, message.removed, number
             self._statements.revise.run_many(cursor, [values])
+            if message.removed and revision.deed is not None and revision.noted:
+                self._note_deed(cursor, revision.deed, message)
             fresh.append(Posted(message, revision.origin))
             self.purging = True
         return outcomes, fresh
+
+    def _note_deed(self, cursor: DBAPICursor, deed: Deed, message: Message) -> None:
+        """Enter into the audit list whose message was taken away, and never what it said."""
+        entry = deed._replace(
+            person=message.sender, person_name=message.name, room=message.room, details={"message": message.id}
+        )
+        self._statements.deed.run_many(cursor, [deed_values(entry)])
+        self._statements.forget_deeds.run_many(cursor, [()])
 
     def _note(self, cursor: DBAPICursor, note: _Note) -> None:
         if isinstance(note, _Mark):
@@ -516,7 +546,7 @@ def _repeated(draft: Draft, message: Message) -> Outcome:
     same = message.room == draft.room and (changed_since or message.content == draft.content)
     if not same:
         return Conflict("This client_id was used for another message already.")
-    first = message._replace(changed=message.seq, content=draft.content, edited_at=None, deleted=False)
+    first = message._replace(changed=message.seq, content=draft.content, edited_at=None, deleted=False, removed=False)
     return first if changed_since else message
 
 
@@ -525,8 +555,11 @@ def _revised(revision: _Revision, message: Message | None) -> Outcome:
     content = revision.change.content
     if message is None:
         return NotFound(NO_SUCH_MESSAGE)
-    if message.sender != revision.author.id or message.kind != TEXT:
+    theirs = message.sender == revision.author
+    if message.kind != TEXT or not (theirs or revision.deed):
         return Forbidden("Only its author can change a message.")
+    if not theirs and not message.deleted:
+        return message._replace(content="", edited_at=None, deleted=True, removed=True)
     if content is None:
         return message if message.deleted else message._replace(content="", edited_at=None, deleted=True)
     if message.deleted:
@@ -541,7 +574,9 @@ class _Statement:
     the database does. Rows are given in the order of `names`.
     """
 
-    def __init__(self, statement: sa.Insert | sa.Update | sa.Select[Any], dialect: sa.Dialect, *names: str) -> None:
+    def __init__(
+        self, statement: sa.Insert | sa.Update | sa.Delete | sa.Select[Any], dialect: sa.Dialect, *names: str
+    ) -> None:
         compiled = statement.compile(dialect=dialect, column_keys=list(names))
         if compiled.positiontup != list(names):
             raise ValueError(f"{compiled} does not take {names}")
@@ -610,7 +645,9 @@ class _Statements:
             .with_only_columns(messages.c.no, rooms.c.no, rooms.c.head, *message_rows.selected_columns)
         )
         self.find_target = _Statement(target, dialect, "wanted", "place")
-        changed = "changed", "content", "edited_at", "deleted_at"
+        changed = "changed", "content", "edited_at", "deleted_at", "removed"
         revise = sa.update(messages).where(messages.c.no == parameter("number", messages.c.no))
         revise = revise.values({name: parameter(f"new_{name}", messages.c[name]) for name in changed})
         self.revise = _Statement(revise, dialect, *(f"new_{name}" for name in changed), "number")
+        self.deed = _Statement(insert_deed, dialect, *DEED)
+        self.forget_deeds = _Statement(forget_deeds, dialect)

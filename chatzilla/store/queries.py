@@ -45,12 +45,13 @@ message_rows: Final = sa.select(
     messages.c.sent_at,
     messages.c.edited_at,
     messages.c.deleted_at,
+    messages.c.removed,
 ).join(accounts, accounts.c.no == messages.c.author)
 
 
 def message_from(room: RoomId, row: Sequence[Any]) -> Message:
     """A row of `message_rows` as a message of its room."""
-    seq, changed, kind, client_id, author, name, content, sent_at, edited_at, deleted_at = row
+    seq, changed, kind, client_id, author, name, content, sent_at, edited_at, deleted_at, removed = row
     return Message(
         room,
         seq,
@@ -63,6 +64,7 @@ def message_from(room: RoomId, row: Sequence[Any]) -> Message:
         sent_at,
         edited_at,
         deleted_at is not None,
+        bool(removed),
     )
 
 

@@ -69,11 +69,12 @@ class SignInRegister(Clerk):
     def recall(self, now: int) -> tuple[Sequence[Account], Sequence[SignIn]]:
         with self._database.writing.begin() as connection:
             _sweep(connection, now)
+            known = [role.value for role in (*GIVEN, Role.REMOVED)]
             people = {
                 row.id: account_from(row)
                 for row in connection.execute(
                     sa.select(*account_rows)
-                    .where(accounts.c.kind != OPEN, accounts.c.role.in_([role.value for role in GIVEN]))
+                    .where(accounts.c.kind != OPEN, accounts.c.role.in_(known))
                     .where(sa.or_(accounts.c.ends_at.is_(None), accounts.c.ends_at > now))
                     .order_by(accounts.c.no)
                 )
@@ -143,14 +144,14 @@ class SignInRegister(Clerk):
         await self._do(lambda connection: connection.execute(over))
 
     async def revoke_link(self, ident: LinkId, now: int) -> None:
-        await self._do(lambda connection: _revoke(connection, links.c.id == ident, now))
+        await self._do(lambda connection: revoke(connection, links.c.id == ident, now))
 
     async def revoke_links_for(self, account: AccountId, now: int) -> None:
-        await self._do(lambda connection: _revoke(connection, links.c.account == account, now))
+        await self._do(lambda connection: revoke(connection, links.c.account == account, now))
 
     async def revoke_owner_links(self, now: int) -> None:
         theirs = sa.and_(links.c.maker.is_(None), links.c.role == Role.OWNER.value)
-        await self._do(lambda connection: _revoke(connection, theirs, now))
+        await self._do(lambda connection: revoke(connection, theirs, now))
 
     async def end_sign_ins(
         self, idents: Sequence[SignInId], now: int, *, its_links: bool, its_hooks: bool = False
@@ -161,7 +162,7 @@ class SignInRegister(Clerk):
                 lasting = sa.and_(sign_ins.c.id.in_(some), sign_ins.c.ended_at.is_(None))
                 connection.execute(sa.update(sign_ins).where(lasting).values(ended_at=now))
                 made_in = links.c.made_in.in_(some)
-                _revoke(connection, made_in if its_links else sa.and_(made_in, links.c.account.is_not(None)), now)
+                revoke(connection, made_in if its_links else sa.and_(made_in, links.c.account.is_not(None)), now)
                 if its_hooks:
                     theirs = sa.and_(hooks.c.made_in.in_(some), hooks.c.ended_at.is_(None))
                     connection.execute(sa.update(hooks).where(theirs).values(ended_at=now))
@@ -179,6 +180,14 @@ class SignInRegister(Clerk):
                 logger.warning("when a sign-in was last used could not be noted")
 
         self._thread.submit(quietly)
+
+    async def do(self, work: Callable[[Connection], T]) -> T:
+        """Do something in one transaction, in the register's turn: what it answers comes back in the order of commits.
+
+        Raises:
+            Unavailable: the database cannot be used now.
+        """
+        return await self._do(work)
 
     async def _store(self, work: Callable[[Connection], T]) -> T:
         """Store somebody, who may be new.
@@ -304,7 +313,7 @@ def _insert(connection: Connection, account: Account, now: int) -> int:
     return int(connection.execute(row.returning(accounts.c.no)).scalar_one())
 
 
-def _revoke(connection: Connection, which: sa.ColumnElement[bool], now: int) -> None:
+def revoke(connection: Connection, which: sa.ColumnElement[bool], now: int) -> None:
     connection.execute(sa.update(links).where(which, links.c.revoked_at.is_(None)).values(revoked_at=now))
 
 

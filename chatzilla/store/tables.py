@@ -147,6 +147,36 @@ calls: Final = Table(
     comment="Calls that go on, and those whose notice is still to be written.",
 )
 
+bans: Final = Table(
+    "bans",
+    metadata,
+    Column("id", String(12), primary_key=True),
+    Column("account", String(20), comment="Who is kept out; nothing where an address is."),
+    Column("network", String(64), comment="An address of IPv4, or a network of IPv6."),
+    Column("room", String(64), comment="Nothing: everywhere."),
+    Column("name", Text, nullable=False),
+    Column("maker", String(20), comment="An account's id; nothing where the operator made it."),
+    Column("maker_name", Text),
+    Column("made_at", BigInteger, nullable=False),
+    Column("ends_at", BigInteger, comment="Nothing: for good."),
+    comment="Whom nobody wants here.",
+)
+
+audit: Final = Table(
+    "audit",
+    metadata,
+    Column("no", _Number, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("actor", String(20), comment="An account's id; nothing where the operator did it."),
+    Column("actor_name", Text),
+    Column("act", String(24), nullable=False),
+    Column("person", String(20), comment="The account that it was done to."),
+    Column("person_name", Text),
+    Column("room", String(64)),
+    Column("details", Text, nullable=False, comment="JSON; never what somebody wrote."),
+    comment="What was done with power over others; the newest entries only.",
+)
+
 messages: Final = Table(
     "messages",
     metadata,
@@ -162,6 +192,7 @@ messages: Final = Table(
     Column("sent_at", BigInteger, nullable=False),
     Column("edited_at", BigInteger, comment="When the text was last replaced."),
     Column("deleted_at", BigInteger, comment="When the author took it back; there is no text any more."),
+    Column("removed", Boolean, comment="Whether it was a moderator who deleted it."),
     UniqueConstraint("room", "seq"),
     UniqueConstraint("client_id", "author"),
 )

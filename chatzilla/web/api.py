@@ -64,10 +64,19 @@ class Api:
             )
             if policy.may(account.role, act, thing)
         ]
-        gives = [role for role in policy.GIVEN if policy.may(account.role, Act.INVITE, policy.giving(role))]
+        invites, gives = (
+            [role for role in policy.GIVEN if policy.may(account.role, act, policy.giving(role))]
+            for act in (Act.INVITE, Act.SET_ROLE)
+        )
         return shaped(
             models.Me,
-            {"you": wire.encode_holder(account), "sign_in": self._callers.mode, "invites": gives, "makes": makes},
+            {
+                "you": wire.encode_holder(account),
+                "sign_in": self._callers.mode,
+                "invites": invites,
+                "gives": gives,
+                "makes": makes,
+            },
         )
 
     @operation("POST", "/api/v1/sign-in", COMING_IN, SignInNeeded, Forbidden, Conflict, TooFast, Full)

@@ -7,12 +7,13 @@ What is taken here has the right shape. What a shape cannot say, such as that a 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from chatzilla.core.addresses import ADDRESS_LIMIT
+from chatzilla.core.bans import LONGEST_BAN_MS
 from chatzilla.core.catchup import PAGE_ROWS
 from chatzilla.core.links import LONGEST_MS, USES_AT_MOST
 from chatzilla.core.membership import DIRECT_AT_MOST, MEMBERS_AT_MOST, TOPIC_LIMIT
@@ -122,6 +123,7 @@ class Me(msgspec.Struct, kw_only=True):
     you: Holder
     sign_in: SignInMode
     invites: Annotated[list[Role], Meta(description="The roles that they may invite to.")]
+    gives: Annotated[list[Role], Meta(description="The roles that they may give to people.")]
     makes: Annotated[list[Literal["hook", "bot", "token"]], Meta(description="What else they may make.")]
 
 
@@ -310,6 +312,102 @@ class Somebody(msgspec.Struct, kw_only=True):
 
 class People(msgspec.Struct, kw_only=True):
     people: list[Somebody]
+
+
+# Keeping order.
+
+
+class Roles(msgspec.Struct, kw_only=True):
+    people: list[Holder]
+
+
+class NewRole(msgspec.Struct, kw_only=True):
+    role: Role
+
+
+class OnePerson(msgspec.Struct, kw_only=True):
+    person: Holder
+
+
+class WhoseBans(msgspec.Struct, kw_only=True):
+    room: Annotated[RoomName, Meta(description="Only those of this room.")] | UnsetType = UNSET
+
+
+class NewBan(msgspec.Struct, kw_only=True):
+    """Whom to keep out: an account, or an address."""
+
+    account: Ident | None = None
+    address: Annotated[str, Meta(max_length=64, examples=["192.0.2.7"])] | None = None
+    room: Annotated[RoomName, Meta(description="Out of which; of the whole server unless said.")] | None = None
+    hours: Annotated[int, Meta(ge=1, le=LONGEST_BAN_MS // 3_600_000, description="For good unless said.")] | None = None
+
+
+class Named(msgspec.Struct, kw_only=True):
+    id: str | None
+    name: str
+
+
+class Ban(msgspec.Struct, kw_only=True):
+    """Somebody who is kept out, or an address."""
+
+    id: str
+    kind: Annotated[str, Meta(extra_json_schema={"enum": ["account", "address"]})]
+    account: str | None
+    address: Annotated[str, Meta(description="For owners and admins alone.")] | None
+    name: str
+    room: Annotated[str, Meta(description="Nothing where it is the whole server.")] | None
+    maker: Annotated[Named, Meta(description="Nobody where the operator made it.")] | None
+    made_at: Moment
+    ends_at: Annotated[Moment, Meta(description="Nothing where it is for good.")] | None
+
+
+class Bans(msgspec.Struct, kw_only=True):
+    bans: list[Ban]
+
+
+class Kick(msgspec.Struct, kw_only=True):
+    room: RoomName
+    account: Ident
+
+
+class Kicked(msgspec.Struct, kw_only=True):
+    connections: Annotated[Count, Meta(description="How many they had in the room.")]
+
+
+class Purge(msgspec.Struct, kw_only=True):
+    account: Ident
+    room: Annotated[RoomName, Meta(description="Everywhere unless said.")] | None = None
+
+
+class Purged(msgspec.Struct, kw_only=True):
+    messages: Count
+    more: Annotated[bool, Meta(description="Whether there are more: ask again.")]
+
+
+class Lock(msgspec.Struct, kw_only=True):
+    room: RoomName
+    on: bool
+
+
+class Before(msgspec.Struct, kw_only=True):
+    before: Annotated[Count, Meta(description="The number of an entry.")] | UnsetType = UNSET
+
+
+class Entry(msgspec.Struct, kw_only=True):
+    """Something that was done."""
+
+    no: Count
+    at: Moment
+    actor: Annotated[Named, Meta(description="Nobody where it was the operator.")] | None
+    act: str
+    person: Named | None
+    room: str | None
+    details: dict[str, Any]
+
+
+class Audit(msgspec.Struct, kw_only=True):
+    entries: list[Entry]
+    more: bool
 
 
 # Messages.

@@ -4,7 +4,33 @@
 
 /** @typedef {{id: string, name: string, verified: boolean, role: string, room: string | null}} Holder */
 /** @typedef {"hook" | "bot" | "token"} Maker */
-/** @typedef {{you: Holder, sign_in: string, invites: string[], makes: Maker[]}} Me */
+/** `gives` are the roles that one may give to people. @typedef {{you: Holder, sign_in: string, invites: string[], gives: string[], makes: Maker[]}} Me */
+
+/**
+ * @typedef {object} Ban
+ * @property {string} id
+ * @property {"account" | "address"} kind
+ * @property {string | null} account
+ * @property {string | null} address
+ * @property {string} name
+ * @property {string | null} room    Null: everywhere.
+ * @property {{id: string, name: string} | null} maker  Null: the operator.
+ * @property {number} made_at
+ * @property {number | null} ends_at  Null: for good.
+ */
+
+/**
+ * One entry of the audit list.
+ *
+ * @typedef {object} Deed
+ * @property {number} no
+ * @property {number} at
+ * @property {{id: string, name: string} | null} actor  Null: the operator.
+ * @property {string} act
+ * @property {{id: string | null, name: string} | null} person
+ * @property {string | null} room
+ * @property {Record<string, unknown>} details
+ */
 
 /**
  * @typedef {object} Link
@@ -51,6 +77,32 @@ export const api = {
   /** @param {string} id */
   endSignIn: (id) => ask("DELETE", `sign-ins/${encodeURIComponent(id)}`),
   endOthers: () => ask("DELETE", "sign-ins"),
+  people: () => /** @type {Promise<Result<{people: Holder[]}>>} */ (ask("GET", "roles")),
+  /**
+   * @param {string} id
+   * @param {string} role
+   */
+  setRole: (id, role) => ask("PUT", `people/${encodeURIComponent(id)}/role`, { role }),
+  /** @param {string} id */
+  removePerson: (id) => ask("DELETE", `people/${encodeURIComponent(id)}`),
+  bans: () => /** @type {Promise<Result<{bans: Ban[]}>>} */ (ask("GET", "bans")),
+  /** @param {{account: string, room?: string, hours?: number}} terms */
+  ban: (terms) => /** @type {Promise<Result<{bans: Ban[]}>>} */ (ask("POST", "bans", terms)),
+  /** @param {string} id */
+  unban: (id) => ask("DELETE", `bans/${encodeURIComponent(id)}`),
+  /** @param {{room?: string, account: string}} terms */
+  kick: (terms) => /** @type {Promise<Result<{connections: number}>>} */ (ask("POST", "kicks", terms)),
+  /** @param {{account: string, room?: string}} terms */
+  purge: (terms) => /** @type {Promise<Result<{messages: number, more: boolean}>>} */ (ask("POST", "purges", terms)),
+  /**
+   * @param {string} room
+   * @param {boolean} on
+   */
+  lock: (room, on) => ask("POST", "locks", { room, on }),
+  /** @param {number} [before] */
+  audit: (before) =>
+    /** @type {Promise<Result<{entries: Deed[], more: boolean}>>} */
+    (ask("GET", before === undefined ? "audit" : `audit?before=${before}`)),
   signOut: () => ask("POST", "sign-out", {}),
   bots: () => /** @type {Promise<Result<{bots: Bot[]}>>} */ (ask("GET", "bots")),
   /** @param {string} name */

@@ -1,7 +1,7 @@
 // The one module that knows Socket.IO: it connects, stays connected, asks questions that always get an answer, and
 // passes on what the server tells. What any of it means is not known here.
 
-/** @import { Gone, Goodbye, Message, Presence, Refusal, Result, Room, Typing } from "./protocol.js" */
+/** @import { Gone, Goodbye, Message, Presence, Refusal, Result, Room, Typing, You } from "./protocol.js" */
 
 import { io } from "../vendor/socket.io.esm.min.js";
 
@@ -32,6 +32,7 @@ export const ROUTE = {
  * @property {(presence: Presence) => void} presence
  * @property {(room: Room | Gone) => void} room
  * @property {(typing: Typing) => void} typing
+ * @property {(you: You) => void} you           What this person is here from now on.
  */
 
 export class Connection {
@@ -110,6 +111,7 @@ export class Connection {
     socket.on("presence", ear.presence);
     socket.on("room", ear.room);
     socket.on("typing", ear.typing);
+    socket.on("you", ear.you);
     socket.on("goodbye", (/** @type {Goodbye} */ goodbye) => (this.#goodbye = goodbye));
 
     socket.on("connect", () => {

@@ -2,7 +2,7 @@
 
 /** @import { Affairs } from "./affairs.js" */
 /** @import { Letter } from "./outbox-store.js" */
-/** @import { JoinAnswer, Message, Refusal } from "./protocol.js" */
+/** @import { JoinAnswer, Message, Person, Refusal } from "./protocol.js" */
 /** @import { CallInRoom } from "./call/wire.js" */
 /** @import { News } from "./session.js" */
 /** @import { CallView } from "./views/call-view.js" */
@@ -37,6 +37,8 @@ const STARTED_OVER = "The conversation was loaded anew: its numbering changed, o
 const STILL_UNDER_WAY = "Your last message is still on its way. It can be edited once it is sent.";
 const GONE_MEANWHILE = "The message that you were editing was deleted.";
 const EDITING = "Editing your last message. Enter saves it, Escape leaves it as it is.";
+const HEADS = new Set(["owner", "admin"]);
+const COME_BACK = "Reload the page to come in again.";
 const STATUS_WORDS = { connecting: "Connecting…", online: "Online", offline: "Offline" };
 const NOT_DURABLE = "This browser keeps nothing for later: what is not sent yet is lost when you close this tab.";
 
@@ -55,6 +57,9 @@ const callBar = document.querySelector("[data-call]")
   : null;
 /** Loaded with the first look into a call. @type {CallView | null} */
 let callView = null;
+const lockButton = find("[data-lock]", HTMLButtonElement);
+/** Only for whoever is signed in. @type {HTMLButtonElement | null} */
+const orderButton = document.querySelector("[data-order]");
 const attention = new Attention(find("[data-announcer]", HTMLElement), find("[data-notify]", HTMLButtonElement));
 
 /**
@@ -72,6 +77,11 @@ class Identity {
   /** Whether this person may write to others directly. */
   get mayWrite() {
     return this.signedIn && document.querySelector("[data-write]") !== null;
+  }
+
+  /** What somebody who is signed in was when the page was made. */
+  get role() {
+    return document.querySelector('meta[name="chatzilla-me"]')?.getAttribute("data-role") ?? "";
   }
 
   get name() {
@@ -123,6 +133,8 @@ class Visit {
   #over = false;
   /** @type {Map<string, readonly string[]>} What this person may in rooms, as far as it was told. */
   #rights = new Map();
+  /** Why this person is not in the lobby, which is the room that one is in otherwise. */
+  #out = "";
 
   /**
    * @param {Identity} identity
@@ -144,10 +156,11 @@ class Visit {
         people: () => this.#showPeople(),
         typing: () => this.#showTyping(),
         room: (room) => this.#roomMoved(room),
-        gone: (room) => this.#roomGone(room),
+        gone: (room, words) => this.#roomGone(room, words),
         mine: (rooms) => {
           if (rooms.size < MY_ROOMS_TOLD) this.#rooms.keepOnly(rooms.add(this.#session.room));
         },
+        you: () => this.#showPowers(),
         refused: (refusal) => this.#refused(refusal),
         ended: ({ message }) => leave(this.#name, message),
       },
@@ -166,6 +179,7 @@ class Visit {
       discard: (id) => void this.#outbox?.discard(id),
       edit: (id) => this.#edit(id),
       remove: (id) => this.#remove(id),
+      person: (person) => void this.#showPerson(person),
       escape: () => composer.focus(),
     };
     roomList.wishes = {
@@ -173,7 +187,10 @@ class Visit {
       make: () => void this.#affairs((affairs) => affairs.makeRoom()),
       write: () => void this.#affairs((affairs) => affairs.write()),
     };
-    peopleList.wishes = { message: ({ id }) => void this.#affairs((affairs) => affairs.writeTo([id])) };
+    peopleList.wishes = {
+      message: ({ id }) => void this.#affairs((affairs) => affairs.writeTo([id])),
+      about: (person) => void this.#showPerson(person),
+    };
     if (callBar) {
       callBar.wishes = {
         enter: () => void this.#enterCall(),
@@ -274,6 +291,52 @@ class Visit {
     );
   }
 
+  /** Everybody's roles, the bans, and what was done. */
+  async keepOrder() {
+    const { KeepingOrder } = await import("./views/keeping-order.js");
+    if (NARROW.matches) sidebar.hidePopover();
+    const dialog = find("keeping-order", KeepingOrder);
+    /** @type {HTMLDialogElement | null} */ (orderButton?.closest("dialog") ?? null)?.close();
+    dialog.me = this.#session.you?.id ?? "";
+    dialog.signedOut = () => location.reload();
+    dialog.chosen = (person) => void this.#showPerson(person);
+    await dialog.open();
+  }
+
+  /**
+   * What may be done to somebody.
+   *
+   * @param {Person} person
+   */
+  async #showPerson({ id, name, verified }) {
+    const { PersonCard } = await import("./views/person-card.js");
+    if (NARROW.matches) sidebar.hidePopover();
+    const { room, roster } = this.#session;
+    const here = roster.people.find((each) => each.id === id);
+    const card = find("person-card", PersonCard);
+    card.signedOut = () => location.reload();
+    await card.open({ id, name, verified: verified ?? (here && here.verified === true) }, this.#may("kick") ? { id: room, name: this.#rooms.nameOf(room) } : null);
+  }
+
+  /** Let nobody but its moderators speak in the room that is open, or everybody again. */
+  async toggleLock() {
+    const { room } = this.#session;
+    const { locked, name } = this.#rooms.get(room);
+    if (!locked && !confirm(`Lock “${name}”? Everybody goes on reading. Only its moderators write, until it is unlocked.`)) return;
+    const { api } = await import("./api.js");
+    const result = await api.lock(room, !locked);
+    if (!result.ok) tell(result.refusal.message);
+  }
+
+  /**
+   * Whether this person may do something in the room that is open, as far as it was told.
+   *
+   * @param {string} act
+   */
+  #may(act) {
+    return this.#rights.get(this.#session.room)?.includes(act) ?? false;
+  }
+
   /**
    * Go to a room, and let the address say so.
    *
@@ -354,6 +417,7 @@ class Visit {
     }
     this.show();
     this.#isBack();
+    this.#out = "";
     for (const message of messages) this.#ownIsKnown(message);
     this.#showMe();
     this.#showRoomName();
@@ -403,11 +467,13 @@ class Visit {
    * @param {string} [words]
    */
   #roomGone(room, words = `You are not in “${this.#rooms.nameOf(room)}” any more.`) {
-    this.#rooms.forget(room);
+    if (room !== LOBBY) this.#rooms.forget(room);
     this.#rights.delete(room);
     if (room === this.#session.room) {
       document.querySelector(/** @type {"dialog"} */ ("room-details dialog"))?.close();
+      this.#out = room === LOBBY ? `${words} ${COME_BACK}` : "";
       this.open(LOBBY);
+      this.#showRoomName();
       tell(words);
       attention.say(words);
     }
@@ -528,13 +594,29 @@ class Visit {
     find("[data-beginning-of]", HTMLElement).textContent = beginning;
     find("[data-topic]", HTMLElement).textContent = topic;
     find("[data-topic]", HTMLElement).title = topic;
-    const closed = whyClosed(known, this.#rights.get(room));
+    const closed = (room === LOBBY && this.#out) || whyClosed(known, this.#rights.get(room));
+    find("[data-locked]", HTMLElement).hidden = !known.locked;
+    this.#showPowers();
     find("[data-closed]", HTMLElement).textContent = closed;
     composer.know(name, closed !== "");
     find("[role=log]", HTMLElement).setAttribute("aria-label", `Messages in ${name}`);
     attention.at(name);
     callBar?.at(this.#session.room, this.#session.you?.id ?? "");
     this.#showRooms();
+  }
+
+  /** What this person may do that others may not. */
+  #showPowers() {
+    const { you, room } = this.#session;
+    const { locked } = this.#rooms.get(room);
+    const words = locked ? "Unlock the room" : "Lock the room";
+    lockButton.hidden = !this.#may("lock");
+    lockButton.setAttribute("aria-label", words);
+    lockButton.title = words;
+    lockButton.toggleAttribute("data-shut", locked);
+    if (orderButton) orderButton.hidden = !HEADS.has(you?.role ?? this.#identity.role);
+    this.#showPeople();
+    this.#showRows();
   }
 
   #showRows() {
@@ -552,6 +634,7 @@ class Visit {
       messages: timeline.rows,
       letters: this.#lettersHere(),
       you,
+      keepsOrder: this.#may("delete"),
       loaded: timeline.cursor !== null,
       hasOlder: timeline.hasOlder,
       editing: composer.editing,
@@ -578,7 +661,7 @@ class Visit {
 
   #showPeople() {
     const { roster, you } = this.#session;
-    peopleList.show(roster.people, roster.count, you, this.#identity.mayWrite);
+    peopleList.show(roster.people, roster.count, you, { write: this.#identity.mayWrite, keepOrder: this.#may("kick") });
     const count = roster.count > 0 ? counted(roster.count, "person here", "people here") : "";
     find("[data-people-count]", HTMLElement).textContent = count;
   }
@@ -605,7 +688,7 @@ class Visit {
 function whyClosed({ archived, locked }, may) {
   if (archived) return "This room is archived. It can be read, and nothing is said here any more.";
   if (may && !may.includes("post")) return "You may read here, and not write.";
-  if (locked && !may?.includes("grade")) return "This room is locked. Only its moderators speak here now.";
+  if (locked && !may?.includes("lock")) return "This room is locked. Only its moderators speak here now.";
   return "";
 }
 
@@ -747,6 +830,8 @@ find("[data-leave]", HTMLElement).addEventListener("click", () => {
   else leave(identity.lastName, "");
 });
 document.querySelector("[data-people-and-links]")?.addEventListener("click", () => void openPeopleAndLinks());
+orderButton?.addEventListener("click", () => void visit?.keepOrder());
+lockButton.addEventListener("click", () => void visit?.toggleLock());
 find("[data-details]", HTMLElement).addEventListener("click", () => visit?.showDetails());
 find("[data-find]", HTMLElement).addEventListener("click", () => visit?.find());
 addEventListener("keydown", (event) => {

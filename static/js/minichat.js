@@ -59,6 +59,7 @@ function enter(name) {
       typing: () => {},
       room: () => {},
       gone: () => {},
+      you: () => {},
       mine: () => {},
       refused: (refusal) => leave(entered, refusal.message),
       ended: (refusal) => leave(entered, refusal.message),

@@ -16,6 +16,7 @@
  * @property {number} sent_at    Milliseconds since 1970, by the server's clock.
  * @property {number} [edited_at]  When its text was last replaced, likewise.
  * @property {true} [deleted]    Its author took it back; there is no text any more.
+ * @property {true} [removed]    Likewise, and it was a moderator who did it.
  */
 
 /** @typedef {{id: string, name: string, verified?: boolean}} Person  Not verified: the name was only typed. */
@@ -35,16 +36,17 @@
  * @property {number} [read]       How far this person has read, where that is told.
  * @property {boolean} [muted]     Whether this person wants to be told of it no more, likewise.
  * @property {CallInRoom} [call]   There while there is one.
- * @property {string[]} [may]      What this person may there, likewise: post rename archive invite grade remove.
+ * @property {string[]} [may]      What this person may there, likewise: post rename archive invite grade remove delete lock
+ *   kick ban purge.
  */
 
-/** @typedef {{room: string, gone: true}} Gone  A room that is not this person's any more. */
+/** @typedef {{room: string, gone: true, message?: string}} Gone  A room that is not this person's any more. */
 /** @typedef {Person & {grade: string, here: boolean, online: boolean}} Member */
 /** @typedef {{count: number, members: Member[]}} Roll */
 /** @typedef {{rooms: (Room & {member: boolean})[], makes: string[]}} Listing */
 /** @typedef {{people: (Person & {online: boolean})[]}} Everybody */
 
-/** @typedef {Person & {verified: boolean, token?: string | null}} You */
+/** @typedef {Person & {verified: boolean, role: string, token?: string | null}} You */
 
 /** @typedef {{room: string, cursor?: number, epoch?: string}} JoinRequest */
 

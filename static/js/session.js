@@ -42,8 +42,9 @@ const FOR_GOOD = new Set(["bad-request", "unknown-event", "sign-in", "forbidden"
  * @property {() => void} people
  * @property {() => void} typing
  * @property {(news: News) => void} room
- * @property {(room: string) => void} gone  A room is not this person's any more.
+ * @property {(room: string, words?: string) => void} gone  A room is not this person's any more.
  * @property {(rooms: Set<string>) => void} mine  The rooms of this person but for the open one, all that are told of.
+ * @property {() => void} you                             This person is something else here from now on.
  * @property {(refusal: Refusal) => void} refused  This person cannot be in this room.
  * @property {(refusal: Refusal) => void} ended    This person cannot be on this server.
  */
@@ -330,6 +331,10 @@ export class Session {
         if (this.#joined) this.#told(room);
         else this.#early.push(room);
       },
+      you: (you) => {
+        this.#you = { ...this.#you, ...you };
+        listener.you();
+      },
       typing: ({ room, name }) => {
         if (room !== this.#room) return;
         this.#typists.set(name, this.#world.now() + TYPING_SHOWN_MS);
@@ -431,7 +436,7 @@ export class Session {
   #told(room) {
     if (!("gone" in room)) return this.#moved(room);
     this.#timelines.delete(room.room);
-    return this.#world.listener.gone(room.room);
+    return this.#world.listener.gone(room.room, room.message);
   }
 
   /** @param {Room} room */

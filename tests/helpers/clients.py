@@ -12,7 +12,7 @@ PATIENCE_SECONDS: Final = 10.0
 """How long an answer or an event may take before the test fails."""
 
 CHAT: Final = "/chat"
-EVENTS: Final = ("message", "presence", "stats", "room", "typing", "goodbye")
+EVENTS: Final = ("message", "presence", "stats", "room", "typing", "you", "goodbye")
 
 
 class Client:

@@ -16,6 +16,7 @@ from chatzilla.core.policy import Act, Role, Thing
 from chatzilla.core.rights import CallRole
 from chatzilla.core.rooms import Grade, Kind, RoomId
 from chatzilla.store import tables
+from tests.helpers import order
 from tests.helpers.callers import Caller
 from tests.helpers.clients import Client
 from tests.helpers.people import Person, Town, town
@@ -314,6 +315,7 @@ TRIES: Final[dict[tuple[Act, Thing], Callable[[Walk], Awaitable[bool]]]] = {
             (Act.END_BOT, end_bot, Thing.BOT),
         )
     },
+    **order.TRIES,
 }
 
 
@@ -382,7 +384,11 @@ def test_what_is_not_in_the_table_is_refused() -> None:
     assert allowed == {(role, *place) for place, roles in policy.TABLE.items() for role in roles}
 
 
-@pytest.mark.parametrize("role", list(Role))
+def test_whoever_was_removed_may_nothing() -> None:
+    assert not any(Role.REMOVED in roles for roles in policy.TABLE.values())
+
+
+@pytest.mark.parametrize("role", [role for role in Role if role is not Role.REMOVED])
 async def test_every_door_does_what_the_table_says(role: Role, tmp_path: Path) -> None:
     mode = "open" if role is Role.VISITOR else "links"
     async with serving(tmp_path / "data", sign_in=mode) as server, town(server) as place:

@@ -111,6 +111,10 @@ function visit({ token } = {}) {
   const gone = [];
   /** @type {string[][]} */
   const mine = [];
+  /** @type {string[]} */
+  const words = [];
+  /** @type {(string | undefined)[]} */
+  const roles = [];
   /** @type {Wire[]} */
   const wires = [];
   const session = new Session({ name: "alice", token, room: "lobby" }, {
@@ -126,8 +130,12 @@ function visit({ token } = {}) {
       people: () => {},
       typing: () => {},
       room: (news) => elsewhere.push(news),
-      gone: (room) => gone.push(room),
+      gone: (room, why) => {
+        gone.push(room);
+        if (why !== undefined) words.push(why);
+      },
       mine: (rooms) => mine.push([...rooms]),
+      you: () => roles.push(session.you?.role),
       refused: ({ code }) => refused.push(code),
       ended: ({ code }) => refused.push(code),
     },
@@ -138,7 +146,7 @@ function visit({ token } = {}) {
   session.open();
   const [wire] = wires;
   const lobby = /** @type {Room} */ (wire.rooms.get("lobby"));
-  return { session, wire, lobby, clock, heard, statuses, refused, resets, elsewhere, gone, mine };
+  return { session, wire, lobby, clock, heard, statuses, refused, resets, elsewhere, gone, mine, words, roles };
 }
 
 /** @param {Session} session */
@@ -465,6 +473,21 @@ test("people who left while counts alone were told do not stay as ghosts", async
   assert.equal(wire.joins.length, 2);
   assert.equal(session.roster.doubtful, false);
   assert.equal(session.roster.people.some(({ id }) => id === "bob"), false);
+});
+
+test("a new role is this person's at once, and the token stays", async () => {
+  const { session, wire, roles } = visit({ token: "signed" });
+  await wire.connect();
+  wire.ear.you({ id: "a1", name: "alice", verified: true, role: "admin" });
+  assert.deepEqual(roles, ["admin"]);
+  assert.equal(session.token, "signed");
+});
+
+test("whoever was turned out of a room is told why", async () => {
+  const { wire, words } = visit();
+  await wire.connect();
+  wire.ear.room({ room: "garden", gone: true, message: "You were asked to leave this room." });
+  assert.deepEqual(words, ["You were asked to leave this room."]);
 });
 
 test("typing is told now and then, and fades", async () => {

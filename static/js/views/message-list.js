@@ -1,6 +1,7 @@
 // The messages of the open room: rows by key, days, the line above what is new, scrolling that never jumps.
-// A row keeps its element from the first keystroke's "pending" to the server's "sent". What can be done with an own
-// message is one small set of buttons, which goes to the row that is pointed at, tapped or reached by the keyboard.
+// A row keeps its element from the first keystroke's "pending" to the server's "sent". What can be done with a message,
+// an own one or, for whoever keeps order here, anybody's, is one small set of buttons, which goes to the row that is
+// pointed at, tapped or reached by the keyboard.
 
 /** @import { Letter } from "../outbox-store.js" */
 /** @import { Message, Person } from "../protocol.js" */
@@ -14,6 +15,7 @@ const LOAD_OLDER_WITHIN_PX = 600;
 const DIVIDER_FROM_TOP = 0.2;
 const SPOKEN_CHARACTERS = 280;
 const DELETED = "This message was deleted";
+const REMOVED = "This message was removed by a moderator";
 
 /**
  * What there is to show.
@@ -24,6 +26,7 @@ const DELETED = "This message was deleted";
  * @property {readonly Letter[]} letters  Of this room, not confirmed yet.
  * @property {string | null} editing      The id of the message that is being edited.
  * @property {Person | null} you
+ * @property {boolean} keepsOrder         Whether this person may delete what others said here.
  * @property {boolean} loaded             Whether the room has answered at all.
  * @property {boolean} hasOlder
  * @property {{after: number, upTo: number}} missed  The numbers that came while the person was elsewhere.
@@ -39,6 +42,7 @@ const DELETED = "This message was deleted";
  * @property {(client_id: string) => void} discard
  * @property {(id: string) => void} edit
  * @property {(id: string) => void} remove
+ * @property {(person: Person) => void} person  What may be done to somebody.
  * @property {() => void} escape
  */
 
@@ -62,6 +66,7 @@ const DELETED = "This message was deleted";
  * @property {string} letter   The `client_id` of the letter that can be sent again or discarded.
  * @property {number | null} editedAt
  * @property {boolean} deleted
+ * @property {boolean} removed  It was a moderator who deleted it.
  * @property {boolean} editing
  */
 
@@ -156,8 +161,11 @@ export class MessageList extends HTMLElement {
    */
   confirmDeletion(id) {
     const row = [...this.#rows.values()].find(({ entry }) => entry.message === id);
-    if (!row || !isChangeable(row.entry)) return;
+    if (!row || !this.#isChangeable(row.entry)) return;
     this.#hideTools();
+    const whose = row.entry.mine ? "Delete" : `Delete ${row.entry.name}’s message`;
+    /** @type {HTMLElement} */ (this.#confirm.querySelector("[data-question]")).textContent = `${whose} for everybody?`;
+    this.#confirm.setAttribute("aria-label", `${whose} for everybody?`);
     row.element.append(this.#confirm);
     this.#confirm.hidden = false;
     row.element.scrollIntoView({ block: "nearest" });
@@ -341,17 +349,21 @@ export class MessageList extends HTMLElement {
   }
 
   /**
-   * Bring the buttons to an own message.
+   * Bring the buttons to a message that something can be done with.
    *
    * @param {EventTarget | null} target  Something in its row.
    */
   #offer(target) {
     const row = this.#rowOf(target);
     if (!row || row.element.contains(this.#tools) || row.element.contains(this.#confirm)) return;
-    if (!isChangeable(row.entry)) {
+    if (!this.#isChangeable(row.entry)) {
       this.#hideTools();
       return;
     }
+    const { mine, name } = row.entry;
+    this.#tools.setAttribute("aria-label", mine ? "Your message" : `The message of ${name}`);
+    /** @type {HTMLElement} */ (this.#tools.querySelector("[data-edit]")).hidden = !mine;
+    /** @type {HTMLElement} */ (this.#tools.querySelector("[data-person]")).hidden = mine;
     row.element.append(this.#tools);
     this.#tools.hidden = false;
   }
@@ -382,9 +394,18 @@ export class MessageList extends HTMLElement {
   /** Take the buttons away from rows that are gone, or can be changed no more. */
   #withdraw() {
     const tools = this.#rowOf(this.#tools);
-    if (!this.contains(this.#tools) || (tools && !isChangeable(tools.entry))) this.#hideTools();
+    if (!this.contains(this.#tools) || (tools && !this.#isChangeable(tools.entry))) this.#hideTools();
     const confirm = this.#rowOf(this.#confirm);
-    if (!this.contains(this.#confirm) || (confirm && !isChangeable(confirm.entry))) this.#hideConfirm();
+    if (!this.contains(this.#confirm) || (confirm && !this.#isChangeable(confirm.entry))) this.#hideConfirm();
+  }
+
+  /**
+   * Whether this person can delete it, and edit it where it is their own.
+   *
+   * @param {Entry} entry
+   */
+  #isChangeable({ mine, message, notice, deleted }) {
+    return (mine || this.#scene?.keepsOrder === true) && message !== "" && !notice && !deleted;
   }
 
   /**
@@ -434,7 +455,7 @@ export class MessageList extends HTMLElement {
       const sender = entry.mine ? "Me" : entry.name;
       const state = { pending: ", sending", failed: `, ${entry.failure} ${entry.reason}`, sent: "" }[entry.state];
       const edited = entry.editedAt === null ? "" : ", edited";
-      const words = entry.deleted ? DELETED : entry.content.slice(0, SPOKEN_CHARACTERS);
+      const words = entry.deleted ? tombstoneOf(entry) : entry.content.slice(0, SPOKEN_CHARACTERS);
       element.setAttribute("aria-label", `${sender}, ${timeOf(entry.at)}${edited}${state}: ${words}`);
     }
   }
@@ -452,6 +473,9 @@ export class MessageList extends HTMLElement {
       this.wishes?.edit(entry.message);
     } else if (button.matches("[data-delete]")) {
       this.confirmDeletion(entry.message);
+    } else if (button.matches("[data-person]")) {
+      this.#hideTools();
+      this.wishes?.person({ id: entry.sender, name: entry.name });
     } else if (button.matches("[data-keep]")) {
       element.focus();
       this.#hideConfirm();
@@ -482,7 +506,7 @@ function entriesOf({ messages, letters, you, editing }) {
   for (const message of messages) {
     const mine = message.sender === you?.id;
     if (mine) stored.add(message.client_id);
-    const change = mine ? changes.get(message.id) : undefined;
+    const change = changes.get(message.id);
     const deletes = change?.deletes ?? false;
     const failed = change !== undefined && change.refusal !== null;
     entries.push({
@@ -502,6 +526,7 @@ function entriesOf({ messages, letters, you, editing }) {
       letter: change?.client_id ?? "",
       editedAt: message.edited_at ?? (change && !deletes && !failed ? change.written_at : null),
       deleted: message.deleted ?? (deletes && !failed),
+      removed: message.removed ?? (deletes && !failed && !mine),
       editing: message.id === editing,
     });
   }
@@ -524,6 +549,7 @@ function entriesOf({ messages, letters, you, editing }) {
       letter: letter.client_id,
       editedAt: null,
       deleted: false,
+      removed: false,
       editing: false,
     });
   }
@@ -535,13 +561,6 @@ function entriesOf({ messages, letters, you, editing }) {
  * @returns {"pending" | "failed"}
  */
 const stateOf = (letter) => (letter.refusal ? "failed" : "pending");
-
-/**
- * Whether a person can edit or delete it.
- *
- * @param {Entry} entry
- */
-const isChangeable = (entry) => entry.mine && entry.message !== "" && !entry.notice && !entry.deleted;
 
 /**
  * Only an own message can have been a letter, and keeps its row. A `client_id` is anybody's to choose, so it is made a
@@ -567,7 +586,7 @@ function belongsTo(previous, entry) {
 function same(a, b) {
   return a.content === b.content && a.state === b.state && a.at === b.at && a.seq === b.seq && a.reason === b.reason
     && a.mine === b.mine && a.name === b.name && a.sender === b.sender && a.editedAt === b.editedAt
-    && a.deleted === b.deleted && a.editing === b.editing && a.failure === b.failure;
+    && a.deleted === b.deleted && a.removed === b.removed && a.editing === b.editing && a.failure === b.failure;
 }
 
 /**
@@ -597,8 +616,8 @@ function fill(element, entry, grouped, before) {
   time.textContent = timeOf(entry.at);
   time.title = momentOf(entry.at);
   // Untouched text keeps a person's selection.
-  if (before?.content !== entry.content || before.deleted !== entry.deleted) {
-    part("message-content").replaceChildren(...(entry.deleted ? [DELETED] : withLinks(entry.content)));
+  if (before?.content !== entry.content || before.deleted !== entry.deleted || before.removed !== entry.removed) {
+    part("message-content").replaceChildren(...(entry.deleted ? [tombstoneOf(entry)] : withLinks(entry.content)));
   }
   const edited = part("message-edited");
   edited.hidden = entry.editedAt === null || entry.deleted;
@@ -608,6 +627,9 @@ function fill(element, entry, grouped, before) {
   part("message-failed").textContent = entry.failure;
   part("message-reason").textContent = entry.reason;
 }
+
+/** @param {Entry} entry */
+const tombstoneOf = ({ removed }) => (removed ? REMOVED : DELETED);
 
 /** @param {string} text */
 function withLinks(text) {

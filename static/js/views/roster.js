@@ -5,7 +5,7 @@
 import { counted, hueOf, initialsOf } from "../words.js";
 
 export class PeopleList extends HTMLElement {
-  /** @type {{message: (person: Person) => void} | null}  What a person can ask for here. */
+  /** @type {{message: (person: Person) => void, about: (person: Person) => void} | null}  What a person can ask for here. */
   wishes = null;
 
   /** @type {HTMLElement} */
@@ -22,9 +22,10 @@ export class PeopleList extends HTMLElement {
     this.#list = /** @type {HTMLElement} */ (this.querySelector("[data-people]"));
     this.#rest = /** @type {HTMLElement} */ (this.querySelector("[data-rest]"));
     this.#list.addEventListener("click", ({ target }) => {
-      const item = target instanceof Element && target.closest("button")?.closest("li");
+      const button = target instanceof Element ? target.closest("button") : null;
+      const item = button?.closest("li");
       const person = this.#people.find(({ id }) => item && item === this.#items.get(id));
-      if (person) this.wishes?.message(person);
+      if (person && button) button.matches(".about") ? this.wishes?.about(person) : this.wishes?.message(person);
     });
   }
 
@@ -32,14 +33,17 @@ export class PeopleList extends HTMLElement {
    * @param {Person[]} people
    * @param {number} count
    * @param {Person | null} you
-   * @param {boolean} mayWrite  Whether this person may write to others directly.
+   * @param {{write: boolean, keepOrder: boolean}} may  Whether this person may write to others directly, and do things to
+   *   them here.
    */
-  show(people, count, you, mayWrite) {
+  show(people, count, you, may) {
     const items = new Map();
     for (const person of people) {
       const item = this.#item(person, person.id === you?.id);
-      const write = /** @type {HTMLElement} */ (item.lastElementChild);
-      write.hidden = !mayWrite || !person.verified || person.id === you?.id;
+      const [about, write] = /** @type {HTMLElement[]} */ ([...item.querySelectorAll("button")]);
+      about.hidden = !may.keepOrder || person.id === you?.id;
+      about.setAttribute("aria-label", `About ${person.name}`);
+      write.hidden = !may.write || !person.verified || person.id === you?.id;
       write.setAttribute("aria-label", `Message ${person.name}`);
       items.set(person.id, item);
     }
@@ -80,8 +84,7 @@ function newItem() {
   name.className = "person-name";
   name.dir = "auto";
   const template = /** @type {HTMLTemplateElement} */ (document.querySelector("[data-write-template]"));
-  const write = /** @type {HTMLElement} */ (template.content.firstElementChild).cloneNode(true);
-  item.append(avatar, name, mark, write);
+  item.append(avatar, name, mark, template.content.cloneNode(true));
   return item;
 }
 

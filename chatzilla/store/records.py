@@ -1,0 +1,188 @@
+"""What was done with power over others: implements `ports.Records`, in the register's turns.
+
+Each change is stored together with its entry in the audit list. Deletions of messages are the log's, which writes their
+entries itself, by `deed_values`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+
+from chatzilla.core.audit import DEEDS_AT_MOST, Deed
+from chatzilla.core.bans import Ban, BanId
+from chatzilla.core.messages import TEXT, Target
+from chatzilla.core.people import OPEN, AccountId
+from chatzilla.core.policy import Role
+from chatzilla.core.rooms import RoomId
+from chatzilla.errors import Conflict
+from chatzilla.store.queries import account_from, account_rows
+from chatzilla.store.register import revoke
+from chatzilla.store.tables import accounts, audit, bans, links, messages, rooms, sign_ins
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+    from chatzilla.core.people import Account
+    from chatzilla.store.database import Database
+    from chatzilla.store.register import SignInRegister
+
+DEED: Final = ("at", "actor", "actor_name", "act", "person", "person_name", "room", "details")
+"""The columns of an entry, in the order of `deed_values`."""
+
+insert_deed: Final = sa.insert(audit)
+forget_deeds: Final = sa.delete(audit).where(
+    audit.c.no <= sa.select(sa.func.max(audit.c.no)).scalar_subquery() - sa.literal_column(str(DEEDS_AT_MOST))
+)
+
+
+def deed_values(deed: Deed) -> tuple[object, ...]:
+    """An entry as it is stored."""
+    return (*deed[: len(DEED) - 1], json.dumps(dict(deed.details), ensure_ascii=False))
+
+
+class ModerationRecords:
+    """Roles that change, bans, and the audit list."""
+
+    def __init__(self, database: Database, register: SignInRegister) -> None:
+        self._database = database
+        self._register = register
+
+    def recall_bans(self, now: int) -> Sequence[Ban]:
+        with self._database.writing.begin() as connection:
+            connection.execute(sa.delete(bans).where(bans.c.ends_at <= now))
+            return [_ban(row) for row in connection.execute(sa.select(bans).order_by(bans.c.made_at))]
+
+    async def account(self, ident: AccountId) -> Account | None:
+        def find(connection: Connection) -> Account | None:
+            known = accounts.c.role.in_([role.value for role in Role])
+            row = connection.execute(sa.select(*account_rows).where(accounts.c.id == ident, known)).one_or_none()
+            return None if row is None else account_from(row)
+
+        return await self._register.do(find)
+
+    async def said_by(self, account: AccountId, room: RoomId | None, at_most: int) -> Sequence[Target]:
+        wanted = (
+            sa.select(rooms.c.id, messages.c.seq)
+            .join(rooms, rooms.c.no == messages.c.room)
+            .where(messages.c.author == sa.select(accounts.c.no).where(accounts.c.id == account).scalar_subquery())
+            .where(messages.c.deleted_at.is_(None), messages.c.kind == TEXT)
+            .order_by(messages.c.no)
+            .limit(at_most)
+        )
+        if room is not None:
+            wanted = wanted.where(rooms.c.id == room)
+        rows = await self._register.do(lambda connection: connection.execute(wanted).all())
+        return [Target(RoomId(ident), seq) for ident, seq in rows]
+
+    async def set_role(self, account: Account, deed: Deed, *, keeps: Sequence[Role]) -> None:
+        theirs, for_them = links.c.maker == account.id, links.c.account == account.id
+        invites = links.c.account.is_(None)
+        too_much = sa.and_(theirs, invites, links.c.role.not_in([role.value for role in keeps]))
+        for_others = sa.and_(theirs, links.c.account != account.id)
+        by_others = sa.and_(for_them, links.c.maker != account.id)
+
+        def change(connection: Connection) -> None:
+            _store_person(connection, account, deed)
+            revoke(connection, sa.or_(too_much, for_others, by_others), deed.at)
+
+        await self._register.do(change)
+
+    async def end_membership(self, account: Account, deed: Deed) -> None:
+        def end(connection: Connection) -> None:
+            _store_person(connection, account, deed)
+            revoke(connection, sa.or_(links.c.maker == account.id, links.c.account == account.id), deed.at)
+            whose = sa.select(accounts.c.no).where(accounts.c.id == account.id).scalar_subquery()
+            lasting = sa.and_(sign_ins.c.account == whose, sign_ins.c.ended_at.is_(None))
+            connection.execute(sa.update(sign_ins).where(lasting).values(ended_at=deed.at))
+
+        await self._register.do(end)
+
+    async def ban(self, ban: Ban, replaced: Ban | None, deed: Deed) -> None:
+        def store(connection: Connection) -> None:
+            if replaced is not None:
+                connection.execute(sa.delete(bans).where(bans.c.id == replaced.id))
+            values = {column.name: getattr(ban, column.name) for column in bans.c}
+            connection.execute(sa.insert(bans).values(values))
+            _note(connection, deed)
+
+        await self._register.do(store)
+
+    async def unban(self, ban: Ban, deed: Deed) -> None:
+        def lift(connection: Connection) -> None:
+            connection.execute(sa.delete(bans).where(bans.c.id == ban.id))
+            _note(connection, deed)
+
+        await self._register.do(lift)
+
+    async def lock(self, room: RoomId, locked_at: int | None, deed: Deed) -> None:
+        def store(connection: Connection) -> None:
+            fresh = sqlite.insert(rooms).values(id=room, name=room, head=0, created_at=deed.at)
+            connection.execute(fresh.on_conflict_do_nothing())
+            connection.execute(sa.update(rooms).where(rooms.c.id == room).values(locked_at=locked_at))
+            _note(connection, deed)
+
+        await self._register.do(store)
+
+    async def note(self, deed: Deed) -> None:
+        await self._register.do(lambda connection: _note(connection, deed))
+
+    async def deeds(self, before: int | None, at_most: int) -> Sequence[Deed]:
+        wanted = sa.select(audit).order_by(audit.c.no.desc()).limit(at_most)
+        if before is not None:
+            wanted = wanted.where(audit.c.no < before)
+        rows = await self._register.do(lambda connection: connection.execute(wanted).all())
+        return [_deed(row) for row in rows]
+
+
+def _note(connection: Connection, deed: Deed) -> None:
+    connection.execute(insert_deed.values(dict(zip(DEED, deed_values(deed), strict=True))))
+    connection.execute(forget_deeds)
+
+
+def _store_person(connection: Connection, account: Account, deed: Deed) -> None:
+    """Store what somebody is from now on. Where there was an owner, there is one afterwards."""
+    owners = (
+        sa.select(sa.func.count())
+        .select_from(accounts)
+        .where(accounts.c.role == Role.OWNER.value, accounts.c.kind != OPEN)
+    )
+    before = connection.execute(owners).scalar_one()
+    changed = sa.update(accounts).where(accounts.c.id == account.id)
+    connection.execute(changed.values(role=account.role.value, room=account.room, ends_at=account.ends_at))
+    if before and not connection.execute(owners).scalar_one():
+        raise Conflict("There has to be an owner: make somebody else one first.")
+    _note(connection, deed)
+
+
+def _ban(row: Any) -> Ban:
+    return Ban(
+        id=BanId(row.id),
+        account=row.account and AccountId(row.account),
+        network=row.network,
+        room=row.room and RoomId(row.room),
+        name=row.name,
+        maker=row.maker and AccountId(row.maker),
+        maker_name=row.maker_name,
+        made_at=row.made_at,
+        ends_at=row.ends_at,
+    )
+
+
+def _deed(row: Any) -> Deed:
+    return Deed(
+        at=row.at,
+        actor=row.actor and AccountId(row.actor),
+        actor_name=row.actor_name,
+        act=row.act,
+        person=row.person and AccountId(row.person),
+        person_name=row.person_name,
+        room=row.room and RoomId(row.room),
+        details=json.loads(row.details),
+        no=row.no,
+    )
