@@ -573,8 +573,8 @@ class TestAnOpenServer:
             owner = (await house.server.house.operators.commands["owner-link"]({}))[1].rpartition("/")[2]
             async with town(house.server) as place:
                 olga = await place.comes(owner, "Olga")
-            wish: dict[str, Any] = {"name": "Come all", "people": [str(olga.id)]}
-            assert (await refused(alice, "create", **wish))["code"] == "forbidden"
+            inviting = await refused(alice, "create", name="Come all", people=[str(olga.id)])
+            assert inviting["code"] == "forbidden"
 
     async def test_many_rooms_take_time(self, tmp_path: Path) -> None:
         async with open_house(tmp_path / "data") as house:
