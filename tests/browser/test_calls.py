@@ -239,6 +239,7 @@ async def test_hands_zoom_and_full_screen(pair: tuple[CallTab, CallTab]) -> None
     await anna.shows("Bob", hand=True)
     await anna.page.get_by_role("button", name="Enlarge: Bob").click()
     await anna.shows("Bob", large=True)
+    await anna.evaluate("() => Promise.all(document.getAnimations().map(animation => animation.finished))")
     box = await anna.page.locator(".tile-large").bounding_box()
     stage = await anna.page.locator("[data-tiles]").bounding_box()
     assert box is not None
