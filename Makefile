@@ -69,13 +69,14 @@ endif
 	npm ci --loglevel=error
 	@touch $@
 
-# What the tests need besides Python and Node.js: a browser, openssl for a certificate, and a relay for calls.
+# What the tests need besides Python and Node.js: a browser, openssl for a certificate, a relay and Janus for calls.
 system:
 	@missing=""; \
 	command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
 		|| missing="$$missing chromium"; \
 	command -v openssl >/dev/null || missing="$$missing openssl"; \
 	command -v turnserver >/dev/null || missing="$$missing coturn"; \
+	[ "$$(uname)" != Linux ] || command -v janus >/dev/null || missing="$$missing janus"; \
 	[ "$$(uname)" != Linux ] || command -v strace >/dev/null || missing="$$missing strace"; \
 	if [ -z "$$missing" ]; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \

@@ -22,6 +22,7 @@ from chatzilla.core.rights import Rights
 from chatzilla.core.signin import SignInMode, SignIns
 from chatzilla.core.tokens import Tokens
 from chatzilla.core.tries import Tries
+from chatzilla.media.janus import Janus
 from chatzilla.media.mesh import Mesh
 from chatzilla.media.turn import IceRelay
 from chatzilla.operators import Operators
@@ -101,6 +102,7 @@ class House:
         )
         self.seats = Seats()
         self.book = StoredCallBook(self.database)
+        self.engines = engines_of(config, self.seats)
         self.calls = Calls(
             clock,
             self.log,
@@ -110,7 +112,7 @@ class House:
             tokens,
             IceRelay(clock, stun=config.stun_urls, turn=config.turn_urls, secret=config.turn_secret),
             policy.Rooms(),
-            engines_of(config, self.seats),
+            self.engines,
         )
         self.calls_door = CallsNamespace(
             self.calls, self.seats, self.sign_ins, clock, asking=Rate(config.call_rate, config.call_burst)
@@ -151,10 +153,14 @@ class House:
         """From the application's start to its end."""
         self.log.start()
         self.sign_ins.start()
+        for engine in self.engines:
+            await engine.start()
         self.calls.start(self.sign_ins)
         await self.control.start()
         yield
         await self.control.close()
+        for engine in self.engines:
+            await engine.close()
         self.sign_ins.stop()
         await self.log.close()
         self.register.close()
@@ -185,9 +191,17 @@ def tokens_of(config: Config, database: Database, clock: Clock) -> Tokens:
 
 def engines_of(config: Config, stage: Stage) -> Sequence[Media]:
     """What carries the media of calls, the preferred one first."""
-    if config.calls == "off":
-        return ()
-    return (Mesh(stage, people=config.call_people, publishers=config.call_publishers),)
+    mesh = Mesh(stage, people=config.call_people, publishers=config.call_publishers)
+    janus = Janus(
+        stage,
+        config.janus_url,
+        config.janus_secret,
+        people=config.janus_people,
+        publishers=config.janus_publishers,
+        bitrate=config.janus_kbits * 1000,
+    )
+    engines: dict[str, Sequence[Media]] = {"mesh": (mesh,), "janus": (janus,), "auto": (janus, mesh), "off": ()}
+    return engines[config.calls]
 
 
 HOUSE: Final = web.AppKey("house", House)

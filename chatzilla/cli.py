@@ -6,6 +6,7 @@ new-epoch   start the numbering over for every client, after the database was ch
 owner-link  make a link that signs the owner in
 invite-link make a link that lets somebody in
 rotate-key  sign with a new key from now on
+janus-config  write a configuration for Janus
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import asyncio
 import logging
 import os
+import secrets
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +27,7 @@ from chatzilla.config import read_config, settings
 from chatzilla.core.signin import SignInMode, SignIns
 from chatzilla.errors import ChatError, StartError
 from chatzilla.loop import make_loop
+from chatzilla.media import janus_config
 from chatzilla.operators import Operators
 from chatzilla.serve import serve
 from chatzilla.store.database import Database
@@ -77,6 +80,13 @@ def _parser() -> argparse.ArgumentParser:
     invite.add_argument("--hours", default="168", help="for how long it can be used")
     rotate = commands.add_parser("rotate-key", help="sign with a new key from now on")
     rotate.add_argument("--forget", action="store_true", help="end all tokens of the old ones now")
+    janus = commands.add_parser("janus-config", help="write a configuration for Janus")
+    janus.add_argument("folder", help="the folder to write it to; start Janus with `janus -F FOLDER`")
+    janus.add_argument("--ports", default="20000-20400", help="the range of UDP ports for media")
+    janus.add_argument(
+        "--public", default="", help="the address by which browsers reach this machine, if it has another"
+    )
+    janus.set_defaults(run=_janus_config)
     for command, name in ((owner, "owner-link"), (invite, "invite-link"), (rotate, "rotate-key")):
         command.add_argument("--data", help="the folder of the database and the signing key")
         command.set_defaults(run=_operate, operation=name)
@@ -102,6 +112,20 @@ def _config(config: Config) -> None:
         value = getattr(config, field.name)
         shown = "(set)" if value and not field.repr else value
         sys.stdout.write(f"{name}={shown}\n    {field.metadata['help']}\n")
+
+
+def _janus_config(config: Config, folder: str, ports: str, public: str) -> None:
+    """Write it, and say what is to be set; with CHATZILLA_JANUS_SECRET, or a secret made now."""
+    where = Path(folder).expanduser().absolute()
+    secret = config.janus_secret or secrets.token_urlsafe(32)
+    try:
+        janus_config.write(where, secret, ports, public=public)
+    except (OSError, ValueError) as error:
+        raise StartError(f"{where} cannot be used: {error}.") from error
+    sys.stdout.write(
+        f"janus -F {where}\nCHATZILLA_CALLS=auto\nCHATZILLA_JANUS_URL=unix:{where / janus_config.SOCKET}\n"
+        + ("" if config.janus_secret else f"CHATZILLA_JANUS_SECRET={secret}\n")
+    )
 
 
 def _operate(config: Config, operation: str, **arguments: Any) -> None:

@@ -96,6 +96,12 @@ def _origins(text: str) -> tuple[str, ...]:
     return tuple(origin.lower() for origin in origins)
 
 
+def _janus(text: str) -> str:
+    if text and not re.fullmatch(r"unix:/\S+|wss?://[^\s/?#@]+(/\S*)?", text):
+        raise ValueError("unix:/path/to/janus.sock or ws://127.0.0.1:8188")
+    return text
+
+
 def _ice(scheme: str) -> Callable[[str], tuple[str, ...]]:
     form = re.compile(_ICE_FORM % scheme, re.ASCII)
 
@@ -264,10 +270,30 @@ class Config:
         10.0, _number(0.2, 60), "Between pings, and again for their answers: twice this finds the dead.", unit="s"
     )
     calls: str = _setting(
-        "mesh", _one_of("mesh", "off"), "mesh: calls go from browser to browser. off: there are none."
+        "mesh",
+        _one_of("mesh", "janus", "auto", "off"),
+        "mesh: from browser to browser. janus: through Janus. auto: through Janus where it is there. off: no calls.",
     )
-    call_people: int = _setting(8, _whole(2, 12), "People in one call.", unit="people")
+    call_people: int = _setting(8, _whole(2, 12), "People in one call from browser to browser.", unit="people")
     call_publishers: int = _setting(6, _whole(1, 12), "How many of them can be seen and heard.", unit="people")
+    janus_url: str = _setting(
+        "", _janus, "Where Janus listens: unix: and the path of its socket, or ws://127.0.0.1:8188."
+    )
+    janus_secret: str = dataclasses.field(
+        default="",
+        repr=False,
+        metadata={
+            "parse": _shared_secret,
+            "help": "The secret that Janus knows as api_secret, and its VideoRoom as admin_key.",
+            "env": "",
+            "unit": "",
+        },
+    )
+    janus_people: int = _setting(25, _whole(2, 200), "People in one call through Janus.", unit="people")
+    janus_publishers: int = _setting(12, _whole(1, 50), "How many of these can be seen and heard.", unit="people")
+    janus_kbits: int = _setting(
+        1_500, _whole(64, 20_000), "What one of them may send to Janus, screens included.", unit="kbit/s"
+    )
     stun_urls: tuple[str, ...] = _setting(
         (), _ice("stun"), "STUN servers that tell browsers their address, such as stun:turn.example.com:3478."
     )

@@ -223,6 +223,14 @@ class Media(Protocol):
         """Whether a call could begin on it now."""
         ...
 
+    async def start(self) -> None:
+        """Begin, with the server."""
+        ...
+
+    async def close(self) -> None:
+        """End, with the server."""
+        ...
+
     async def open(self, call: Call) -> None:
         """Make ready for a call; harmless twice.
 
@@ -241,6 +249,11 @@ class Media(Protocol):
         Raises:
             Unavailable: it cannot carry one more now.
         """
+        ...
+
+    async def resume(self, call: Call, participant: Participant) -> None:
+        """Somebody is back from a lost connection. If the engine does not know them any more, or Janus was away
+        meanwhile, it tells them to begin anew; it never refuses."""
         ...
 
     def leave(self, call: Call, participant: Participant) -> None:
@@ -268,7 +281,11 @@ class Media(Protocol):
         ...
 
     async def moderate(self, call: Call, target: Participant, order: Order, source: Source | None) -> None:
-        """Mute or take away what somebody sends, as far as that is in its power."""
+        """Mute or take away what somebody sends, as far as that is in its power, until `allow`."""
+        ...
+
+    def allow(self, call: Call, participant: Participant, source: Source) -> None:
+        """Somebody sends again what a moderator had muted or taken away. Returns at once."""
         ...
 
 

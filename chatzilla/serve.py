@@ -38,6 +38,8 @@ async def serve(config: Config) -> None:
         )
     if config.turn_urls and not config.turn_secret:
         raise StartError("CHATZILLA_TURN_URLS needs CHATZILLA_TURN_SECRET, which the TURN servers know too.")
+    if config.calls in ("janus", "auto") and not (config.janus_url and config.janus_secret):
+        raise StartError(f"CHATZILLA_CALLS={config.calls} needs CHATZILLA_JANUS_URL and CHATZILLA_JANUS_SECRET.")
     certificates = _certificates(config)
     app = create_app(config)
     # What is there now stays, and a server makes little cyclic garbage. It is looked for in small portions, since

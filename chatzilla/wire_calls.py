@@ -11,12 +11,19 @@ from chatzilla.core.call_events import (
     CallEnded,
     Candidate,
     Description,
+    MediaChanged,
     Moderated,
+    Offered,
     ParticipantChanged,
+    Publish,
+    Quality,
+    Ready,
+    Restart,
     Signal,
     Signalled,
     Superseded,
     Track,
+    Trickle,
 )
 from chatzilla.core.rooms import parse_room
 from chatzilla.errors import BadRequest, NotFound, TooLong
@@ -35,6 +42,8 @@ TOKEN_LIMIT: Final = 256
 """Characters of an id or of a name of a line."""
 
 TRACKS_AT_MOST: Final = 16
+LAYERS: Final = 2
+"""The largest number of a layer."""
 
 
 class JoinCall(NamedTuple):
@@ -109,6 +118,66 @@ def decode_signal(payload: object) -> Signal:
         candidate = fields["candidate"]
         return Signal(to, candidate=None if candidate is None else _candidate(candidate), ends=candidate is None)
     return Signal(to, description=_description(fields["description"]), tracks=_tracks(fields.get("tracks")))
+
+
+def decode_publish(payload: object) -> Publish:
+    """Read `{offer, tracks: [{mid, source}]}`.
+
+    Raises:
+        BadRequest, TooLong: either is missing or none.
+    """
+    fields = decode_object(payload)
+    offer, tracks = _description(fields.get("offer")), _tracks(fields.get("tracks"))
+    if offer.type != "offer" or tracks is None:
+        raise BadRequest("Say what you send: an offer, and its tracks.")
+    return Publish(offer, tracks)
+
+
+def decode_candidate(payload: object) -> Trickle:
+    """Read `{pc: "up" or "down", candidate}`.
+
+    Raises:
+        BadRequest: either is none.
+    """
+    fields = decode_object(payload)
+    if fields.get("pc") not in ("up", "down") or "candidate" not in fields:
+        raise BadRequest("Say for which connection, up or down, and which candidate.")
+    candidate = fields["candidate"]
+    return Trickle(fields["pc"] == "up", None if candidate is None else _candidate(candidate))
+
+
+def decode_ready(payload: object) -> Ready:
+    """Read `{}`, or `{seq, answer}`.
+
+    Raises:
+        BadRequest, TooLong: one of them is missing or none.
+    """
+    fields = decode_object(payload)
+    if "seq" not in fields and "answer" not in fields:
+        return Ready()
+    answer, seq = _description(fields.get("answer")), fields.get("seq")
+    if answer.type != "answer" or type(seq) is not int:
+        raise BadRequest("Say what you answer, and to which offer.")
+    return Ready(seq, answer)
+
+
+def decode_quality(payload: object) -> Quality:
+    """Read `{mid, layer}`.
+
+    Raises:
+        BadRequest: either is none.
+    """
+    fields = decode_object(payload)
+    mid, layer = _short(fields.get("mid"), TOKEN_LIMIT), fields.get("layer")
+    if mid is None or type(layer) is not int or not 0 <= layer <= LAYERS:
+        raise BadRequest("Say which line, and in which layer from 0.")
+    return Quality(mid, layer)
+
+
+def decode_restart(payload: object) -> Restart:
+    """Read `{}`."""
+    decode_nothing(payload)
+    return Restart()
 
 
 def decode_moderate(payload: object) -> Moderate:
@@ -301,6 +370,15 @@ def encode_event(event: CallEvent) -> tuple[str, Json]:
         case Moderated():
             moderated: Json = {"action": event.order.value, "by": encode_person(event.by.account)}
             return "moderated", moderated if event.source is None else moderated | {"source": event.source.value}
+        case Offered():
+            tracks = [
+                {"mid": track.mid, "participant": track.participant, "source": track.source.value}
+                for track in event.tracks
+            ]
+            offer = {"type": event.offer.type, "sdp": event.offer.sdp}
+            return "offer", {"seq": event.seq, "offer": offer, "tracks": tracks}
+        case MediaChanged():
+            return "media", {"state": "reset" if event.reset else "lost"}
         case Superseded():
             return "superseded", {}
         case CallEnded():

@@ -79,7 +79,45 @@ class Signal:
     tracks: tuple[Track, ...] | None = None
 
 
-MediaRequest = Signal
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """An offer of what one sends, for the engine; and of all of it, each time."""
+
+    offer: Description
+    tracks: tuple[Track, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Trickle:
+    """A candidate for the engine, of the connection on which one sends, or of the one on which one receives."""
+
+    up: bool
+    candidate: Candidate | None
+    """None after the last one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """One can receive; or, with an answer, agrees to what was offered under this number."""
+
+    seq: int | None = None
+    answer: Description | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """In which size one wants to receive a line; 0 is the smallest."""
+
+    mid: str
+    layer: int
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """The connection on which one receives has lost its way, and looks for another one."""
+
+
+MediaRequest = Signal | Publish | Trickle | Ready | Quality | Restart
 
 
 # What participants are told.
@@ -130,4 +168,29 @@ class CallChanged:
     call: Call
 
 
-CallEvent = CallChanged | ParticipantChanged | Signalled | Moderated | Superseded | CallEnded
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What a line of an offer carries: a source of somebody."""
+
+    mid: str
+    participant: ParticipantId
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """The engine offers what one receives: all of it, each time."""
+
+    seq: int
+    offer: Description
+    tracks: tuple[Received, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MediaChanged:
+    """What went through the engine is lost; or, with `reset`, it is there again, and one begins anew."""
+
+    reset: bool
+
+
+CallEvent = CallChanged | Offered | MediaChanged | ParticipantChanged | Signalled | Moderated | Superseded | CallEnded

@@ -90,6 +90,10 @@ RESUME: Final = "call-resume"
 """The purpose of the key by which a participant comes back."""
 
 
+_SHOWN: Final = {"audio": Source.MICROPHONE, "video": Source.CAMERA, "screen": Source.SCREEN, "hand": None}
+"""What others see of somebody, and which source each is about."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entered:
     """What somebody is given who enters a call."""
@@ -260,7 +264,7 @@ class Calls:
         logger.info("participant %s joined call %s in room %s", participant.id, call.id, room)
         return self._entered(call, participant)
 
-    def resume(self, seat: Seat, room: RoomId, key: object, flags: Flags) -> Entered:
+    async def resume(self, seat: Seat, room: RoomId, key: object, flags: Flags) -> Entered:
         """Come back as the participant that one was.
 
         Raises:
@@ -282,6 +286,9 @@ class Calls:
         if seat.participant is not None and seat.participant is not participant:
             raise Conflict("You are in a call already. Leave it first.")
         self._check_room(seat, room)
+        await call.media.resume(call, participant)
+        if call.participants.get(participant.id) is not participant or seat.ended:
+            raise NotFound("This call does not know you any more. Join again.")
         if participant.seat is not seat:
             if participant.seat is not None:
                 self._stand_up(participant, Superseded())
@@ -579,10 +586,13 @@ class Calls:
     def _set(self, call: Call, participant: Participant, flags: Flags) -> None:
         if flags.audio or flags.video or flags.screen:
             self._take_place(call, participant)
-        for name in ("audio", "video", "screen", "hand"):
+        for name, source in _SHOWN.items():
             value = getattr(flags, name)
-            if value is not None:
-                setattr(participant, name, value)
+            if value is None:
+                continue
+            if value and source is not None and not getattr(participant, name):
+                call.media.allow(call, participant, source)
+            setattr(participant, name, value)
 
     def _kick(self, call: Call, other: Participant, moderator: Participant) -> None:
         """Put a person out, on every device; or one device of one's own."""

@@ -11,17 +11,16 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
-from chatzilla.core.call import CallLimits, Picture, Source
-from chatzilla.core.call_events import CANDIDATES_AT_MOST, Signalled
-from chatzilla.errors import BadRequest, Forbidden, NotFound, TooFast, Unavailable
+from chatzilla.core.call import CallLimits, Picture
+from chatzilla.core.call_events import CANDIDATES_AT_MOST, Signal, Signalled
+from chatzilla.errors import BadRequest, NotFound, TooFast, Unavailable
 from chatzilla.media import sdp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from chatzilla.core.call import Call, Order, Participant, ParticipantId
-    from chatzilla.core.call_events import MediaRequest, Track
-    from chatzilla.media.sdp import Session
+    from chatzilla.core.call import Call, Order, Participant, ParticipantId, Source
+    from chatzilla.core.call_events import MediaRequest
     from chatzilla.ports import Stage
 
 PICTURES: Final = (
@@ -31,14 +30,6 @@ PICTURES: Final = (
     Picture(12, 320, 240, 10, 100_000),
 )
 """What a camera sends to each of the others: a browser encodes its picture anew for every one of them."""
-
-_KIND: Final = {
-    Source.MICROPHONE: "audio",
-    Source.CAMERA: "video",
-    Source.SCREEN: "video",
-    Source.SCREEN_AUDIO: "audio",
-}
-_OF_SCREEN: Final = {Source.SCREEN, Source.SCREEN_AUDIO}
 
 
 class Mesh:
@@ -53,6 +44,12 @@ class Mesh:
         self._candidates: dict[ParticipantId, Counter[ParticipantId]] = {}
         """How many candidates somebody has sent to somebody since their last description."""
 
+    async def start(self) -> None:
+        """There is nothing to begin."""
+
+    async def close(self) -> None:
+        """There is nothing to end."""
+
     async def open(self, call: Call) -> None:
         """There is nothing to make ready."""
 
@@ -61,6 +58,9 @@ class Mesh:
 
     async def join(self, call: Call, participant: Participant) -> None:
         """There is nothing to make ready."""
+
+    async def resume(self, call: Call, participant: Participant) -> None:
+        """Media never left, so there is nothing to begin anew."""
 
     def leave(self, call: Call, participant: Participant) -> None:
         self._candidates.pop(participant.id, None)
@@ -71,13 +71,15 @@ class Mesh:
     async def handle(
         self, call: Call, participant: Participant, request: MediaRequest, take_place: Callable[[], None]
     ) -> dict[str, Any]:
+        if not isinstance(request, Signal):
+            raise BadRequest("This call goes from browser to browser; its participants signal to each other.")
         other = call.participants.get(request.to)
         if other is None or other is participant:
             raise NotFound("There is nobody like that in this call.")
         counted = self._candidates.setdefault(participant.id, Counter())
         if request.description is not None:
             session = sdp.read(request.description.sdp)
-            check(session, participant, request.tracks)
+            sdp.check(session, participant, request.tracks)
             if any(line.sends for line in session.lines):
                 take_place()
         if other.seat is None:
@@ -94,26 +96,5 @@ class Mesh:
     async def moderate(self, call: Call, target: Participant, order: Order, source: Source | None) -> None:
         """Whoever is told obeys; the server has nothing in its hands but to let nobody in."""
 
-
-def check(session: Session, participant: Participant, tracks: tuple[Track, ...] | None) -> None:
-    """See that somebody sends no more than they may.
-
-    Raises:
-        Forbidden: they do.
-        BadRequest: what is said of the tracks does not fit the description.
-    """
-    if not participant.may_publish and any(line.sends for line in session.lines):
-        raise Forbidden("You can watch and listen in this call, and not be seen or heard.")
-    most = 2 if participant.may_share_screen else 1
-    if session.sending("audio") > most or session.sending("video") > most:
-        raise Forbidden("That is more than one person sends.")
-    if tracks is None:
-        return
-    kinds = {line.mid: line.kind for line in session.lines}
-    if len({track.mid for track in tracks}) != len(tracks) or len({track.source for track in tracks}) != len(tracks):
-        raise BadRequest("A line, and a source, is named once.")
-    for track in tracks:
-        if kinds.get(track.mid) != _KIND[track.source]:
-            raise BadRequest("There is no such line in this description.")
-        if track.source in _OF_SCREEN and not participant.may_share_screen:
-            raise Forbidden("You cannot share a screen in this call.")
+    def allow(self, call: Call, participant: Participant, source: Source) -> None:
+        """Nothing was taken."""

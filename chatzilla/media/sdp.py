@@ -1,4 +1,4 @@
-"""Session descriptions (RFC 8866), as far as one has to know them to say who sends what.
+"""Session descriptions (RFC 8866), as far as one has to know them to say who sends what, and whether they may.
 
 Read strictly: what two readers could understand differently is refused, so that no browser finds something in a
 description that was not seen here.
@@ -8,16 +8,29 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from chatzilla.core.call import Source
 from chatzilla.core.call_events import CANDIDATES_AT_MOST, DESCRIPTION_LIMIT
-from chatzilla.errors import BadRequest, TooLong
+from chatzilla.errors import BadRequest, Forbidden, TooLong
+
+if TYPE_CHECKING:
+    from chatzilla.core.call import Participant
+    from chatzilla.core.call_events import Track
 
 LINES_AT_MOST: Final = 16
 """Media lines of one description: four sources of each side, and as many that are not used any more."""
 
 DIRECTIONS: Final = {"sendrecv": True, "sendonly": True, "recvonly": False, "inactive": False}
 """Each direction, and whether something is sent (RFC 3264, 5.1)."""
+
+_KIND: Final = {
+    Source.MICROPHONE: "audio",
+    Source.CAMERA: "video",
+    Source.SCREEN: "video",
+    Source.SCREEN_AUDIO: "audio",
+}
+_OF_SCREEN: Final = {Source.SCREEN, Source.SCREEN_AUDIO}
 
 _LINE: Final = re.compile(r"[a-z]=[^\x00-\x08\x0a-\x1f\x7f]+")
 _MEDIA: Final = re.compile(r"(\S+) \d{1,5}(?:/\d{1,5})? \S+(?: \S+)+")
@@ -86,6 +99,30 @@ def read(text: str) -> Session:
     if len({line.mid for line in found}) != len(found):
         raise BadRequest("Two lines of this description have one name.")
     return Session(found, candidates)
+
+
+def check(session: Session, participant: Participant, tracks: tuple[Track, ...] | None) -> None:
+    """See that somebody sends no more than they may.
+
+    Raises:
+        Forbidden: they do.
+        BadRequest: what is said of the tracks does not fit the description.
+    """
+    if not participant.may_publish and any(line.sends for line in session.lines):
+        raise Forbidden("You can watch and listen in this call, and not be seen or heard.")
+    most = 2 if participant.may_share_screen else 1
+    if session.sending("audio") > most or session.sending("video") > most:
+        raise Forbidden("That is more than one person sends.")
+    if tracks is None:
+        return
+    kinds = {line.mid: line.kind for line in session.lines}
+    if len({track.mid for track in tracks}) != len(tracks) or len({track.source for track in tracks}) != len(tracks):
+        raise BadRequest("A line, and a source, is named once.")
+    for track in tracks:
+        if kinds.get(track.mid) != _KIND[track.source]:
+            raise BadRequest("There is no such line in this description.")
+        if track.source in _OF_SCREEN and not participant.may_share_screen:
+            raise Forbidden("You cannot share a screen in this call.")
 
 
 def _section(line: str) -> _Section:

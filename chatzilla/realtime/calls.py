@@ -30,7 +30,7 @@ from chatzilla.realtime.line import Event, Line
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping
 
-    from chatzilla.core.call_events import CallEvent, Signal
+    from chatzilla.core.call_events import CallEvent, MediaRequest
     from chatzilla.core.calls import Calls
     from chatzilla.core.rooms import RoomId
     from chatzilla.core.signin import Bearer, SignIns
@@ -178,7 +178,12 @@ class CallsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-s
             "leave": _Verb(wire_calls.decode_nothing, self.on_leave),
             "state": _Verb(wire_calls.decode_state, self.on_state),
             "ice": _Verb(wire_calls.decode_nothing, self.on_ice),
-            "signal": _Verb(wire_calls.decode_signal, self.on_signal),
+            "signal": _Verb(wire_calls.decode_signal, self.on_media),
+            "publish": _Verb(wire_calls.decode_publish, self.on_media),
+            "candidate": _Verb(wire_calls.decode_candidate, self.on_media),
+            "ready": _Verb(wire_calls.decode_ready, self.on_media),
+            "quality": _Verb(wire_calls.decode_quality, self.on_media),
+            "restart": _Verb(wire_calls.decode_restart, self.on_media),
             "moderate": _Verb(wire_calls.decode_moderate, self.on_moderate),
             "lock": _Verb(wire_calls.decode_lock, self.on_lock),
             "end": _Verb(wire_calls.decode_nothing, self.on_end),
@@ -254,7 +259,7 @@ class CallsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-s
         seat.asking.spend()
         if request.resume is not None:
             flags = Flags(request.wish.audio, request.wish.video)
-            return wire_calls.encode_entered(self._calls.resume(seat, request.room, request.resume, flags))
+            return wire_calls.encode_entered(await self._calls.resume(seat, request.room, request.resume, flags))
         return wire_calls.encode_entered(await self._calls.join(seat, request.room, request.wish))
 
     async def on_leave(self, seat: Seat, _: None) -> Mapping[str, Any]:
@@ -272,10 +277,10 @@ class CallsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-s
         seat.asking.spend()
         return wire_calls.encode_ice(self._calls.ice(seat))
 
-    async def on_signal(self, seat: Seat, signal: Signal) -> Mapping[str, Any]:
-        """Pass something on to another participant."""
+    async def on_media(self, seat: Seat, request: MediaRequest) -> Mapping[str, Any]:
+        """Hand over what is for the engine that carries the call."""
         seat.signals.spend()
-        return await self._calls.handle(seat, signal)
+        return await self._calls.handle(seat, request)
 
     async def on_moderate(self, seat: Seat, request: wire_calls.Moderate) -> Mapping[str, Any]:
         """Mute somebody, take away what they send, or remove them."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.helpers.servers import Server
 
 CALLS: Final = "/calls"
-EVENTS: Final = ("participant", "signal", "moderated", "superseded", "ended", "call", "goodbye")
+EVENTS: Final = ("participant", "signal", "moderated", "superseded", "ended", "call", "offer", "media", "goodbye")
 
 _HEAD: Final = "v=0\r\no=- 4611731400430051336 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE {mids}\r\n"
 _MEDIA: Final = (

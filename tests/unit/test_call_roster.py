@@ -44,6 +44,10 @@ class Engine:
     fails_to_open: bool = False
     meanwhile: Callable[[], None] = lambda: None
 
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
     async def open(self, call: Call) -> None:
         self.asked.append(("open", call.room))
         if self.fails_to_open:
@@ -56,6 +60,9 @@ class Engine:
         self.asked.append(("join", participant.account.name))
         self.meanwhile()
 
+    async def resume(self, call: Call, participant: Participant) -> None:
+        self.asked.append(("resume", participant.account.name))
+
     def leave(self, call: Call, participant: Participant) -> None:
         self.asked.append(("leave", participant.account.name))
 
@@ -67,6 +74,9 @@ class Engine:
 
     async def moderate(self, call: Call, target: Participant, order: Order, source: Source | None) -> None:
         self.asked.append((order.value, target.account.name))
+
+    def allow(self, call: Call, participant: Participant, source: Source) -> None:
+        self.asked.append((f"allow {source.value}", participant.account.name))
 
 
 @dataclass
@@ -266,7 +276,7 @@ async def test_grace_ends_and_does_not_end_who_came_back() -> None:
     scene.calls.lost(bob, silent=False)
     scene.clock.advance(19)
     again = scene.seat("bob", connection="bob2")
-    scene.calls.resume(again, LOBBY, key, Flags())
+    await scene.calls.resume(again, LOBBY, key, Flags())
     scene.clock.advance(60)
     assert scene.names() == ["alice", "bob"]
     assert scene.stage.changes("alice") == [
@@ -281,7 +291,7 @@ async def test_grace_ends_and_does_not_end_who_came_back() -> None:
     assert scene.names() == ["alice"]
     assert scene.stage.changes("alice")[-1] == ("left", "bob", Reason.LOST)
     with pytest.raises(NotFound):
-        scene.calls.resume(scene.seat("bob"), LOBBY, key, Flags())
+        await scene.calls.resume(scene.seat("bob"), LOBBY, key, Flags())
     scene.calls.leave(alice)
 
 
@@ -291,7 +301,7 @@ async def test_a_seat_has_one_place() -> None:
     bob, other = await scene.joins("bob"), await scene.joins("bob", ticket="another", connection="bob2")
     key = (await scene.calls.join(other, LOBBY, Wish())).resume
     with pytest.raises(Conflict):
-        scene.calls.resume(bob, LOBBY, key, Flags())
+        await scene.calls.resume(bob, LOBBY, key, Flags())
     with pytest.raises(Conflict):
         await scene.calls.join(bob, RoomId("garden"), Wish())
 
@@ -336,7 +346,7 @@ async def test_whoever_comes_back_without_a_place_watches() -> None:
     key = (await scene.calls.join(carol, LOBBY, Wish())).resume
     scene.calls.lost(carol, silent=False)
     again = scene.seat("carol", connection="carol2")
-    entered = scene.calls.resume(again, LOBBY, key, Flags(audio=True, video=True))
+    entered = await scene.calls.resume(again, LOBBY, key, Flags(audio=True, video=True))
     assert (entered.participant.audio, entered.participant.publishes, entered.participant.here) == (False, False, True)
 
 
@@ -379,7 +389,7 @@ async def test_a_restart_finds_everybody_who_may_still_come_back() -> None:
     after.calls.start(SignedIn("over"))  # type: ignore[arg-type]  # as much as calls need
     assert after.names() == ["alice", "carol"]
     again = after.seat("alice")
-    entered = after.calls.resume(again, LOBBY, key, Flags(video=True))
+    entered = await after.calls.resume(again, LOBBY, key, Flags(video=True))
     assert (entered.call.locked, entered.participant.may_moderate, entered.participant.publishes) == (True, True, True)
     assert [other.here for other in entered.others] == [False]
     after.clock.advance(20)

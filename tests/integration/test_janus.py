@@ -1,0 +1,188 @@
+"""Calls through a real Janus, as far as they go without a browser: it is there, or not, and gets no more than it may."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from chatzilla.cli import main
+from chatzilla.core.people import app_named
+from chatzilla.core.rights import CallRole
+from chatzilla.core.rooms import RoomId
+from chatzilla.errors import Unavailable
+from chatzilla.media import janus_config
+from chatzilla.media.janus_api import JanusError, JanusSession
+from tests.helpers.callers import BOTH, WATCHING, Party, description, party
+from tests.helpers.clients import PATIENCE_SECONDS
+from tests.helpers.janus_server import SECRET, JanusServer
+from tests.helpers.servers import Process, serving
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+CAMERA = [{"mid": "0", "source": "microphone"}, {"mid": "1", "source": "camera"}]
+SENDING = description("audio sendonly", "video sendonly")
+
+
+@pytest.fixture
+async def janus(tmp_path: Path) -> AsyncIterator[JanusServer]:
+    server = await JanusServer(tmp_path).start()
+    try:
+        yield server
+    finally:
+        await server.kill()
+
+
+def through(janus: JanusServer, calls: str = "janus") -> dict[str, Any]:
+    return {"calls": calls, "janus_url": janus.url, "janus_secret": SECRET}
+
+
+async def healthy(people: Party) -> None:
+    """Wait until the server has found Janus."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not people.server.house.engines[0].healthy:
+            await asyncio.sleep(0.02)
+
+
+async def test_without_janus_calls_are_unavailable_until_it_is_there(tmp_path: Path, janus: JanusServer) -> None:
+    await janus.kill()
+    async with serving(tmp_path / "data", **through(janus)) as server, party(server) as people:
+        alice = await people.connect("alice")
+        assert await alice.fails("join", {"room": "lobby"}) == "unavailable"
+        assert await alice.does("peek", {"room": "lobby"}) == {"call": None}
+        await janus.start()
+        await healthy(people)
+        await alice.joins()
+        assert alice.answer["engine"] == "sfu"
+        assert alice.answer["limits"]["people"] == 25
+        assert await janus.rooms() == [alice.answer["call"]["id"]]
+
+
+async def test_auto_takes_the_mesh_where_janus_is_not_and_a_call_keeps_its_engine(
+    tmp_path: Path, janus: JanusServer
+) -> None:
+    await janus.kill()
+    async with serving(tmp_path / "data", **through(janus, "auto")) as server, party(server) as people:
+        alice = await people.enters("alice")
+        assert alice.answer["engine"] == "mesh"
+        await janus.start()
+        await healthy(people)
+        bob, carol = await people.enters("bob"), await people.enters("carol", "garden")
+        assert (bob.answer["engine"], carol.answer["engine"]) == ("mesh", "sfu")
+        await bob.signals(alice)
+        publish = {"offer": SENDING, "tracks": CAMERA}
+        assert await bob.fails("publish", publish) == "bad-request", "a mesh has no server to publish to"
+        assert await carol.fails("signal", {"to": carol.id, "description": BOTH}) == "bad-request"
+        await janus.kill()
+        assert await carol.hears("media") == {"state": "lost"}
+        assert await carol.fails("publish", publish) == "unavailable"
+        assert (await carol.does("state", {"hand": True}))["hand"], "who is there is not Janus' matter"
+        assert (await people.enters("dave", "attic")).answer["engine"] == "mesh"
+        await janus.start()
+        assert await carol.hears("media") == {"state": "reset"}
+
+
+async def test_janus_gets_no_more_than_somebody_may_send(tmp_path: Path, janus: JanusServer) -> None:
+    async with serving(tmp_path / "data", **through(janus)) as server, party(server) as people:
+        rights = server.house.sign_ins.rights
+        assert rights is not None
+        lobby = RoomId("lobby")
+        alice = await people.enters("alice")
+        bob = await people.connect(token=rights.make(app_named("bob", lobby), lobby, CallRole.SUBSCRIBER).token)
+        await bob.joins()
+        publish = {"offer": SENDING, "tracks": CAMERA}
+        assert await bob.fails("publish", publish) == "forbidden"
+        assert await bob.fails("ready", {"seq": 1, "answer": BOTH | {"type": "answer"}}) == "forbidden"
+        assert await bob.fails("ready", {"seq": 1, "answer": WATCHING | {"type": "answer"}}) == "conflict"
+        assert await bob.fails("quality", {"mid": "0", "layer": 0}) == "not-found"
+        assert await bob.fails("candidate", {"pc": "up", "candidate": None}) == "not-found"
+        for wrong in (
+            {"offer": SENDING},
+            {"offer": SENDING, "tracks": CAMERA[:1]},
+            {"offer": SENDING | {"type": "answer"}, "tracks": CAMERA},
+            {"offer": {"type": "offer", "sdp": "nonsense"}, "tracks": []},
+        ):
+            assert await alice.fails("publish", wrong) == "bad-request"
+        for event, wrong_payload in (
+            ("candidate", {"pc": "sideways", "candidate": None}),
+            ("candidate", {"pc": "up"}),
+            ("ready", {"seq": 1}),
+            ("ready", {"seq": True, "answer": WATCHING | {"type": "answer"}}),
+            ("quality", {"mid": "0", "layer": 3}),
+            ("quality", {"layer": 0}),
+        ):
+            assert await alice.fails(event, wrong_payload) == "bad-request"
+        (engine,) = server.house.engines
+        await bob.does("leave")
+        await alice.does("leave")
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while await janus.rooms() or len(engine._session.handles) > 1:  # type: ignore[attr-defined]  # of this one
+                await asyncio.sleep(0.02)
+
+
+async def test_what_an_earlier_server_left_behind_is_cleared(tmp_path: Path, janus: JanusServer) -> None:
+    session = JanusSession(SECRET, lambda *_: None)
+    await session.connect(janus.url)
+    await session.message(await session.attach(), {"request": "create", "room": "ghost", "admin_key": SECRET})
+    await session.close()
+    assert await janus.rooms() == ["ghost"]
+    async with serving(tmp_path / "data", **through(janus)) as server, party(server) as people:
+        await healthy(people)
+        assert await janus.rooms() == []
+
+
+async def test_nobody_uses_janus_without_the_secret(janus: JanusServer) -> None:
+    stranger = JanusSession("a guess", lambda *_: None)
+    with pytest.raises(JanusError) as refused:
+        await stranger.connect(janus.url)
+    assert refused.value.code == 403
+    with pytest.raises(Unavailable):
+        await JanusSession(SECRET, lambda *_: None).connect("unix:/nowhere/janus.sock")
+    assert stat.S_IMODE((janus.folder / "janus.jcfg").stat().st_mode) == 0o600
+
+
+async def test_whoever_gives_up_waiting_leaves_no_handle(janus: JanusServer) -> None:
+    session = JanusSession(SECRET, lambda *_: None)
+    await session.connect(janus.url)
+    waiting = [asyncio.create_task(session.attach()) for _ in range(20)]
+    await asyncio.sleep(0)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while len(session._tasks) > 2:
+            await asyncio.sleep(0.01)
+    assert not session.handles
+    await session.close()
+
+
+class TestConfiguration:
+    def test_it_says_what_to_set(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        folder = tmp_path / "janus"
+        assert main(["janus-config", str(folder), "--public", "192.0.2.7"]) == 0
+        said = capsys.readouterr().out
+        assert f"CHATZILLA_JANUS_URL=unix:{folder}/janus.sock" in said
+        secret = said.partition("CHATZILLA_JANUS_SECRET=")[2].strip()
+        assert len(secret) > 32
+        assert f'api_secret = "{secret}"' in (folder / "janus.jcfg").read_text()
+        assert 'nat_1_1_mapping = "192.0.2.7"' in (folder / "janus.jcfg").read_text()
+
+    @pytest.mark.parametrize("wrong", [("--ports", "all"), ("--public", "here"), ("--ports", '1"-2')])
+    def test_what_is_none_is_refused(self, tmp_path: Path, wrong: tuple[str, str]) -> None:
+        assert main(["janus-config", str(tmp_path / "janus"), *wrong]) == 2
+        assert not (tmp_path / "janus").exists()
+
+    def test_a_socket_has_a_short_path(self, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match="longer than"):
+            janus_config.write(tmp_path / ("x" * 100), SECRET, "20000-20400")
+
+    async def test_half_of_it_is_refused_at_the_start(self, tmp_path: Path) -> None:
+        process = Process(tmp_path / "data", environ={"CHATZILLA_CALLS": "janus"})
+        with pytest.raises(AssertionError):
+            await process.start()
+        assert await process.stop() == 2
+        assert "CHATZILLA_JANUS_URL" in process.log.read_text()
