@@ -16,7 +16,7 @@ from tests.helpers.servers import serving
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from playwright.async_api import Browser, Playwright
+    from playwright.async_api import Browser, Playwright, ViewportSize
 
     from tests.helpers.servers import Server
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 CALLING: Final = [*QUIET, "--mute-audio", "--allow-loopback-in-peer-connection"]
 DEVICES: Final = "--use-fake-device-for-media-stream"
 GRANTING: Final = "--use-fake-ui-for-media-stream"
-SMALL: Final = {"width": 900, "height": 560}
+SMALL: Final[ViewportSize] = {"width": 900, "height": 560}
 BOTH: Final = ["camera", "microphone"]
 
 
@@ -151,6 +151,8 @@ async def test_the_check_before_a_call(house: House, stack: AsyncExitStack) -> N
     await anna.page.wait_for_function(
         "() => document.querySelectorAll('.step').length === 5 && !document.querySelector('.step[data-state=running]')"
     )
-    states = {await step.get_attribute("data-key"): await step.get_attribute("data-state") for step in await steps.all()}
+    states = {
+        await step.get_attribute("data-key"): await step.get_attribute("data-state") for step in await steps.all()
+    }
     assert states == {"secure": "good", "devices": "good", "server": "good", "direct": "good", "relay": "so-so"}
     await anna.told("This server has none.")

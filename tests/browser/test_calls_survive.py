@@ -20,11 +20,11 @@ from tests.helpers.servers import Process
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from playwright.async_api import Browser, Playwright
+    from playwright.async_api import Browser, Playwright, ViewportSize
 
 LONGEST_GAP_MS: Final = 300.0
 ROSTER_WITHIN_SECONDS: Final = 3.0
-SMALL: Final = {"width": 900, "height": 560}
+SMALL: Final[ViewportSize] = {"width": 900, "height": 560}
 
 
 @pytest.fixture
@@ -176,5 +176,3 @@ async def test_a_relay_that_refuses_the_credentials(playwright: Playwright, tmp_
         await carl.presses("Devices and connection")
         await carl.told("Whoever runs the server has to compare the secrets.")
         await anna.shows("Bob", presence="here")
-
-

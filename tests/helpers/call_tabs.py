@@ -12,7 +12,7 @@ from tests.helpers.tabs import Tab
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from playwright.async_api import BrowserContext, Page
+    from playwright.async_api import BrowserContext
 
 CALL_FLAGS: Final = [
     "--mute-audio",
@@ -59,7 +59,9 @@ class CallTab(Tab):
         tab = cls(await context.new_page(), url)
         tab.name = name
         me = {"colour": f"rgb{COLOURS[name]}", "tone": TONES[name], "canvas": canvas, "relay": relay}
-        await tab.page.add_init_script(f"window.__me = {me!s};".replace("True", "true").replace("False", "false") + SCRIPT)
+        await tab.page.add_init_script(
+            f"window.__me = {me!s};".replace("True", "true").replace("False", "false") + SCRIPT
+        )
         await tab.page.goto(url + path)
         return tab
 
