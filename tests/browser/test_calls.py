@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pytest
@@ -13,20 +15,21 @@ from chatzilla.core.people import app_named
 from chatzilla.core.rights import CallRole
 from chatzilla.core.rooms import RoomId
 from tests.browser.conftest import QUIET, chromium_path
+from tests.browser.test_page import DESK, PHONE, assert_accessible, overflow
 from tests.helpers.call_tabs import CALL_FLAGS, CallTab
 from tests.helpers.servers import serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from playwright.async_api import Browser
+    from playwright.async_api import Browser, ViewportSize
 
     from tests.helpers.servers import Server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-SMALL: Final = {"width": 900, "height": 560}
+SMALL: Final[ViewportSize] = {"width": 900, "height": 560}
 """Every pixel of a page is painted by the processor here."""
 
 
@@ -88,7 +91,7 @@ class Place(NamedTuple):
 @pytest_asyncio.fixture(loop_scope="module")
 async def place(house: House, request: pytest.FixtureRequest) -> AsyncIterator[Place]:
     async with AsyncExitStack() as stack:
-        room = request.node.name.removeprefix("test_").replace("_", "-")[:64].strip("-")
+        room = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_"))[:64].strip("-")
         found = Place(house, room, stack, [])
         yield found
         for tab in found.tabs:
@@ -239,6 +242,7 @@ async def test_hands_zoom_and_full_screen(pair: tuple[CallTab, CallTab]) -> None
     await anna.shows("Bob", hand=True)
     await anna.page.get_by_role("button", name="Enlarge: Bob").click()
     await anna.shows("Bob", large=True)
+    await anna.evaluate("() => Promise.all(document.getAnimations().map(animation => animation.finished))")
     box = await anna.page.locator(".tile-large").bounding_box()
     stage = await anna.page.locator("[data-tiles]").bounding_box()
     assert box is not None
@@ -358,28 +362,25 @@ async def test_without_a_good_right_one_is_told(place: Place) -> None:
         assert await tab.page.get_by_role("button", name="Join", exact=True).is_visible()
 
 
-async def test_a_room_full_of_people(house: House, place: Place) -> None:
+async def test_a_room_full_of_people(house: House, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """When all places of those who are seen are taken, one may still watch and listen; when the room is full, not."""
-    limits = house.server.house.calls._engines[0].limits
-    house.server.house.calls._engines[0].limits = type(limits)(3, 2, limits.video)  # type: ignore[attr-defined]
-    try:
-        anna, _ = await place.caller("Anna"), await place.caller("Bob")
-        carl = await (await place.person("Carl")).looks()
-        await carl.page.get_by_role("button", name="Join", exact=True).click()
-        await carl.told("2 people can be seen and heard")
-        await carl.page.get_by_role("button", name="Watch and listen").click()
-        await carl.is_in_call()
-        await carl.sees("Anna", "Bob", "Carl", dark=["Carl"])
-        await carl.receives(videos=2, sounds=2)
-        await carl.presses("Turn your camera on")
-        await carl.told("2 people can be seen and heard")
-        await carl.sees("Anna", "Bob", "Carl", dark=["Carl"])
-        dora = await (await place.person("Dora")).looks()
-        await dora.page.get_by_role("button", name="Join", exact=True).click()
-        await dora.told("3 people")
-        await anna.sees("Anna", "Bob", "Carl", dark=["Carl"])
-    finally:
-        house.server.house.calls._engines[0].limits = limits  # type: ignore[attr-defined]
+    (engine,) = house.server.house.calls._engines
+    monkeypatch.setattr(engine, "limits", replace(engine.limits, people=3, publishers=2))
+    anna, _ = await place.caller("Anna"), await place.caller("Bob")
+    carl = await (await place.person("Carl")).looks()
+    await carl.page.get_by_role("button", name="Join", exact=True).click()
+    await carl.told("2 people can be seen and heard")
+    await carl.page.get_by_role("button", name="Watch and listen").click()
+    await carl.is_in_call()
+    await carl.sees("Anna", "Bob", "Carl", dark=["Carl"])
+    await carl.receives(videos=2, sounds=2)
+    await carl.presses("Turn your camera on")
+    await carl.told("2 people can be seen and heard")
+    await carl.sees("Anna", "Bob", "Carl", dark=["Carl"])
+    dora = await (await place.person("Dora")).looks()
+    await dora.page.get_by_role("button", name="Join", exact=True).click()
+    await dora.told("3 people")
+    await anna.sees("Anna", "Bob", "Carl", dark=["Carl"])
 
 
 async def test_a_device_that_is_unplugged(pair: tuple[CallTab, CallTab]) -> None:
@@ -396,6 +397,43 @@ async def test_a_device_that_is_unplugged(pair: tuple[CallTab, CallTab]) -> None
     assert await bob.evaluate("() => __tracks.filter(track => track.readyState === 'live').length") == 2
     await anna.receives(videos=1, sounds=1)
     await anna.sees("Anna", "Bob")
+
+
+@pytest.mark.parametrize(("scheme", "viewport"), [("light", DESK), ("dark", PHONE)], ids=["desk", "phone"])
+async def test_axe_finds_nothing_in_a_call(place: Place, scheme: str, viewport: dict[str, int]) -> None:
+    """Before, in and after a call, with its dialogs and the chat beside it; and nothing sticks out."""
+    bob = await place.caller("Bob")
+    anna = await place.person("Anna", color_scheme=scheme, viewport=viewport, bypass_csp=True)
+    await anna.told("Bob is in a call")
+    await assert_accessible(anna)
+    await anna.looks()
+    await anna.page.wait_for_function("() => document.querySelector('[data-mirror] video').videoWidth > 0")
+    await assert_accessible(anna)
+    await anna.joins_call()
+    await bob.presses("Share your screen")
+    await bob.presses("Mute")
+    await bob.presses("Raise your hand")
+    await anna.sees("Anna", "Bob", screens=["Bob"])
+    await anna.shows("Bob", hand=True, muted=True)
+    await assert_accessible(anna)
+    assert await overflow(anna) == 0
+    controls = await anna.page.locator("call-controls button:visible").all()
+    boxes = [await control.bounding_box() for control in controls]
+    assert all(box is not None and box["x"] >= 0 and box["x"] + box["width"] <= viewport["width"] for box in boxes)
+    for button in ("2 participants", "Devices and connection"):
+        await anna.presses(button)
+        await assert_accessible(anna)
+        await anna.page.keyboard.press("Escape")
+    if viewport == PHONE:
+        await anna.presses("Show the chat")
+        await anna.page.locator("textarea[name=message]:visible").wait_for()
+        await anna.says("from my phone")
+        await anna.page.get_by_text("from my phone", exact=True).wait_for()
+        await assert_accessible(anna)
+    await bob.presses("2 participants")
+    await bob.page.get_by_role("button", name="Remove: Anna").click()
+    await anna.told("Bob removed you from the call")
+    await assert_accessible(anna)
 
 
 async def test_the_first_look_at_a_room_loads_nothing_of_calls(place: Place) -> None:

@@ -20,11 +20,11 @@ from tests.helpers.servers import Process
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from playwright.async_api import Browser, Playwright
+    from playwright.async_api import Browser, Playwright, ViewportSize
 
 LONGEST_GAP_MS: Final = 300.0
 ROSTER_WITHIN_SECONDS: Final = 3.0
-SMALL: Final = {"width": 900, "height": 560}
+SMALL: Final[ViewportSize] = {"width": 900, "height": 560}
 
 
 @pytest.fixture

@@ -107,6 +107,14 @@ class CallTab(Tab):
 
         await until(right, lambda: f"{self.name} wants to see {wanted}", self.tiles)
 
+    async def sees_people(self, *labels: str) -> None:
+        """Wait until the tiles bear these names, whatever is on them."""
+
+        async def right() -> bool:
+            return sorted(tile["name"] for tile in await self.tiles()) == sorted(labels)
+
+        await until(right, lambda: f"{self.name} wants tiles of {labels}", self.tiles)
+
     async def shows(self, name: str, **facts: Any) -> None:  # type: ignore[override]
         """Wait until somebody's tile is so: presence, muted, speaking, hand, large."""
 

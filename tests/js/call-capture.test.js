@@ -162,11 +162,26 @@ test("a chosen device is asked for, now and the next time, and a quiet microphon
   await capture.choose("microphone", "headset");
   const deviceOf = (/** @type {MediaStreamConstraints | undefined} */ asked) =>
     /** @type {MediaTrackConstraints} */ (asked?.audio).deviceId;
-  assert.deepEqual(deviceOf(devices.asked.at(-1)), { ideal: "headset" });
+  assert.deepEqual(deviceOf(devices.asked.at(-1)), { exact: "headset" });
   assert.equal(devices.given[0].stopped, true);
   assert.equal(capture.speaks, false);
   await again().open(BOTH);
-  assert.deepEqual(deviceOf(devices.asked.at(-1)), { ideal: "headset" });
+  assert.deepEqual(deviceOf(devices.asked.at(-1)), { exact: "headset" });
+});
+
+test("a chosen device that is not there any more is no reason to have none", async () => {
+  const devices = new Devices();
+  const { capture } = capturing(devices);
+  await capture.choose("camera", "at the office");
+  const { getUserMedia } = devices;
+  devices.getUserMedia = async (constraints) => {
+    const { deviceId } = /** @type {MediaTrackConstraints} */ (constraints.video);
+    if (deviceId) throw Object.assign(new Error(), { name: "OverconstrainedError" });
+    return getUserMedia.call(devices, constraints);
+  };
+  await capture.open(BOTH);
+  assert.deepEqual(capture.problems, []);
+  assert.equal(capture.track("camera")?.label, "a camera");
 });
 
 test("when a device is unplugged another one takes its place, as loud or quiet as it was", async () => {

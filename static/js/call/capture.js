@@ -146,7 +146,7 @@ export class Capture {
   async limit(quality) {
     this.#quality = quality;
     try {
-      await this.#tracks.get("camera")?.applyConstraints(this.#constraintsOf("camera"));
+      await this.#tracks.get("camera")?.applyConstraints(this.#constraintsOf("camera", false));
     } catch (error) {
       // A camera that cannot be set smaller is made smaller by the bitrate.
       if (!(error instanceof DOMException || error instanceof Error && error.name === "OverconstrainedError")) throw error;
@@ -181,10 +181,7 @@ export class Capture {
       return [false];
     }
     try {
-      const stream = await this.#browser.getUserMedia({
-        audio: kinds.includes("microphone") ? this.#constraintsOf("microphone") : false,
-        video: kinds.includes("camera") ? this.#constraintsOf("camera") : false,
-      });
+      const stream = await this.#request(this.#browser, kinds);
       for (const [at, kind] of kinds.entries()) {
         const [track] = kind === "camera" ? stream.getVideoTracks() : stream.getAudioTracks();
         if (isOver(at)) track?.stop();
@@ -196,6 +193,27 @@ export class Capture {
       if (kinds.length > 1) return [false]; // they are asked for one by one
       if (!isOver(0)) this.#fails(kinds[0], reasonOf(error));
       return [false];
+    }
+  }
+
+  /**
+   * The devices that were chosen; where one of them is not there any more, whichever there are.
+   *
+   * @param {Browser} browser
+   * @param {readonly Kind[]} kinds
+   */
+  async #request(browser, kinds) {
+    const request = (/** @type {boolean} */ chosen) =>
+      browser.getUserMedia({
+        audio: kinds.includes("microphone") ? this.#constraintsOf("microphone", chosen) : false,
+        video: kinds.includes("camera") ? this.#constraintsOf("camera", chosen) : false,
+      });
+    const choosy = kinds.some((kind) => this.chosen(kind) !== "");
+    try {
+      return await request(choosy);
+    } catch (error) {
+      if (!choosy || reasonOf(error) !== "none") throw error;
+      return request(false);
     }
   }
 
@@ -258,11 +276,12 @@ export class Capture {
 
   /**
    * @param {Kind} kind
+   * @param {boolean} chosen  Whether it has to be the device that was chosen; a mere wish weighs no more than a size.
    * @returns {MediaTrackConstraints}
    */
-  #constraintsOf(kind) {
-    const chosen = this.chosen(kind);
-    const device = chosen ? { deviceId: { ideal: chosen } } : {};
+  #constraintsOf(kind, chosen) {
+    const id = this.chosen(kind);
+    const device = chosen && id !== "" ? { deviceId: { exact: id } } : {};
     if (kind === "microphone") {
       return { ...device, echoCancellation: true, noiseSuppression: true, autoGainControl: true };
     }

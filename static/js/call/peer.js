@@ -13,7 +13,8 @@ import { SCREEN_BITRATE } from "./engine.js";
 const POLITE_WAIT_MS = 3_000;
 /** How long a restart may take before everything is set up anew. */
 const RESTART_WITHIN_MS = 8_000;
-/** How long a new connection may take, before another one is tried. */
+/** How long a new connection may take, before it is said that there is none, and before another one is tried. */
+const SLOW_AFTER_MS = 12_000;
 const CONNECT_WITHIN_MS = 20_000;
 const CANDIDATES_KEPT = 100;
 
@@ -93,10 +94,11 @@ export class Peer {
     };
     connection.onicecandidateerror = (error) => this.#relayFails(error);
     connection.onconnectionstatechange = () => this.#changed();
-    this.#unlessChanged(CONNECT_WITHIN_MS, () => {
-      this.#world.listener.linked(this.#id, "failed");
-      this.#renew();
-    });
+    const turn = this.#turns;
+    this.#world.later(() => {
+      if (turn === this.#turns && this.#connection) this.#world.listener.linked(this.#id, "failed");
+    }, SLOW_AFTER_MS);
+    this.#unlessChanged(CONNECT_WITHIN_MS, () => this.#renew());
   }
 
   /** Describe what there is to send and to hear; the offer follows. */

@@ -1,0 +1,401 @@
+// The mesh on a network that delivers, delays and loses: who offers, what crosses, what is said again.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Mesh } from "../../static/js/call/mesh.js";
+import { Clock, idle } from "./clock.js";
+import { Track, entry, participant } from "./call-people.js";
+import { Connection } from "./peer-connection.js";
+
+/** @import { Participant, Source } from "../../static/js/call/wire.js" */
+
+/** Somebody in a call, with an engine. */
+class Node {
+  /** @type {Map<string, Map<Source, any>>} */
+  received = new Map();
+  /** @type {[string, string][]} */
+  links = [];
+  /** @type {Connection[]} */
+  connections = [];
+  /** @type {[string, any][]} */
+  sent = [];
+  /** Whether the server can be reached. */
+  online = true;
+  relaysAsked = 0;
+  me;
+  mesh;
+  #net;
+
+  /**
+   * @param {Net} net
+   * @param {Participant} me
+   */
+  constructor(net, me) {
+    this.#net = net;
+    this.me = me;
+    this.mesh = new Mesh({
+      send: async (to, body) => {
+        const other = net.nodes.get(to);
+        this.sent.push([to, body]);
+        if (!this.online || !other?.online) return false;
+        await net.turn();
+        other.mesh.signal({ from: me.id, ...structuredClone(body) });
+        return true;
+      },
+      ice: async () => {
+        this.relaysAsked += 1;
+        return this.online ? { servers: [{ urls: ["turn:fresh"] }], ends_at: 1 } : null;
+      },
+      connect: (config) => {
+        const connection = new Connection(config);
+        this.connections.push(connection);
+        return /** @type {any} */ (connection);
+      },
+      listener: {
+        received: (id, source, track) => {
+          const media = this.received.get(id) ?? new Map();
+          this.received.set(id, media);
+          if (track) media.set(source, track);
+          else media.delete(source);
+        },
+        linked: (id, link) => this.links.push([id, link]),
+        trouble: () => {},
+      },
+      later: net.clock.later.bind(net.clock),
+    });
+  }
+
+  get connection() {
+    return this.connections[this.connections.length - 1];
+  }
+
+  /** @param {string} id */
+  sources(id) {
+    return [...(this.received.get(id)?.keys() ?? [])].sort();
+  }
+
+  get offers() {
+    return this.sent.filter(([, { description }]) => description?.type === "offer").map(([to]) => to);
+  }
+
+  /** @param {Source} source */
+  sends(source) {
+    const track = new Track(source === "camera" || source === "screen" ? "video" : "audio");
+    this.mesh.publish(source, track.asTrack);
+    return track;
+  }
+
+  /** @param {Partial<import("../../static/js/call/wire.js").Entry>} [facts] */
+  async enters(facts) {
+    const others = this.#net.inside.filter((node) => node !== this).map(({ me }) => me);
+    const again = this.#net.inside.includes(this);
+    if (!again) this.#net.inside.push(this);
+    this.mesh.entered(entry(this.me, others, facts));
+    for (const node of this.#net.inside) if (node !== this) node.mesh.joined(this.me);
+    await idle();
+  }
+
+  connects() {
+    for (const connection of this.connections) if (connection.connectionState === "new") connection.becomes("connected");
+  }
+}
+
+/** The server between them. */
+class Net {
+  clock = new Clock();
+  /** @type {Map<string, Node>} */
+  nodes = new Map();
+  /** @type {Node[]} */
+  inside = [];
+  /** @type {(() => Promise<void>)} */
+  turn = async () => {};
+
+  /**
+   * @param {string} id
+   * @param {Partial<Participant>} [facts]
+   */
+  node(id, facts) {
+    const node = new Node(this, participant(id, facts));
+    this.nodes.set(id, node);
+    return node;
+  }
+
+  /** @param {string[]} ids  Everybody with microphone and camera, in the call and connected. */
+  async call(...ids) {
+    const nodes = ids.map((id) => this.node(id));
+    for (const node of nodes) {
+      node.sends("microphone");
+      node.sends("camera");
+      await node.enters();
+    }
+    for (const node of nodes) node.connects();
+    return nodes;
+  }
+}
+
+test("who comes offers, those who are in answer, and everybody receives everybody", async () => {
+  const [anna, bob, carl] = await new Net().call("anna", "bob", "carl");
+  assert.deepEqual(anna.offers, []);
+  assert.deepEqual(bob.offers, ["anna"]);
+  assert.deepEqual(carl.offers, ["anna", "bob"]);
+  for (const node of [anna, bob, carl]) {
+    for (const other of [anna, bob, carl]) {
+      if (node !== other) assert.deepEqual(node.sources(other.me.id), ["camera", "microphone"]);
+    }
+    assert.equal(node.connections.length, 2);
+  }
+});
+
+test("an offer that overtakes the news of who made it is kept", async () => {
+  const net = new Net();
+  const anna = net.node("anna");
+  const bob = net.node("bob");
+  anna.sends("camera");
+  bob.sends("camera");
+  anna.mesh.entered(entry(anna.me, []));
+  bob.mesh.entered(entry(bob.me, [anna.me]));
+  await idle();
+  assert.deepEqual(anna.sources("bob"), []);
+  anna.mesh.joined(bob.me);
+  await idle();
+  assert.deepEqual(anna.sources("bob"), ["camera"]);
+  assert.deepEqual(bob.sources("anna"), ["camera"]);
+});
+
+test("strangers cannot fill the memory", async () => {
+  const net = new Net();
+  const anna = net.node("anna");
+  await anna.enters();
+  for (let stranger = 0; stranger < 100; stranger += 1) {
+    for (let signal = 0; signal < 200; signal += 1) {
+      anna.mesh.signal({ from: `stranger-${stranger}`, candidate: { candidate: `${signal}` } });
+    }
+  }
+  for (let stranger = 0; stranger < 100; stranger += 1) anna.mesh.joined(participant(`stranger-${stranger}`));
+  await idle();
+  assert.equal(anna.connections.length, 0, "candidates alone make no connection");
+});
+
+test("two screens at the same moment: both arrive", async () => {
+  const net = new Net();
+  const [anna, bob] = await net.call("anna", "bob");
+  anna.sends("screen");
+  bob.sends("screen");
+  await idle();
+  assert.deepEqual(anna.sources("bob"), ["camera", "microphone", "screen"]);
+  assert.deepEqual(bob.sources("anna"), ["camera", "microphone", "screen"]);
+  assert.equal(anna.connections.length, 1);
+  assert.equal(anna.connection.signalingState, "stable");
+});
+
+test("a screen that ends is told, and the next one takes the same line", async () => {
+  const net = new Net();
+  const [anna, bob] = await net.call("anna", "bob");
+  anna.sends("screen");
+  anna.sends("screen-audio");
+  await idle();
+  const lines = anna.connection.transceivers.length;
+  assert.equal(lines, 4);
+  for (let round = 0; round < 5; round += 1) {
+    anna.mesh.publish("screen", null);
+    anna.mesh.publish("screen-audio", null);
+    await idle();
+    assert.deepEqual(bob.sources("anna"), ["camera", "microphone"]);
+    anna.sends("screen");
+    anna.sends("screen-audio");
+    await idle();
+    assert.deepEqual(bob.sources("anna"), ["camera", "microphone", "screen", "screen-audio"]);
+  }
+  assert.equal(anna.connection.transceivers.length, lines);
+});
+
+test("whoever comes while a screen is shared gets it", async () => {
+  const net = new Net();
+  const [anna] = await net.call("anna");
+  anna.sends("screen");
+  const bob = net.node("bob");
+  bob.sends("microphone");
+  await bob.enters();
+  assert.deepEqual(bob.sources("anna"), ["camera", "microphone", "screen"]);
+  assert.deepEqual(anna.sources("bob"), ["microphone"]);
+});
+
+test("a camera that goes off and on needs no negotiation", async () => {
+  const net = new Net();
+  const [anna, bob] = await net.call("anna", "bob");
+  const before = anna.sent.length + bob.sent.length;
+  anna.mesh.publish("camera", null);
+  await idle();
+  const again = anna.sends("camera");
+  await idle();
+  assert.equal(anna.sent.length + bob.sent.length, before);
+  assert.equal(anna.connection.transceivers.find(({ kind }) => kind === "video")?.sender.track, again);
+});
+
+test("whoever sends nothing yet asks for no place, and is seen from the first picture on", async () => {
+  const net = new Net();
+  const [anna] = await net.call("anna");
+  const bob = net.node("bob");
+  await bob.enters();
+  assert(bob.connection.transceivers.every(({ direction }) => direction === "recvonly"));
+  assert.deepEqual(bob.sources("anna"), ["camera", "microphone"]);
+  assert.deepEqual(anna.sources("bob"), []);
+  bob.sends("camera");
+  await idle();
+  assert.deepEqual(anna.sources("bob"), ["camera"]);
+});
+
+test("between two who both watch there is no connection", async () => {
+  const net = new Net();
+  const grants = { publish: false, screen: false, moderate: false };
+  const anna = net.node("anna", { role: "subscriber" });
+  const bob = net.node("bob", { role: "subscriber" });
+  await anna.enters({ grants });
+  await bob.enters({ grants });
+  assert.equal(anna.connections.length + bob.connections.length, 0);
+});
+
+test("an offer that did not arrive is made again when the other is back", async () => {
+  const net = new Net();
+  const [anna, bob] = await net.call("anna", "bob");
+  bob.online = false;
+  anna.sends("screen");
+  await idle();
+  assert.deepEqual(bob.sources("anna"), ["camera", "microphone"]);
+  bob.online = true;
+  await bob.enters();
+  assert.deepEqual(bob.sources("anna"), ["camera", "microphone", "screen"]);
+  assert.equal(anna.connections.length, 1);
+  assert.equal(bob.connections.length, 1);
+});
+
+test("an offer whose maker was out of reach is made again when they are back", async () => {
+  const net = new Net();
+  const [anna, bob] = await net.call("anna", "bob");
+  anna.online = false;
+  anna.sends("screen");
+  await idle();
+  anna.online = true;
+  await anna.enters();
+  assert.deepEqual(bob.sources("anna"), ["camera", "microphone", "screen"]);
+  assert.equal(bob.connections.length, 1);
+});
+
+test("coming back leaves alone what works, and sets up anew what does not", async () => {
+  const net = new Net();
+  const [anna, bob, carl] = await net.call("anna", "bob", "carl");
+  const [withAnna, withBob] = carl.connections;
+  withBob.becomes("failed");
+  await carl.enters();
+  assert.equal(carl.connections.length, 3);
+  assert.equal(withAnna.signalingState, "stable");
+  assert.equal(withBob.signalingState, "closed");
+  assert.deepEqual(bob.sources("carl"), ["camera", "microphone"]);
+  assert.deepEqual(carl.sources("bob"), ["camera", "microphone"]);
+  assert.equal(anna.connections.length, 2);
+});
+
+test("both sides set up anew at the same moment, and one connection is left", async () => {
+  const net = new Net();
+  const [anna, bob] = await net.call("anna", "bob");
+  anna.connection.becomes("failed");
+  bob.connection.becomes("failed");
+  await Promise.all([anna.enters(), bob.enters()]);
+  anna.connects();
+  bob.connects();
+  assert.equal(anna.connection.signalingState, "stable");
+  assert.equal(bob.connection.signalingState, "stable");
+  assert.deepEqual(anna.sources("bob"), ["camera", "microphone"]);
+  assert.deepEqual(bob.sources("anna"), ["camera", "microphone"]);
+});
+
+test("a failed connection is restarted by one side with fresh credentials; then everything begins anew", async () => {
+  const net = new Net();
+  const [anna, bob] = await net.call("anna", "bob");
+  const first = anna.connection;
+  anna.connection.becomes("failed");
+  bob.connection.becomes("failed");
+  await net.clock.advance(100);
+  assert.equal(anna.relaysAsked, 1);
+  assert.equal(first.restarts, 1);
+  assert.deepEqual(first.config.iceServers, [{ urls: ["turn:fresh"] }]);
+  assert.equal(bob.relaysAsked, 0, "whoever is polite waits");
+  await net.clock.advance(9_000);
+  assert.notEqual(anna.connection, first);
+  assert.equal(anna.connection.signalingState, "stable");
+  anna.connects();
+  bob.connects();
+  const { length } = anna.connections;
+  await net.clock.advance(120_000);
+  assert.equal(anna.connections.length, length, "what is connected is left alone");
+});
+
+test("a connection that never comes about is tried again, as long as the other is there", async () => {
+  const net = new Net();
+  const anna = net.node("anna");
+  const bob = net.node("bob");
+  await anna.enters();
+  await bob.enters();
+  await net.clock.advance(60_000);
+  assert(bob.connections.length >= 3);
+  assert(bob.connections.length <= 8, "and not in a hurry");
+  assert(bob.links.some(([, link]) => link === "failed"));
+  bob.mesh.left("anna");
+  const { length } = bob.connections;
+  await net.clock.advance(60_000);
+  assert.equal(bob.connections.length, length);
+});
+
+test("a candidate waits for the description that it belongs to", async () => {
+  const net = new Net();
+  const [anna, bob] = await net.call("anna", "bob");
+  const { connection } = anna;
+  bob.connection.onicecandidate?.({ candidate: { toJSON: () => ({ candidate: "now", usernameFragment: bob.connection.ufrag }) } });
+  anna.mesh.signal({ from: "bob", candidate: { candidate: "later", usernameFragment: "of another description" } });
+  await idle();
+  assert.deepEqual(connection.candidates.map(({ candidate }) => candidate), ["now"]);
+});
+
+test("how much of a camera is sent follows what is allowed; a screen has its own measure", async () => {
+  const net = new Net();
+  const [anna, bob] = await net.call("anna", "bob");
+  anna.mesh.limit({ people: 2, width: 640, height: 480, frame_rate: 24, bitrate: 600_000 });
+  anna.sends("screen");
+  await idle();
+  const sent = anna.connection.transceivers
+    .filter(({ kind }) => kind === "video")
+    .map(({ sender }) => sender.parameters.encodings[0]);
+  assert.deepEqual(sent[0], { maxBitrate: 600_000, maxFramerate: 24 });
+  assert(sent[1].maxBitrate > 600_000);
+  assert.deepEqual(bob.sources("anna"), ["camera", "microphone", "screen"]);
+});
+
+test("only the relay, for whoever wants to hide their address", async () => {
+  /** @type {any} */
+  let config;
+  const mesh = new Mesh(
+    {
+      send: async () => true,
+      ice: async () => null,
+      connect: (given) => /** @type {any} */ (new Connection((config = given))),
+      listener: { received: () => {}, linked: () => {}, trouble: () => {} },
+      later: () => {},
+    },
+    { relayOnly: true },
+  );
+  mesh.entered(entry(participant("me"), [participant("anna")], { ice: { servers: [{ urls: "turn:x" }], ends_at: 1 } }));
+  assert.equal(config.iceTransportPolicy, "relay");
+  assert.deepEqual(config.iceServers, [{ urls: "turn:x" }]);
+});
+
+test("whoever leaves is let go of, and closing lets go of everybody", async () => {
+  const net = new Net();
+  const [anna, bob, carl] = await net.call("anna", "bob", "carl");
+  anna.mesh.left("bob");
+  assert.equal(anna.connections[0].connectionState, "closed");
+  assert.deepEqual(anna.sources("bob"), []);
+  anna.mesh.close();
+  assert(anna.connections.every(({ connectionState }) => connectionState === "closed"));
+  assert.equal(bob.connections.length + carl.connections.length, 4);
+});

@@ -1,0 +1,219 @@
+// As much of an RTCPeerConnection as negotiation needs: signalling states, lines with mids, rollback. A description is
+// readable: one line for each transceiver. Media are not carried; the browser's tests do that.
+
+/** @typedef {{mid: string, kind: string, direction: string}} Line */
+
+let sessions = 0;
+
+class Transceiver {
+  /** @type {string | null} */
+  mid = null;
+  /** @type {string | null} */
+  currentDirection = null;
+  #direction;
+  #connection;
+  kind;
+  sender;
+  receiver;
+
+  /**
+   * @param {Connection} connection
+   * @param {any} trackOrKind
+   * @param {string} direction
+   */
+  constructor(connection, trackOrKind, direction) {
+    this.#connection = connection;
+    this.#direction = direction;
+    this.kind = typeof trackOrKind === "string" ? trackOrKind : trackOrKind.kind;
+    const sender = {
+      track: typeof trackOrKind === "string" ? null : trackOrKind,
+      /** @type {any} */
+      parameters: { encodings: [{}] },
+      replaceTrack: async (/** @type {any} */ track) => void (sender.track = track),
+      getParameters: () => structuredClone(sender.parameters),
+      setParameters: async (/** @type {any} */ parameters) => void (sender.parameters = parameters),
+    };
+    this.sender = sender;
+    this.receiver = { track: { kind: this.kind, of: connection }, getSynchronizationSources: () => [] };
+  }
+
+  get direction() {
+    return this.#direction;
+  }
+
+  set direction(direction) {
+    if (direction === this.#direction) return;
+    this.#direction = direction;
+    this.#connection.isNeeded();
+  }
+}
+
+export class Connection {
+  signalingState = "stable";
+  connectionState = "new";
+  /** @type {{type: string, sdp: string} | null} */
+  localDescription = null;
+  /** @type {{type: string, sdp: string} | null} */
+  remoteDescription = null;
+  /** @type {Transceiver[]} */
+  transceivers = [];
+  /** @type {any[]} */
+  candidates = [];
+  restarts = 0;
+  config;
+  /** @type {(() => void) | null} */
+  onnegotiationneeded = null;
+  /** @type {((event: any) => void) | null} */
+  onicecandidate = null;
+  /** @type {((event: any) => void) | null} */
+  onicecandidateerror = null;
+  /** @type {(() => void) | null} */
+  onconnectionstatechange = null;
+  #session = (sessions += 1);
+  #version = 0;
+  #needed = false;
+  #scheduled = false;
+  /** @type {Set<Transceiver>} Whose lines are only proposed. */
+  #proposed = new Set();
+
+  /** @param {any} config */
+  constructor(config) {
+    this.config = config;
+  }
+
+  get ufrag() {
+    return `fragment${this.#session}`;
+  }
+
+  /**
+   * @param {any} trackOrKind
+   * @param {{direction: string}} init
+   */
+  addTransceiver(trackOrKind, { direction }) {
+    const transceiver = new Transceiver(this, trackOrKind, direction);
+    this.transceivers.push(transceiver);
+    this.isNeeded();
+    return transceiver;
+  }
+
+  getTransceivers() {
+    return this.transceivers;
+  }
+
+  getReceivers() {
+    return this.transceivers.map(({ receiver }) => receiver);
+  }
+
+  getConfiguration() {
+    return this.config;
+  }
+
+  /** @param {any} config */
+  setConfiguration(config) {
+    this.config = config;
+  }
+
+  restartIce() {
+    this.restarts += 1;
+    this.isNeeded();
+  }
+
+  async setLocalDescription() {
+    const type = this.signalingState === "have-remote-offer" ? "answer" : "offer";
+    if (type === "offer") {
+      for (const transceiver of this.transceivers) {
+        if (transceiver.mid !== null) continue;
+        const taken = new Set(this.transceivers.map(({ mid }) => mid));
+        let mid = 0;
+        while (taken.has(String(mid))) mid += 1;
+        transceiver.mid = String(mid);
+        this.#proposed.add(transceiver);
+      }
+    }
+    this.#version += 1;
+    this.localDescription = { type, sdp: this.#describe() };
+    this.signalingState = type === "offer" ? "have-local-offer" : "stable";
+    this.#needed = false;
+    if (type === "answer") this.#agree();
+  }
+
+  /** @param {{type: string, sdp: string}} description */
+  async setRemoteDescription(description) {
+    if (description.type === "offer") {
+      if (this.signalingState === "have-local-offer") this.#rollBack();
+      this.signalingState = "have-remote-offer";
+    } else {
+      if (this.signalingState !== "have-local-offer") throw new Error("an answer to nothing");
+      this.signalingState = "stable";
+    }
+    this.remoteDescription = description;
+    for (const { mid, kind } of linesOf(description.sdp)) {
+      if (this.transceivers.some((known) => known.mid === mid)) continue;
+      const transceiver = new Transceiver(this, kind, "recvonly");
+      transceiver.mid = mid;
+      this.transceivers.push(transceiver);
+    }
+    if (description.type === "answer") this.#agree();
+  }
+
+  /** @param {any} candidate */
+  async addIceCandidate(candidate) {
+    if (!this.remoteDescription) throw new Error("a candidate before the description");
+    this.candidates.push(candidate);
+  }
+
+  close() {
+    this.signalingState = "closed";
+    this.connectionState = "closed";
+  }
+
+  /** @param {string} state */
+  becomes(state) {
+    this.connectionState = state;
+    this.onconnectionstatechange?.();
+  }
+
+  isNeeded() {
+    this.#needed = true;
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    queueMicrotask(() => {
+      this.#scheduled = false;
+      if (this.#needed && this.signalingState === "stable") this.onnegotiationneeded?.();
+    });
+  }
+
+  #describe() {
+    const lines = this.transceivers
+      .filter(({ mid }) => mid !== null)
+      .map(({ mid, kind, direction }) => `m=${mid} ${kind} ${direction}\r\n`);
+    return `v=0\r\no=- ${this.#session} ${this.#version} IN IP4 127.0.0.1\r\na=ice-ufrag:${this.ufrag}\r\n${lines.join("")}`;
+  }
+
+  #rollBack() {
+    for (const transceiver of this.#proposed) transceiver.mid = null;
+    this.#proposed.clear();
+    this.#needed = true;
+    this.signalingState = "stable";
+  }
+
+  #agree() {
+    this.#proposed.clear();
+    const theirs = new Map(linesOf(this.remoteDescription?.sdp ?? "").map(({ mid, direction }) => [mid, direction]));
+    for (const transceiver of this.transceivers) {
+      const other = theirs.get(transceiver.mid ?? "") ?? "inactive";
+      const sends = /send/.test(transceiver.direction) && /recv/.test(other);
+      const receives = /recv/.test(transceiver.direction) && /send/.test(other);
+      transceiver.currentDirection = sends ? (receives ? "sendrecv" : "sendonly") : receives ? "recvonly" : "inactive";
+    }
+    if (this.#needed || this.transceivers.some(({ mid }) => mid === null)) this.isNeeded();
+  }
+}
+
+/**
+ * @param {string} sdp
+ * @returns {Line[]}
+ */
+function linesOf(sdp) {
+  return [...sdp.matchAll(/^m=(\S+) (\S+) (\S+)/gm)].map(([, mid, kind, direction]) => ({ mid, kind, direction }));
+}
