@@ -78,12 +78,12 @@ class House:
         self.register = SignInRegister(self.database)
         self.rights = Rights(tokens, clock, Pair(config.api_key, config.api_secret) if config.api_secret else None)
         self.tries = Tries(clock)
-        """Vain tries with links, and at rooms that are not one's own."""
+        """Vain tries with links. Those at rooms are counted apart."""
         self.hooks = HookRegister(self.database, self.store)
         self.hook_tries = Tries(clock)
         """Vain tries with hooks: what a machine does with an old address keeps nobody from coming in."""
         self.rooms = RoomRegister(self.database)
-        self.directory = Directory(self.rooms, self.tries, clock, lambda ident: self.sign_ins.person(ident))
+        self.directory = Directory(self.rooms, Tries(clock), clock, lambda ident: self.sign_ins.person(ident))
         self.sign_ins = SignIns(
             self.register,
             tokens,

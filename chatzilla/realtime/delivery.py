@@ -181,9 +181,9 @@ class Delivery:
         if not known.session.may_know(head.room):
             return
         hall = self._hall(head.room)
+        hall.about = replace(head, read=None, muted=None)
         if head.head >= hall.head:
             hall.head, hall.last = head.head, head.last
-            hall.about = replace(head, read=None, muted=None)
         if connection not in hall.listeners:
             hall.watchers[connection] = known
             known.halls.add(head.room)

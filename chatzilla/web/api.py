@@ -15,7 +15,7 @@ from chatzilla import wire
 from chatzilla.core import links, policy
 from chatzilla.core.links import Terms
 from chatzilla.core.people import AccountId
-from chatzilla.core.policy import Act
+from chatzilla.core.policy import Act, Thing
 from chatzilla.core.rooms import parse_room
 from chatzilla.core.signin import Bearer
 from chatzilla.core.tokens import SignInId
@@ -50,8 +50,20 @@ class Api:
     async def me(self, caller: Bearer) -> models.Me:
         """Who calls, and what they may make."""
         account = caller.account
+        makes = [
+            what
+            for what, act, thing in (
+                ("hook", Act.MAKE_HOOK, Thing.ROOM),
+                ("bot", Act.INVITE, Thing.AS_BOT),
+                ("token", Act.MAKE_TOKEN, Thing.OWN),
+            )
+            if policy.may(account.role, act, thing)
+        ]
         gives = [role for role in policy.GIVEN if policy.may(account.role, Act.INVITE, policy.giving(role))]
-        return shaped(models.Me, {"you": wire.encode_holder(account), "sign_in": self._callers.mode, "invites": gives})
+        return shaped(
+            models.Me,
+            {"you": wire.encode_holder(account), "sign_in": self._callers.mode, "invites": gives, "makes": makes},
+        )
 
     @operation("POST", "/api/v1/sign-in", COMING_IN, SignInNeeded, Forbidden, Conflict, TooFast, Full)
     async def sign_in(self, request: web.Request, body: models.SecretAndName) -> Made[models.Welcome]:

@@ -121,10 +121,13 @@ def operations(*apis: object) -> list[Operation]:
 
 def routes(callers: Callers, *apis: object) -> list[web.RouteDef]:
     """All operations as routes of aiohttp."""
-    return [
-        web.route(getattr(handler, _MARK).method, getattr(handler, _MARK).path, _Desk(callers, handler).serve)
-        for handler in _handlers(apis)
-    ]
+    return [_route(getattr(handler, _MARK), _Desk(callers, handler)) for handler in _handlers(apis)]
+
+
+def _route(asked: Operation, desk: _Desk) -> web.RouteDef:
+    if asked.method == "GET":
+        return web.get(asked.path, desk.serve)  # and HEAD with it (RFC 9110, 9.1)
+    return web.route(asked.method, asked.path, desk.serve)
 
 
 def _handlers(apis: Iterable[object]) -> list[Callable[..., Awaitable[Any]]]:

@@ -120,6 +120,7 @@ class Me(msgspec.Struct, kw_only=True):
     you: Holder
     sign_in: SignInMode
     invites: Annotated[list[Role], Meta(description="The roles that they may invite to.")]
+    makes: Annotated[list[Literal["hook", "bot", "token"]], Meta(description="What else they may make.")]
 
 
 class SecretAndName(msgspec.Struct, kw_only=True):

@@ -3,7 +3,8 @@
 /** @import { Refusal, Result } from "./protocol.js" */
 
 /** @typedef {{id: string, name: string, verified: boolean, role: string, room: string | null}} Holder */
-/** @typedef {{you: Holder, sign_in: string, invites: string[]}} Me */
+/** @typedef {"hook" | "bot" | "token"} Maker */
+/** @typedef {{you: Holder, sign_in: string, invites: string[], makes: Maker[]}} Me */
 
 /**
  * @typedef {object} Link
@@ -28,9 +29,13 @@
  * @property {number} made_at
  * @property {number} seen_at
  * @property {number} ends_at
- * @property {string} agent
+ * @property {string} agent  What it calls itself; of a program's token, what it is for.
+ * @property {boolean} program  Whether it is the token of a program.
  * @property {boolean} current  Whether it is the one that asks.
  */
+
+/** @typedef {{id: string, name: string, tokens: number, seen_at: number | null}} Bot */
+/** @typedef {{id: string, name: string, room: string, maker: {name: string} | null, made_at: number}} Hook */
 
 const ANSWER_WITHIN_MS = 15_000;
 
@@ -46,6 +51,22 @@ export const api = {
   endSignIn: (id) => ask("DELETE", `sign-ins/${encodeURIComponent(id)}`),
   endOthers: () => ask("DELETE", "sign-ins"),
   signOut: () => ask("POST", "sign-out", {}),
+  bots: () => /** @type {Promise<Result<{bots: Bot[]}>>} */ (ask("GET", "bots")),
+  /** @param {string} name */
+  makeBot: (name) => /** @type {Promise<Result<{bot: Bot, secret: string}>>} */ (ask("POST", "bots", { name })),
+  /** @param {string} id */
+  endBot: (id) => ask("DELETE", `bots/${encodeURIComponent(id)}`),
+  /** @param {string} label */
+  makeToken: (label) => /** @type {Promise<Result<{secret: string}>>} */ (ask("POST", "tokens", { label })),
+  hooks: () => /** @type {Promise<Result<{hooks: Hook[]}>>} */ (ask("GET", "hooks")),
+  /**
+   * @param {string} name
+   * @param {string} room
+   */
+  makeHook: (name, room) =>
+    /** @type {Promise<Result<{hook: Hook, url: string}>>} */ (ask("POST", "hooks", { name, room })),
+  /** @param {string} id */
+  endHook: (id) => ask("DELETE", `hooks/${encodeURIComponent(id)}`),
 };
 
 /**

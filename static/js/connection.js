@@ -1,7 +1,7 @@
 // The one module that knows Socket.IO: it connects, stays connected, asks questions that always get an answer, and
 // passes on what the server tells. What any of it means is not known here.
 
-/** @import { Goodbye, Message, Presence, Refusal, Result, Room, Typing } from "./protocol.js" */
+/** @import { Gone, Goodbye, Message, Presence, Refusal, Result, Room, Typing } from "./protocol.js" */
 
 import { io } from "../vendor/socket.io.esm.min.js";
 
@@ -20,7 +20,7 @@ const RECONNECT_JITTER = 0.5;
  * @property {(refusal: Refusal) => void} ended  The server does not want this connection, for good.
  * @property {(message: Message) => void} message
  * @property {(presence: Presence) => void} presence
- * @property {(room: Room) => void} room
+ * @property {(room: Room | Gone) => void} room
  * @property {(typing: Typing) => void} typing
  */
 

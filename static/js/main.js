@@ -1,7 +1,9 @@
 // Wires the page: one session, one outbox, and the views that show them.
 
+/** @import { Affairs } from "./affairs.js" */
 /** @import { Letter } from "./outbox-store.js" */
 /** @import { JoinAnswer, Message, Refusal } from "./protocol.js" */
+/** @import { News } from "./session.js" */
 
 import { Connection } from "./connection.js";
 import { Journal } from "./journal.js";
@@ -20,6 +22,8 @@ import { RoomList, pathOf } from "./views/room-list.js";
 import { PeopleList } from "./views/roster.js";
 import { counted, hueOf, initialsOf, typingLine } from "./words.js";
 
+/** The server tells of no more rooms than that at once. */
+const MY_ROOMS_TOLD = 200;
 const ROWS_LIMIT = 2_000;
 const ROWS_AFTER_TRIM = 1_500;
 const NARROW = matchMedia("(max-width: 51.99rem)");
@@ -54,6 +58,11 @@ class Identity {
 
   get signedIn() {
     return this.#signedIn !== null;
+  }
+
+  /** Whether this person may write to others directly. */
+  get mayWrite() {
+    return this.signedIn && document.querySelector("[data-write]") !== null;
   }
 
   get name() {
@@ -101,6 +110,8 @@ class Visit {
   #missed = { after: 0, upTo: Infinity };
   #inside = false;
   #over = false;
+  /** @type {Map<string, readonly string[]>} What this person may in rooms, as far as it was told. */
+  #rights = new Map();
 
   /**
    * @param {Identity} identity
@@ -122,6 +133,10 @@ class Visit {
         people: () => this.#showPeople(),
         typing: () => this.#showTyping(),
         room: (room) => this.#roomMoved(room),
+        gone: (room) => this.#roomGone(room),
+        mine: (rooms) => {
+          if (rooms.size < MY_ROOMS_TOLD) this.#rooms.keepOnly(rooms.add(this.#session.room));
+        },
         refused: (refusal) => this.#refused(refusal),
         ended: ({ message }) => leave(this.#name, message),
       },
@@ -142,7 +157,12 @@ class Visit {
       remove: (id) => this.#remove(id),
       escape: () => composer.focus(),
     };
-    roomList.wishes = { open: (room) => this.open(room) };
+    roomList.wishes = {
+      open: (room) => this.open(room),
+      make: () => void this.#affairs((affairs) => affairs.makeRoom()),
+      write: () => void this.#affairs((affairs) => affairs.write()),
+    };
+    peopleList.wishes = { message: ({ id }) => void this.#affairs((affairs) => affairs.writeTo([id])) };
   }
 
   async begin() {
@@ -188,6 +208,50 @@ class Visit {
     this.#showMe();
     this.#showRoom();
     focusComposer();
+  }
+
+  /** @param {string} room */
+  nameOf(room) {
+    return this.#rooms.nameOf(room);
+  }
+
+  /** Everything about the room that is open. */
+  showDetails() {
+    void this.#affairs((affairs) => affairs.showDetails());
+  }
+
+  /** Go somewhere by typing a part of its name. */
+  find() {
+    void this.#affairs((affairs) => affairs.find());
+  }
+
+  /**
+   * What concerns rooms and people is loaded when it is first asked for.
+   *
+   * @param {(affairs: Affairs) => unknown} wish
+   */
+  async #affairs(wish) {
+    if (!this.#inside) return;
+    // Without waiting where it is there: what somebody types after Ctrl+K is meant for the finder.
+    const { Affairs } = affairs ?? (await loadAffairs());
+    if (this.#over) return;
+    if (NARROW.matches) sidebar.hidePopover();
+    await wish(
+      new Affairs({
+        ask: (event, question) => this.#session.ask(event, question),
+        rooms: this.#rooms,
+        room: () => this.#session.room,
+        you: () => this.#session.you,
+        may: () => this.#rights.get(this.#session.room) ?? [],
+        open: (room) => this.open(room),
+        enter: (room) => {
+          this.#roomMoved(room);
+          this.open(room.room);
+        },
+        shown: () => this.#showRoomName(),
+        tell,
+      }),
+    );
   }
 
   /**
@@ -242,15 +306,16 @@ class Visit {
     this.#outbox?.close();
     this.#session.close();
     this.#channel.close();
-    list.wishes = composer.wishes = roomList.wishes = null;
+    list.wishes = composer.wishes = roomList.wishes = peopleList.wishes = null;
   }
 
   /**
    * @param {JoinAnswer} answer
    * @param {boolean} reset
    */
-  #joined({ room, messages, epoch }, reset) {
+  #joined({ you, room, messages, epoch }, reset) {
     this.#identity.keep(this.#name, this.#session.token);
+    this.#rooms.me = you.id;
     if (this.#rooms.numberedBy(epoch)) {
       this.#marks.forget();
       this.#missed.after = this.#rooms.readUpTo(room.room);
@@ -275,13 +340,36 @@ class Visit {
     this.#showStatus();
   }
 
-  /** @param {{room: string, name?: string, last: number, read?: number, own?: boolean}} news */
+  /** @param {News} news */
   #roomMoved(news) {
+    if (news.may) this.#rights.set(news.room, news.may);
     const before = this.#rooms.readUpTo(news.room);
     const read = this.#rooms.heard(news);
     // What the server does not know yet: it got lost, or an own message moved it.
     if (read > (news.read ?? (news.own ? before : read))) this.#marks.read(news.room, read);
-    if (news.room === this.#session.room) attention.read(read);
+    if (news.room === this.#session.room) {
+      attention.read(read);
+      this.#showRoomName();
+    } else {
+      this.#showRooms();
+    }
+  }
+
+  /**
+   * A room is not this person's any more.
+   *
+   * @param {string} room
+   * @param {string} [words]
+   */
+  #roomGone(room, words = `You are not in “${this.#rooms.nameOf(room)}” any more.`) {
+    this.#rooms.forget(room);
+    this.#rights.delete(room);
+    if (room === this.#session.room) {
+      document.querySelector(/** @type {"dialog"} */ ("room-details dialog"))?.close();
+      this.open(LOBBY);
+      tell(words);
+      attention.say(words);
+    }
     this.#showRooms();
   }
 
@@ -296,7 +384,8 @@ class Visit {
   #heard(message) {
     this.#ownIsKnown(message);
     if (message.sender === this.#session.you?.id || message.changed > message.seq) return;
-    attention.message({ ...message, room: this.#rooms.nameOf(message.room) });
+    const { name, muted } = this.#rooms.get(message.room);
+    attention.message({ ...message, room: name }, muted);
   }
 
   /** @param {Message} message */
@@ -307,7 +396,9 @@ class Visit {
   /** @param {Refusal} refusal */
   #refused({ code, message }) {
     if (identity.signedIn && code === "forbidden") void reloadIfSomebodyElse(this.#name);
-    if (this.#inside) {
+    if (this.#inside && code === "not-found" && this.#session.room !== LOBBY) {
+      this.#roomGone(this.#session.room, message);
+    } else if (this.#inside) {
       tell(message);
       attention.say(message);
     } else {
@@ -388,9 +479,17 @@ class Visit {
   }
 
   #showRoomName() {
-    const name = this.#rooms.nameOf(this.#session.room);
+    const { room } = this.#session;
+    const known = this.#rooms.get(room);
+    const { name, topic } = known;
     find("[data-room-name]", HTMLElement).textContent = name;
-    find("[data-beginning-of]", HTMLElement).textContent = name;
+    const beginning = known.kind === "direct" ? `your conversation with ${name}` : name;
+    find("[data-beginning-of]", HTMLElement).textContent = beginning;
+    find("[data-topic]", HTMLElement).textContent = topic;
+    find("[data-topic]", HTMLElement).title = topic;
+    const closed = whyClosed(known, this.#rights.get(room));
+    find("[data-closed]", HTMLElement).textContent = closed;
+    composer.know(name, closed !== "");
     find("[role=log]", HTMLElement).setAttribute("aria-label", `Messages in ${name}`);
     attention.at(name);
     this.#showRooms();
@@ -427,17 +526,16 @@ class Visit {
   #showRooms() {
     const rooms = this.#rooms.all.map((room) => ({ ...room, unread: unreadIn(room) }));
     const current = this.#session.room;
-    if (!rooms.some(({ room }) => room === current)) {
-      rooms.push({ room: current, name: current, last: 0, read: null, unread: 0 });
-    }
-    roomList.show(rooms, current);
-    const elsewhere = rooms.some(({ room, unread }) => room !== current && unread > 0);
+    if (!rooms.some(({ room }) => room === current)) rooms.push({ ...this.#rooms.get(current), unread: 0 });
+    // A direct message that nobody has written yet is nobody's news.
+    roomList.show(rooms.filter(({ kind, last, room }) => kind !== "direct" || last > 0 || room === current), current);
+    const elsewhere = rooms.some(({ room, unread, muted }) => room !== current && unread > 0 && !muted);
     find("[data-menu]", HTMLElement).classList.toggle("has-unread", elsewhere);
   }
 
   #showPeople() {
     const { roster, you } = this.#session;
-    peopleList.show(roster.people, roster.count, you);
+    peopleList.show(roster.people, roster.count, you, this.#identity.mayWrite);
     const count = roster.count > 0 ? counted(roster.count, "person here", "people here") : "";
     find("[data-people-count]", HTMLElement).textContent = count;
   }
@@ -455,9 +553,29 @@ class Visit {
   }
 }
 
+/**
+ * Why nothing can be said in a room now, in words.
+ *
+ * @param {{archived: boolean, locked: boolean}} room
+ * @param {readonly string[]} [may]
+ */
+function whyClosed({ archived, locked }, may) {
+  if (archived) return "This room is archived. It can be read, and nothing is said here any more.";
+  if (may && !may.includes("post")) return "You may read here, and not write.";
+  if (locked && !may?.includes("grade")) return "This room is locked. Only its moderators speak here now.";
+  return "";
+}
+
 const identity = new Identity();
 /** @type {Visit | null} */
 let visit = null;
+/** @type {typeof import("./affairs.js") | null} */
+let affairs = null;
+
+async function loadAffairs() {
+  affairs = await import("./affairs.js");
+  return affairs;
+}
 
 /**
  * @param {string} name
@@ -513,6 +631,7 @@ async function openPeopleAndLinks() {
   if (NARROW.matches) sidebar.hidePopover();
   const dialog = find("people-and-links", PeopleAndLinks);
   dialog.signedOut = () => location.reload();
+  dialog.nameOf = (room) => visit?.nameOf(room) ?? room;
   await dialog.open(roomInAddress());
 }
 
@@ -564,6 +683,14 @@ find("[data-leave]", HTMLElement).addEventListener("click", () => {
   else leave(identity.lastName, "");
 });
 document.querySelector("[data-people-and-links]")?.addEventListener("click", () => void openPeopleAndLinks());
+find("[data-details]", HTMLElement).addEventListener("click", () => visit?.showDetails());
+find("[data-find]", HTMLElement).addEventListener("click", () => visit?.find());
+addEventListener("keydown", (event) => {
+  if (event.key === "Control" || event.key === "Meta") void loadAffairs();
+  if (event.key.toLowerCase() !== "k" || !(event.ctrlKey || event.metaKey) || event.shiftKey || event.altKey) return;
+  event.preventDefault();
+  visit?.find();
+});
 find("[data-dismiss]", HTMLElement).addEventListener("click", () => tell(""));
 addEventListener("popstate", () => visit?.followAddress());
 addEventListener("offline", () => visit?.networkLost());

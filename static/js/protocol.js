@@ -18,8 +18,29 @@
 
 /** @typedef {{id: string, name: string, verified?: boolean}} Person  Not verified: the name was only typed. */
 /** @typedef {{count: number, people: Person[]}} Here */
-/** `last` is the place of its newest message; `read` is how far this person has read, where that is told. */
-/** @typedef {{room: string, name: string, head: number, last: number, read?: number}} Room */
+
+/**
+ * @typedef {object} Room
+ * @property {string} room
+ * @property {string} name
+ * @property {"public" | "private" | "direct"} kind
+ * @property {string} topic
+ * @property {number} head
+ * @property {number} last         The place of its newest message.
+ * @property {true} [archived]
+ * @property {true} [locked]
+ * @property {Person[]} [people]   Whose direct room it is.
+ * @property {number} [read]       How far this person has read, where that is told.
+ * @property {boolean} [muted]     Whether this person wants to be told of it no more, likewise.
+ * @property {string[]} [may]      What this person may there, likewise: post rename archive invite grade remove.
+ */
+
+/** @typedef {{room: string, gone: true}} Gone  A room that is not this person's any more. */
+/** @typedef {Person & {grade: string, here: boolean, online: boolean}} Member */
+/** @typedef {{count: number, members: Member[]}} Roll */
+/** @typedef {{rooms: (Room & {member: boolean})[], makes: string[]}} Listing */
+/** @typedef {{people: (Person & {online: boolean})[]}} Everybody */
+
 /** @typedef {Person & {verified: boolean, token?: string | null}} You */
 
 /** @typedef {{room: string, cursor?: number, epoch?: string}} JoinRequest */

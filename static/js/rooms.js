@@ -3,7 +3,8 @@
 // Numbers mean something within one epoch. The present one is what the server's latest answer says; when that changes,
 // the rooms remain and their numbers go. A tab that has not had such an answer leaves the storage to those that have.
 
-/** @import { Room } from "./protocol.js" */
+/** @import { Person, Room } from "./protocol.js" */
+/** @import { News } from "./session.js" */
 /** @import { Keeper } from "./storage.js" */
 
 import { LOBBY } from "./protocol.js";
@@ -12,7 +13,17 @@ import { LOBBY } from "./protocol.js";
  * `last` is the place of its newest message, and `read` the number up to which everything was on screen, here or
  * wherever else this person reads; null before any number is known.
  *
- * @typedef {{room: string, name: string, last: number, read: number | null}} KnownRoom
+ * @typedef {object} KnownRoom
+ * @property {string} room
+ * @property {string} name
+ * @property {number} last
+ * @property {number | null} read
+ * @property {Room["kind"]} kind
+ * @property {string} topic
+ * @property {boolean} archived
+ * @property {boolean} locked
+ * @property {boolean} muted
+ * @property {Person[]} people  Whose direct room it is, this person left out.
  */
 
 /** @typedef {{epoch: string | null, rooms: KnownRoom[]}} Stored */
@@ -38,16 +49,28 @@ export class Rooms {
     if (stored) this.#merge(stored);
   }
 
+  /** This person's account, which no direct room is named after. */
+  me = "";
+
   /** The lobby first, the others by name. */
   get all() {
-    const lobby = this.#rooms.get(LOBBY) ?? unnumbered(LOBBY, LOBBY);
+    const lobby = this.#rooms.get(LOBBY) ?? unnumbered({ room: LOBBY, name: LOBBY });
     const others = [...this.#rooms.values()].filter(({ room }) => room !== LOBBY);
     return [lobby, ...others.sort((a, b) => a.name.localeCompare(b.name))];
   }
 
   /** @param {string} room */
   nameOf(room) {
-    return this.#rooms.get(room)?.name ?? room;
+    return this.get(room).name;
+  }
+
+  /**
+   * What is known of a room; little, perhaps.
+   *
+   * @param {string} room
+   */
+  get(room) {
+    return this.#rooms.get(room) ?? unnumbered({ room, name: room });
   }
 
   /** @param {string} room */
@@ -65,7 +88,7 @@ export class Rooms {
     const renumbered = epoch !== this.#epoch;
     this.#epoch = epoch;
     if (renumbered) {
-      for (const { room, name } of this.#rooms.values()) this.#rooms.set(room, unnumbered(room, name));
+      for (const known of this.#rooms.values()) this.#rooms.set(known.room, unnumbered(known));
     }
     const stored = this.#stored();
     if (stored) this.#merge(stored);
@@ -74,21 +97,57 @@ export class Rooms {
   }
 
   /**
-   * Take in how far a room has come, what it is called and how far it was read if that is known. The past of a room
+   * Take in how far a room has come, what it is and how far it was read if that is known. The past of a room
    * without numbers is no news, and neither is what this person wrote there, if everything before it was read.
    *
-   * @param {{room: string, name?: string, last: number, read?: number, own?: boolean}} news
+   * @param {News} news
    * @returns {number} How far it is read now.
    */
-  heard({ room, name, last, read, own = false }) {
-    const known = this.#rooms.get(room) ?? unnumbered(room, room);
+  heard(news) {
+    const { room, last, read, own = false } = news;
+    const known = this.get(room);
     this.#rooms.set(room, known);
-    if (name) known.name = name;
+    if (news.name) known.name = news.name;
+    if (news.kind) this.#describe(known, news);
+    if (news.muted !== undefined) known.muted = news.muted;
     if (read !== undefined) known.read = Math.max(known.read ?? 0, read);
     if (known.read === null || (own && known.read === last - 1)) known.read = last;
     known.last = Math.max(known.last, last);
     this.#save();
     return known.read;
+  }
+
+  /**
+   * @param {KnownRoom} known
+   * @param {News} news  All of it: what is not there is not so.
+   */
+  #describe(known, { kind = "public", topic = "", archived, locked, people = [] }) {
+    const others = people.filter(({ id }) => id !== this.me);
+    Object.assign(known, { kind, topic, archived: archived === true, locked: locked === true, people: others });
+    if (others.length > 0) known.name = others.map(({ name }) => name).join(", ");
+  }
+
+  /**
+   * The room is not this person's any more.
+   *
+   * @param {string} room
+   */
+  forget(room) {
+    const stored = this.#stored();
+    if (stored) this.#merge(stored);
+    this.#rooms.delete(room);
+    this.#store();
+  }
+
+  /**
+   * Forget the private rooms that are not among these: they were taken from this person while they were away.
+   *
+   * @param {ReadonlySet<string>} mine
+   */
+  keepOnly(mine) {
+    for (const { room, kind } of this.#rooms.values()) {
+      if (kind !== "public" && !mine.has(room)) this.forget(room);
+    }
   }
 
   /**
@@ -110,7 +169,7 @@ export class Rooms {
    * @param {Room} room
    */
   startedOver({ room, name, head, last }) {
-    this.#rooms.set(room, { room, name: name || room, last, read: head });
+    this.#rooms.set(room, { ...this.get(room), name: name || room, last, read: head });
     this.#store();
   }
 
@@ -124,8 +183,9 @@ export class Rooms {
 
   /** @param {Stored} stored */
   #merge({ epoch, rooms }) {
-    for (const { room, name, last, read } of rooms) {
-      const known = this.#rooms.get(room) ?? unnumbered(room, name);
+    for (const other of rooms) {
+      const { room, last, read } = other;
+      const known = this.#rooms.get(room) ?? unnumbered(other);
       this.#rooms.set(room, known);
       if (epoch !== this.#epoch || read === null) continue;
       known.last = Math.max(known.last, last);
@@ -151,15 +211,25 @@ export class Rooms {
 }
 
 /**
- * @param {string} room
- * @param {string} name
+ * @param {Partial<KnownRoom> & {room: string, name: string}} known
  * @returns {KnownRoom}
  */
-const unnumbered = (room, name) => ({ room, name, last: 0, read: null });
+const unnumbered = (known) => ({
+  kind: "public",
+  topic: "",
+  archived: false,
+  locked: false,
+  muted: false,
+  people: [],
+  ...known,
+  last: 0,
+  read: null,
+});
 
 /** @param {any} entry  Whatever is in the storage. */
-const isKnownRoom = ({ room, name, last, read }) =>
-  typeof room === "string" && typeof name === "string" && isNumber(last) && (read === null || isNumber(read));
+const isKnownRoom = ({ room, name, last, read, people = [] }) =>
+  typeof room === "string" && typeof name === "string" && isNumber(last) && (read === null || isNumber(read))
+  && Array.isArray(people);
 
 /** @param {unknown} value */
 const isNumber = (value) => Number.isSafeInteger(value) && Number(value) >= 0;

@@ -4,7 +4,7 @@
 /** @import { Connection, Ear } from "./connection.js" */
 /** @import { Letter } from "./outbox-store.js" */
 /** @import { Answer } from "./outbox.js" */
-/** @import { HistoryPage, JoinAnswer, Message, PostAnswer, Refusal, Result, Room, You } from "./protocol.js" */
+/** @import { Gone, HistoryPage, JoinAnswer, Message, PostAnswer, Refusal, Result, Room, You } from "./protocol.js" */
 
 import { Roster } from "./roster.js";
 import { Timeline } from "./timeline.js";
@@ -26,6 +26,12 @@ const FOR_GOOD = new Set(["bad-request", "unknown-event", "sign-in", "forbidden"
 /** @typedef {"connecting" | "online" | "offline"} Status */
 
 /**
+ * How far a room has come, and whether by this person's own message; and what else was told of it.
+ *
+ * @typedef {Partial<Room> & {room: string, last: number, own?: boolean}} News
+ */
+
+/**
  * @typedef {object} Listener
  * @property {() => void} status
  * @property {(answer: JoinAnswer, news: {reset: boolean}) => void} joined
@@ -33,8 +39,9 @@ const FOR_GOOD = new Set(["bad-request", "unknown-event", "sign-in", "forbidden"
  * @property {(message: Message) => void} heard    A live message or change of one, in the room that is open.
  * @property {() => void} people
  * @property {() => void} typing
- * @property {(news: {room: string, name?: string, last: number, read?: number, own?: boolean}) => void} room
- *   How far a room has come, and whether by this person's own message; how far this person has read there.
+ * @property {(news: News) => void} room
+ * @property {(room: string) => void} gone  A room is not this person's any more.
+ * @property {(rooms: Set<string>) => void} mine  The rooms of this person but for the open one, all that are told of.
  * @property {(refusal: Refusal) => void} refused  This person cannot be in this room.
  * @property {(refusal: Refusal) => void} ended    This person cannot be on this server.
  */
@@ -70,10 +77,12 @@ export class Session {
 
   /** @type {Status} */
   #status = "connecting";
-  /** @type {Room[]} What was told of rooms before the answer of a join says which numbering that is of. */
+  /** @type {(Room | Gone)[]} What was told of rooms before the answer of a join says which numbering that is of. */
   #early = [];
   #joined = false;
   #joining = false;
+  /** Whether this connection has joined nothing yet: before its first answer the server tells of this person's rooms. */
+  #new = true;
   #closed = false;
   /** Counts the connections and losses, so that a timer knows whether it is about the present one. */
   #turn = 0;
@@ -234,6 +243,18 @@ export class Session {
   }
 
   /**
+   * Ask the server something about rooms and people.
+   *
+   * @template Answer
+   * @param {string} event
+   * @param {object} question
+   * @returns {Promise<Result<Answer>>}
+   */
+  ask(event, question) {
+    return this.#connection.ask(event, question);
+  }
+
+  /**
    * Tell the server how far this person has read.
    *
    * @param {string} room
@@ -268,6 +289,7 @@ export class Session {
       tokenRefused: () => (this.#token = undefined),
       connected: () => {
         this.#connections += 1;
+        this.#new = true;
         this.#forgetUnopened();
         void this.#catchUp();
       },
@@ -281,7 +303,7 @@ export class Session {
         if (this.#roster.doubtful) this.#recount();
       },
       room: (room) => {
-        if (this.#joined) listener.room(room);
+        if (this.#joined) this.#told(room);
         else this.#early.push(room);
       },
       typing: ({ room, name }) => {
@@ -367,7 +389,17 @@ export class Session {
     this.#joined = true;
     this.#setStatus("online");
     this.#world.listener.joined(answer, { reset });
-    for (const room of this.#early.splice(0)) this.#world.listener.room(room);
+    const early = this.#early.splice(0);
+    if (this.#new) this.#world.listener.mine(new Set(early.map(({ room }) => room)));
+    this.#new = false;
+    for (const room of early) this.#told(room);
+  }
+
+  /** @param {Room | Gone} room */
+  #told(room) {
+    if (!("gone" in room)) return this.#world.listener.room(room);
+    this.#timelines.delete(room.room);
+    return this.#world.listener.gone(room.room);
   }
 
   /**

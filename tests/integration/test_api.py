@@ -144,6 +144,59 @@ async def test_rooms_are_one_whatever_the_case(place: Town) -> None:
     assert (await alice.ask("GET", "rooms/GARDEN/messages"))[1]["messages"][0]["room"] == "garden"
 
 
+async def test_a_private_room_is_made_shared_and_taken_away(place: Town) -> None:
+    alice, bob = await place.enters("Alice"), await place.enters("Bob")
+    his = await bob.connect()
+    await his.joins()
+    wanted = {"name": "Plans", "kind": "private", "topic": "for the summer", "people": []}
+    status, made = await alice.ask("POST", "rooms", wanted)
+    room = made["room"]
+    path = f"rooms/{room['room']}"
+    assert (status, room["name"], room["kind"], room["topic"]) == (201, "Plans", "private", "for the summer")
+    assert "invite" in room["may"]
+    nowhere = "rooms/p-" + "a" * 24
+    for each in ("", "/messages", "/members"):
+        hidden, missing = await bob.ask("GET", path + each), await bob.ask("GET", nowhere + each)
+        assert hidden == missing, "nobody can tell whether it exists"
+        assert (hidden[0], hidden[1]["code"]) == (404, "not-found")
+    assert (await alice.ask("PUT", f"{path}/members/{bob.id}", {}))[0] == 204
+    assert (await his.hears("room"))["room"] == room["room"]
+    await his.joins(room["room"])
+    await said(alice, "welcome", room["room"])
+    assert [(await his.hears())["content"]] == ["welcome"]
+    _, roll = await bob.ask("GET", f"{path}/members")
+    grades = {each["name"]: (each["grade"], each["here"]) for each in roll["members"]}
+    assert (roll["count"], grades) == (2, {"Alice": ("moderate", False), "Bob": ("post", True)})
+    assert (await bob.ask("PATCH", path, {"name": "Bob's"}))[0] == 403
+    status, changed = await alice.ask("PATCH", path, {"topic": "for the winter"})
+    assert (status, changed["room"]["topic"]) == (200, "for the winter")
+    assert (await alice.ask("PATCH", path, {}))[1]["code"] == "bad-request"
+    assert (await alice.ask("DELETE", f"{path}/members/{bob.id}"))[0] == 204
+    await said(alice, "he is gone", room["room"])
+    assert "he is gone" not in [message["content"] for message in his.heard()]
+    await his.fence()
+    assert "he is gone" not in [message["content"] for message in his.heard()]
+    assert (await bob.ask("GET", path))[0] == 404
+    await his.close()
+
+
+async def test_rooms_are_listed_as_somebody_sees_them(place: Town) -> None:
+    alice, bob = await place.enters("Alice"), await place.enters("Bob")
+    await said(bob, "hello", "garden")
+    _, made = await bob.ask("POST", "rooms", {"name": "Secret", "kind": "private"})
+    direct = [(await each.ask("POST", "direct", {"people": [alice.id, bob.id]}))[1] for each in (alice, bob, alice)]
+    assert len({each["room"]["room"] for each in direct}) == 1, "there is never a second one"
+    for person, seen in ((alice, {"garden": False}), (bob, {"garden": True, made["room"]["room"]: True})):
+        _, listing = await person.ask("GET", "rooms")
+        listed = {room["room"]: room["member"] for room in listing["rooms"]}
+        assert listed == seen | {direct[0]["room"]["room"]: True}
+        assert set(listing["makes"]) == {"public", "private", "direct"}
+    _, nobody = await alice.ask("GET", "rooms/no-word-yet")
+    assert (nobody["room"]["head"], nobody["room"]["last"]) == (0, 0)
+    _, found = await alice.ask("GET", "people")
+    assert [(each["name"], each["online"]) for each in found["people"]] == [("Alice", False), ("Bob", False)]
+
+
 async def test_a_guest_reads_and_says_nothing_elsewhere(place: Town) -> None:
     alice, gus = await place.enters("Alice"), await place.enters("Gus", Role.GUEST, "garden")
     await said(alice, "in the lobby")
@@ -161,30 +214,30 @@ async def test_a_guest_reads_and_says_nothing_elsewhere(place: Town) -> None:
         assert (there[0], there[1]["code"]) == (404, "not-found")
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "question"),
-    [
-        ("GET", "me", None),
-        ("GET", LOBBY, None),
-        ("POST", LOBBY, {"content": "hello"}),
-        ("GET", "messages/lobby:1", None),
-        ("PATCH", "messages/lobby:1", {"content": "hello"}),
-        ("DELETE", "messages/lobby:1", None),
-        ("GET", "tokens", None),
-        ("POST", "bots", {"name": "Robot"}),
-        ("POST", "hooks", {"name": "CI", "room": "lobby"}),
-    ],
-)
-async def test_strangers_are_refused_alike(place: Town, method: str, path: str, question: object) -> None:
+FOR_THOSE_WHO_ARE_IN = [
+    ("GET", "me", None),
+    ("GET", LOBBY, None),
+    ("POST", LOBBY, {"content": "hello"}),
+    ("GET", "messages/lobby:1", None),
+    ("PATCH", "messages/lobby:1", {"content": "hello"}),
+    ("DELETE", "messages/lobby:1", None),
+    ("GET", "tokens", None),
+    ("POST", "bots", {"name": "Robot"}),
+    ("POST", "hooks", {"name": "CI", "room": "lobby"}),
+]
+
+
+async def test_strangers_are_refused_alike(place: Town) -> None:
     alice = await place.enters("Alice")
     await said(alice, "secret")
-    refusals = [
-        await alice.ask(method, path, question, headers=headers)
-        for headers in ({}, {"Authorization": "Bearer x"}, {"Authorization": "Basic eDp4"})
-    ]
-    assert {(status, problem["code"], problem["title"]) for status, problem in refusals} == {
-        (401, "sign-in", "Unauthorized")
-    }
+    for method, path, question in FOR_THOSE_WHO_ARE_IN:
+        refusals = [
+            await alice.ask(method, path, question, headers=headers)
+            for headers in ({}, {"Authorization": "Bearer x"}, {"Authorization": "Basic eDp4"})
+        ]
+        assert {(status, problem["code"], problem["title"]) for status, problem in refusals} == {
+            (401, "sign-in", "Unauthorized")
+        }
 
 
 async def test_on_an_open_server_a_typed_name_speaks_by_its_token(tmp_path: Path) -> None:
@@ -236,27 +289,27 @@ async def test_reading_has_a_rate_too(tmp_path: Path) -> None:
         assert (await bob.ask("GET", LOBBY))[0] == 200
 
 
-@pytest.mark.parametrize(
-    ("question", "status", "code"),
-    [
-        ({}, 400, "bad-request"),
-        ({"content": 5}, 400, "bad-request"),
-        ({"content": ""}, 400, "bad-request"),
-        ({"content": "  \n"}, 400, "bad-request"),
-        ({"content": "a\0b"}, 400, "bad-request"),
-        ({"content": "x" * (TEXT_LIMIT + 1)}, 413, "too-long"),
-        ({"content": "x" * 200_000}, 413, "too-long"),
-        ({"content": "x", "client_id": ""}, 400, "bad-request"),
-        ({"content": "x", "client_id": "x" * 65}, 400, "bad-request"),
-        ({"content": "x", "client_id": "x\n"}, 400, "bad-request"),
-        ({"content": "x", "client_id": None}, 400, "bad-request"),
-    ],
-)
-async def test_what_cannot_be_said_is_refused(place: Town, question: object, status: int, code: str) -> None:
+UNSPEAKABLE = [
+    ({}, 400, "bad-request"),
+    ({"content": 5}, 400, "bad-request"),
+    ({"content": ""}, 400, "bad-request"),
+    ({"content": "  \n"}, 400, "bad-request"),
+    ({"content": "a\0b"}, 400, "bad-request"),
+    ({"content": "x" * (TEXT_LIMIT + 1)}, 413, "too-long"),
+    ({"content": "x" * 200_000}, 413, "too-long"),
+    ({"content": "x", "client_id": ""}, 400, "bad-request"),
+    ({"content": "x", "client_id": "x" * 65}, 400, "bad-request"),
+    ({"content": "x", "client_id": "x\n"}, 400, "bad-request"),
+    ({"content": "x", "client_id": None}, 400, "bad-request"),
+]
+
+
+async def test_what_cannot_be_said_is_refused(place: Town) -> None:
     alice = await place.enters("Alice")
-    answered, problem = await alice.ask("POST", LOBBY, question)
-    assert (answered, problem["code"], problem["status"]) == (status, code, status)
-    assert (await alice.ask("GET", LOBBY))[1]["messages"] == []
+    for question, status, code in UNSPEAKABLE:
+        answered, problem = await alice.ask("POST", LOBBY, question)
+        assert (answered, problem["code"], problem["status"]) == (status, code, status)
+        assert (await alice.ask("GET", LOBBY))[1]["messages"] == []
 
 
 async def test_the_longest_message_is_taken_however_it_is_escaped(place: Town) -> None:
@@ -270,32 +323,32 @@ async def test_the_longest_message_is_taken_however_it_is_escaped(place: Town) -
     assert page["messages"][0]["content"] == longest
 
 
-@pytest.mark.parametrize(
-    ("path", "status"),
-    [
-        (f"{LOBBY}?limit=0", 400),
-        (f"{LOBBY}?limit=101", 400),
-        (f"{LOBBY}?limit=x", 400),
-        (f"{LOBBY}?limit=1&limit=2", 400),
-        (f"{LOBBY}?before=-1", 400),
-        (f"{LOBBY}?before=1&after=1", 400),
-        (f"{LOBBY}?before=99999999999999999999", 400),
-        (f"{LOBBY}?somebody=else", 200),
-        ("rooms/a%20b/messages", 404),
-        ("rooms/%2e%2e/messages", 404),
-        (f"rooms/{'x' * 65}/messages", 404),
-        ("messages/lobby", 404),
-        ("messages/lobby:0", 404),
-        ("messages/lobby:1%0a", 404),
-        ("messages/LOBBY:1", 404),
-        ("nothing", 404),
-    ],
-)
-async def test_what_cannot_be_asked_is_refused(place: Town, path: str, status: int) -> None:
+ASKED = [
+    (f"{LOBBY}?limit=0", 400),
+    (f"{LOBBY}?limit=101", 400),
+    (f"{LOBBY}?limit=x", 400),
+    (f"{LOBBY}?limit=1&limit=2", 400),
+    (f"{LOBBY}?before=-1", 400),
+    (f"{LOBBY}?before=1&after=1", 400),
+    (f"{LOBBY}?before=99999999999999999999", 400),
+    (f"{LOBBY}?somebody=else", 200),
+    ("rooms/a%20b/messages", 404),
+    ("rooms/%2e%2e/messages", 404),
+    (f"rooms/{'x' * 65}/messages", 404),
+    ("messages/lobby", 404),
+    ("messages/lobby:0", 404),
+    ("messages/lobby:1%0a", 404),
+    ("messages/LOBBY:1", 404),
+    ("nothing", 404),
+]
+
+
+async def test_what_cannot_be_asked_is_refused(place: Town) -> None:
     alice = await place.enters("Alice")
-    answered, answer = await alice.ask("GET", path)
-    assert answered == status, answer
-    assert status == 200 or answer["code"] == {400: "bad-request", 404: "not-found"}[status]
+    for path, status in ASKED:
+        answered, answer = await alice.ask("GET", path)
+        assert answered == status, answer
+        assert status == 200 or answer["code"] == {400: "bad-request", 404: "not-found"}[status]
 
 
 async def test_programs_are_given_problems_whatever_they_take(place: Town) -> None:

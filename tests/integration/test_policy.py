@@ -7,13 +7,15 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+import sqlalchemy as sa
 
-from chatzilla.core import policy
+from chatzilla.core import hooks, policy, programs
 from chatzilla.core.directory import Room
 from chatzilla.core.people import AccountId, app_named
 from chatzilla.core.policy import Act, Role, Thing
 from chatzilla.core.rights import CallRole
 from chatzilla.core.rooms import Grade, Kind, RoomId
+from chatzilla.store import tables
 from tests.helpers.clients import Client
 from tests.helpers.people import Person, Town, town
 from tests.helpers.servers import serving
@@ -89,6 +91,13 @@ class Walk:
         refusals = [answer["code"] for accepted, answer in results if not accepted]
         assert all(code in ("forbidden", "not-joined", "not-found") for code in refusals), refusals
         return all(accepted for accepted, _ in results)
+
+    async def bot(self) -> Person:
+        """A bot that the operator made."""
+        self.tried += 1
+        sign_ins = self.town.server.house.sign_ins
+        sign_in, token = await programs.make_bot(sign_ins, None, f"Robot {self.tried}")
+        return replace(self.stranger, token=token, id=sign_in.account.id, name=sign_in.account.name)
 
     async def page(self, room: str) -> bool:
         headers = {"Authorization": f"Bearer {self.actor.token}"}
@@ -178,6 +187,48 @@ async def see_people(walk: Walk, thing: Thing) -> bool:
     return await walk.socket(walk.arrange(Thing.COMMON_ROOM), ("people", {}))
 
 
+async def make_token(walk: Walk, thing: Thing) -> bool:
+    """Make a token for oneself, or for a bot."""
+    whose = {"bot": (await walk.bot()).id} if thing is Thing.BOT else {}
+    return (await walk.asks("POST", "tokens", {"label": "a program", **whose}))[0]
+
+
+async def see_bot(walk: Walk, _: Thing) -> bool:
+    bot = await walk.bot()
+    allowed, answer = await walk.asks("GET", "bots")
+    return allowed and bot.id in [each["id"] for each in answer["bots"]]
+
+
+async def end_bot(walk: Walk, _: Thing) -> bool:
+    bot = await walk.bot()
+    allowed, _answer = await walk.asks("DELETE", f"bots/{bot.id}")
+    assert ((await bot.ask("GET", "me"))[0] == 401) == allowed
+    return allowed
+
+
+async def hook_of(walk: Walk, thing: Thing) -> tuple[str, str]:
+    """A hook of somebody's, made without asking whether anybody may; returns its id and its secret."""
+    house = walk.town.server.house
+    hook, secret = await hooks.make_as_operator(house.hooks, house.sign_ins, "CI", RoomId(HOME))
+    with house.database.writing.begin() as connection:
+        this = sa.update(tables.hooks).where(tables.hooks.c.id == hook.id)
+        connection.execute(this.values(maker=walk.others[thing].id))
+    return hook.id, secret
+
+
+async def see_hook(walk: Walk, thing: Thing) -> bool:
+    ident, _ = await hook_of(walk, thing)
+    allowed, answer = await walk.asks("GET", "hooks")
+    return allowed and ident in [hook["id"] for hook in answer["hooks"]]
+
+
+async def end_hook(walk: Walk, thing: Thing) -> bool:
+    ident, secret = await hook_of(walk, thing)
+    allowed, _ = await walk.asks("DELETE", f"hooks/{ident}")
+    assert (await walk.town.server.house.hooks.hook(hooks.digest(secret)) is None) == allowed
+    return allowed
+
+
 ROOMS: Final = (
     Thing.ROOM,
     Thing.COMMON_ROOM,
@@ -199,6 +250,7 @@ IN_ROOMS: Final = (
     Act.GRADE,
     Act.EXPEL,
     Act.LEAVE,
+    Act.MAKE_HOOK,
 )
 
 TRIES: Final[dict[tuple[Act, Thing], Callable[[Walk], Awaitable[bool]]]] = {
@@ -227,13 +279,53 @@ TRIES: Final[dict[tuple[Act, Thing], Callable[[Walk], Awaitable[bool]]]] = {
             (Act.REVOKE_LINK, revoke_link),
             (Act.SEE_SIGN_IN, see_sign_in),
             (Act.END_SIGN_IN, end_sign_in),
+            (Act.SEE_HOOK, see_hook),
+            (Act.END_HOOK, end_hook),
+        )
+    },
+    **{
+        (act, thing): (lambda walk, thing=thing, tried=tried: tried(walk, thing))  # type: ignore[misc]
+        for act, tried, thing in (
+            (Act.MAKE_TOKEN, make_token, Thing.OWN),
+            (Act.MAKE_TOKEN, make_token, Thing.BOT),
+            (Act.SEE_BOT, see_bot, Thing.BOT),
+            (Act.END_BOT, end_bot, Thing.BOT),
         )
     },
 }
 
 
 async def attempt(walk: Walk, act: Act, thing: Thing) -> bool:
-    """Try something in a room."""
+    """Try something in a room, by every door that has it."""
+    if act is Act.MAKE_HOOK:
+        return (await walk.asks("POST", "hooks", {"name": "CI", "room": walk.arrange(thing)}))[0]
+    if act in (Act.ENTER, Act.TYPE):
+        return await by_socket(walk, act, thing)
+    over_http = await by_http(walk, act, thing)
+    assert over_http == await by_socket(walk, act, thing), "all doors say the same"
+    return over_http
+
+
+async def by_http(walk: Walk, act: Act, thing: Thing) -> bool:
+    walk.tried += 1
+    room = f"rooms/{walk.arrange(thing)}"
+    other, stranger, actor = (
+        f"{room}/members/{each.id}" for each in (walk.others[Thing.OTHER], walk.stranger, walk.actor)
+    )
+    question: tuple[Any, ...] = {
+        Act.READ: ("GET", f"{room}/messages"),
+        Act.POST: ("POST", f"{room}/messages", {"content": "hello"}),
+        Act.RENAME: ("PATCH", room, {"topic": f"Topic {walk.tried}"}),
+        Act.ARCHIVE: ("PATCH", room, {"archived": True}),
+        Act.ADMIT: ("PUT", stranger, {}),
+        Act.GRADE: ("PUT", stranger, {"grade": "read"}),
+        Act.EXPEL: ("DELETE", other),
+        Act.LEAVE: ("DELETE", actor),
+    }[act]
+    return (await walk.asks(*question))[0]
+
+
+async def by_socket(walk: Walk, act: Act, thing: Thing) -> bool:
     walk.tried += 1
     room, other = walk.arrange(thing), walk.others[Thing.OTHER].id
     match act:
@@ -272,6 +364,7 @@ def test_what_is_not_in_the_table_is_refused() -> None:
 async def test_every_door_does_what_the_table_says(role: Role, tmp_path: Path) -> None:
     mode = "open" if role is Role.VISITOR else "links"
     async with serving(tmp_path / "data", sign_in=mode) as server, town(server) as place:
+        server.house.directory._tries._at_most = 1_000  # more is tried in vain here than a stranger may
         walk = Walk(place, role, await who_tries(place, role), await place.enters("Stranger"))
         if role not in (Role.VISITOR, Role.LISTENER):
             walk.others[Thing.OWN] = walk.actor

@@ -566,8 +566,14 @@ class TestAnOpenServer:
             ]
             await asks(alice, "mute", room="our-garden", on=True)
             lurker = await house.enter("lurker", "attic")
-            await asks(lurker, "mute", room="attic", on=True)
-            assert (await lurker.joins("attic"))["room"]["muted"] is True
+            assert (await refused(lurker, "mute", room="attic", on=True))["code"] == "not-found", "nobody said a word"
+            await asks(lurker, "mute", room="our-garden", on=True)
+            assert (await lurker.joins("our-garden"))["room"]["muted"] is True
+            owner = (await house.server.house.operators.commands["owner-link"]({}))[1].rpartition("/")[2]
+            async with town(house.server) as place:
+                olga = await place.comes(owner, "Olga")
+            question = {"name": "Come all", "people": [str(olga.id)]}
+            assert (await refused(alice, "create", **question))["code"] == "forbidden"
 
     async def test_many_rooms_take_time(self, tmp_path: Path) -> None:
         async with open_house(tmp_path / "data") as house:

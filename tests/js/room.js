@@ -81,7 +81,7 @@ export class Room {
   #common() {
     return {
       you: { id: "alice", name: "alice@example.com", verified: false },
-      room: { room: "lobby", name: "lobby", head: this.head, last: this.messages.at(-1)?.seq ?? 0 },
+      room: { room: "lobby", name: "lobby", kind: /** @type {const} */ ("public"), topic: "", head: this.head, last: this.messages.at(-1)?.seq ?? 0 },
       here: { count: 0, people: [] },
       epoch: this.epoch,
     };

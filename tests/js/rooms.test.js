@@ -46,7 +46,7 @@ test("tabs of one person read together, and persons do not", () => {
 test("a room that starts over counts from there", () => {
   const rooms = new Rooms(new Memory(), "alice");
   rooms.heard({ room: "attic", last: 500 });
-  rooms.startedOver({ room: "attic", name: "attic", head: 4, last: 3 });
+  rooms.startedOver({ room: "attic", name: "attic", kind: "public", topic: "", head: 4, last: 3 });
   assert.equal(unread(rooms).attic, 0);
   rooms.heard({ room: "attic", last: 5 });
   assert.equal(unread(rooms).attic, 1);
@@ -141,3 +141,54 @@ for (const stored of UNUSABLE) {
     assert.deepEqual(unread(new Rooms(storage, "alice")), { lobby: 0, cellar: 0 });
   });
 }
+
+test("what a room is, is learnt from the server and kept", () => {
+  const storage = new Memory();
+  const rooms = new Rooms(storage, "alice");
+  rooms.me = "a";
+  const people = [{ id: "b", name: "Bob" }, { id: "a", name: "Alice" }, { id: "c", name: "Carol" }];
+  rooms.heard({ room: "d-1", name: "Alice, Bob, Carol", kind: "direct", topic: "", head: 0, last: 0, people });
+  rooms.heard({ room: "p-1", name: "Plans", kind: "private", topic: "All", head: 0, last: 0, archived: true, muted: true });
+  for (const each of [rooms, new Rooms(storage, "alice")]) {
+    assert.equal(each.nameOf("d-1"), "Bob, Carol", "a direct room is named after the others");
+    const { kind, topic, archived, muted } = each.get("p-1");
+    assert.deepEqual([kind, topic, archived, muted], ["private", "All", true, true]);
+  }
+  rooms.heard({ room: "p-1", last: 3 });
+  assert.equal(rooms.get("p-1").archived, true, "news of where it stands are about nothing else");
+  rooms.heard({ room: "p-1", name: "Plans", kind: "private", topic: "", head: 3, last: 3 });
+  assert.deepEqual([rooms.get("p-1").archived, rooms.get("p-1").muted], [false, true], "mute is told apart");
+  rooms.heard({ room: "p-1", last: 3, muted: false });
+  assert.equal(rooms.get("p-1").muted, false);
+});
+
+test("a room that is gone is forgotten, here and in what is kept", () => {
+  const storage = new Memory();
+  const [rooms, beside] = ["alice", "alice"].map((person) => new Rooms(storage, person));
+  rooms.heard({ room: "p-1", name: "Plans", kind: "private", topic: "", head: 1, last: 1 });
+  beside.heard({ room: "attic", last: 1 });
+  rooms.forget("p-1");
+  beside.forget("p-1");
+  for (const each of [rooms, beside, new Rooms(storage, "alice")]) {
+    assert.deepEqual(each.all.map(({ room }) => room), ["lobby", "attic"]);
+  }
+});
+
+test("a private room that was taken while one was away is forgotten; public ones are kept", () => {
+  const rooms = new Rooms(new Memory(), "alice");
+  const news = { topic: "", head: 1, last: 1 };
+  rooms.heard({ room: "p-1", name: "Plans", kind: "private", ...news });
+  rooms.heard({ room: "p-2", name: "Party", kind: "private", ...news });
+  rooms.heard({ room: "d-1", name: "Bob", kind: "direct", ...news });
+  rooms.heard({ room: "attic", name: "Attic", kind: "public", ...news });
+  rooms.keepOnly(new Set(["p-2"]));
+  assert.deepEqual(rooms.all.map(({ room }) => room), ["lobby", "attic", "p-2"]);
+});
+
+test("rooms that an earlier version kept are read", () => {
+  const storage = new Memory();
+  const room = { room: "attic", name: "Attic", last: 4, read: 2 };
+  storage.setItem("chatzilla.rooms.alice", JSON.stringify({ epoch: null, rooms: [room] }));
+  const { kind, people, muted } = new Rooms(storage, "alice").get("attic");
+  assert.deepEqual([kind, people, muted], ["public", [], false]);
+});

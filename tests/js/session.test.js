@@ -107,6 +107,10 @@ function visit({ token } = {}) {
   const resets = [];
   /** @type {{room: string, last: number, own?: boolean}[]} */
   const elsewhere = [];
+  /** @type {string[]} */
+  const gone = [];
+  /** @type {string[][]} */
+  const mine = [];
   /** @type {Wire[]} */
   const wires = [];
   const session = new Session({ name: "alice", token, room: "lobby" }, {
@@ -122,6 +126,8 @@ function visit({ token } = {}) {
       people: () => {},
       typing: () => {},
       room: (news) => elsewhere.push(news),
+      gone: (room) => gone.push(room),
+      mine: (rooms) => mine.push([...rooms]),
       refused: ({ code }) => refused.push(code),
       ended: ({ code }) => refused.push(code),
     },
@@ -132,7 +138,7 @@ function visit({ token } = {}) {
   session.open();
   const [wire] = wires;
   const lobby = /** @type {Room} */ (wire.rooms.get("lobby"));
-  return { session, wire, lobby, clock, heard, statuses, refused, resets, elsewhere };
+  return { session, wire, lobby, clock, heard, statuses, refused, resets, elsewhere, gone, mine };
 }
 
 /** @param {Session} session */
@@ -383,13 +389,30 @@ test("an edit in another room is no news of it", async () => {
 });
 
 test("what is told of rooms before the first answer waits for it, because that names the numbering", async () => {
-  const { wire, elsewhere } = visit();
+  const { session, wire, elsewhere, gone, mine } = visit();
   wire.holding = true;
   await wire.connect();
-  wire.ear.room({ room: "garden", name: "garden", head: 9, last: 9, read: 4 });
-  assert.deepEqual(elsewhere, []);
+  /** @type {import("../../static/js/protocol.js").Room} */
+  const garden = { room: "garden", name: "garden", kind: "public", topic: "", head: 9, last: 9, read: 4 };
+  wire.ear.room(garden);
+  wire.ear.room({ room: "attic", gone: true });
+  assert.deepEqual([elsewhere, gone], [[], []]);
   await wire.release();
-  assert.deepEqual(elsewhere, [{ room: "garden", name: "garden", head: 9, last: 9, read: 4 }]);
+  assert.deepEqual([elsewhere, gone, mine], [[garden], ["attic"], [["garden", "attic"]]]);
+  session.enter("garden");
+  await wire.release();
+  assert.equal(mine.length, 1, "later joins say nothing of the others");
+});
+
+test("what was loaded of a room is dropped when it is this person's no more", async () => {
+  const { session, wire, gone } = visit();
+  await wire.connect();
+  session.enter("garden");
+  await wire.release();
+  const before = session.timeline;
+  wire.ear.room({ room: "garden", gone: true });
+  assert.deepEqual(gone, ["garden"]);
+  assert.notEqual(session.timeline, before);
 });
 
 test("people who left while counts alone were told do not stay as ghosts", async () => {

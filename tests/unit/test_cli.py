@@ -13,6 +13,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import time
 from contextlib import closing, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -345,3 +346,71 @@ def test_a_closed_server_that_all_can_reach_has_to_say_where_it_keeps_its_data(t
 def test_a_key_that_is_a_setting_is_not_rotated_here(tmp_path: Path) -> None:
     line = refusal("rotate-key", cwd=tmp_path, CHATZILLA_SECRET=SECRET)
     assert "CHATZILLA_SECRET_BEFORE" in line
+
+
+def said(done: Done) -> list[str]:
+    """The lines that a command has printed."""
+    assert (done.returncode, done.stderr) == (0, ""), done
+    return done.stdout.splitlines()
+
+
+def test_bots_and_hooks_are_made_listed_and_ended_where_no_server_runs(tmp_path: Path) -> None:
+    data = ("--data", tmp_path / "data")
+    title, token = said(chatzilla("bot", "Robot", *data, "--days", "90", cwd=tmp_path))
+    assert "Robot" in title
+    assert token.count(".") == 2
+    assert "somebody here" in refusal("bot", "R0bot", *data, cwd=tmp_path).lower()
+    assert [line.split("  ")[1:] for line in said(chatzilla("bots", *data, cwd=tmp_path))] == [["1", "Robot"]]
+    title, address = said(chatzilla("hook", "CI", "--room", "Garden", *data, cwd=tmp_path))
+    assert "garden" in title
+    assert re.fullmatch(r"http://127\.0\.0\.1:5000/hooks/[\w-]{22}", address)
+    ((ident, *rest),) = (line.split("  ") for line in said(chatzilla("hooks", *data, cwd=tmp_path)))
+    assert rest == ["garden", "CI"]
+    for command in (("end-bot", "robot"), ("end-hook", ident)):
+        assert said(chatzilla(*command, *data, cwd=tmp_path))[0].endswith("is ended.")
+        assert "no such" in refusal(*command, *data, cwd=tmp_path)
+    for listing in ("bots", "hooks"):
+        assert not "".join(said(chatzilla(listing, *data, cwd=tmp_path)))
+    for wrong in (
+        ("bot", "a\nb"),
+        ("bot", "x", "--days", "0"),
+        ("bot", "x", "--days", "9999999999999"),
+        ("bot", "x", "--days", "\u0663"),
+        ("hook", ""),
+        ("hook", "x", "--room", "no room"),
+        ("hook", "x", "--room", "p-" + "a" * 24),
+    ):
+        assert refusal(*wrong, *data, cwd=tmp_path), wrong
+
+
+async def test_a_bot_and_a_hook_of_the_operators_are_in_at_once(tmp_path: Path) -> None:
+    """Also after the key was changed, for as long as the token lasts."""
+    server = await Process(tmp_path / "data", environ={"CHATZILLA_SIGN_IN": "links"}).start()
+
+    async def command(*arguments: str) -> list[str]:
+        return said(await asyncio.to_thread(chatzilla, *arguments, "--data", server.data, cwd=tmp_path))
+
+    try:
+        _, token = await command("bot", "Robot", "--days", "90")
+        _, address = await command("hook", "CI")
+        bot = await Client(server.url).connect(auth={"dialect": "full", "token": token})
+        await bot.joins()
+        async with aiohttp.ClientSession() as http:
+            async with http.post(address, data="hello", headers={"Content-Type": "text/plain"}) as answer:
+                assert (answer.status, await answer.text()) == (200, "ok")
+            heard = await bot.hears()
+            assert (heard["name"], heard["content"]) == ("CI", "hello")
+            await command("rotate-key")
+            until = int((server.data / "secret").read_text().splitlines()[1].split()[1])
+            assert until > time.time() + 89 * 24 * 3600
+            await command("end-bot", "Robot")
+            assert (await bot.hears("goodbye"))["code"] == "sign-in"
+            ((ident, *_),) = (line.split() for line in await command("hooks"))
+            await command("end-hook", ident)
+            async with http.post(address, data="hello") as answer:
+                assert answer.status == 404
+        await bot.close()
+        assert token not in server.log.read_text()
+        assert address.rpartition("/")[2] not in server.log.read_text()
+    finally:
+        assert await server.stop() == 0

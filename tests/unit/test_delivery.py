@@ -13,7 +13,7 @@ from chatzilla.core.limits import Allowance, Rate
 from chatzilla.core.messages import TEXT, ClientId, Message, Posted
 from chatzilla.core.people import Account, account_named
 from chatzilla.core.presence import Here, PresenceChange
-from chatzilla.core.rooms import LOBBY, ConnectionId, RoomHead, RoomId
+from chatzilla.core.rooms import LOBBY, ConnectionId, Kind, RoomHead, RoomId
 from chatzilla.core.session import Session
 from chatzilla.realtime.delivery import PIECE, Connection, Delivery, Dialect
 from chatzilla.realtime.line import Line
@@ -193,9 +193,52 @@ async def test_a_head_that_was_read_before_the_room_moved_is_not_told_any_more(s
     scene.joins("b", GARDEN, BOB)
     scene.said(5, GARDEN)
     watcher = scene.joins("w", LOBBY)
-    scene.delivery.watch(ConnectionId("w"), RoomHead(GARDEN, "garden", 4, 4))
+    scene.delivery.watch(ConnectionId("w"), RoomHead(GARDEN, "The garden", 4, 4, kind=Kind.PRIVATE))
     scene.clock.advance(5)
-    assert watcher.events("room")[-1]["head"] == 5
+    newest = watcher.events("room")[-1]
+    assert (newest["head"], newest["name"], newest["kind"]) == (5, "The garden", "private")
+
+
+async def test_what_a_room_is_called_now_is_told_to_whoever_hears_or_watches_it(scene: Scene) -> None:
+    listener, watcher, simple = scene.joins("a", GARDEN), scene.joins("w", LOBBY), scene.joins("s", LOBBY)
+    stranger = scene.joins("t", GARDEN, dialect=Dialect.TUTORIAL)
+    for name in ("a", "w"):
+        scene.delivery.watch(ConnectionId(name), RoomHead(GARDEN, "garden", 7, 6))
+    scene.delivery.tell_room(RoomHead(GARDEN, "The garden", 0, 0, topic="Plants", archived=True))
+    told = {"room": "garden", "name": "The garden", "kind": "public", "topic": "Plants", "head": 7, "last": 6}
+    assert listener.events("room") == [told | {"archived": True}]
+    assert watcher.events("room")[1:] == [told | {"archived": True}]
+    assert simple.heard == stranger.heard == []
+
+
+async def test_how_somebody_stands_is_told_to_their_connections_that_know_of_the_room(scene: Scene) -> None:
+    inside, beside = scene.joins("a1", GARDEN, ALICE), scene.joins("a2", LOBBY, ALICE)
+    elsewhere, bob = scene.joins("a3", LOBBY, ALICE), scene.joins("b", GARDEN, BOB)
+    scene.delivery.watch(ConnectionId("a2"), RoomHead(GARDEN, "garden", 1, 1))
+    scene.delivery.tell_standing(GARDEN, ALICE.id, muted=True, origin=ConnectionId("a1"))
+    scene.delivery.tell_standing(GARDEN, ALICE.id, may=("post",))
+    assert [event.get("muted") for event in inside.events("room")] == [None]
+    assert [event.get("muted") for event in beside.events("room")] == [None, True, None]
+    assert beside.events("room")[-1]["may"] == ["post"]
+    assert elsewhere.heard == bob.heard == []
+
+
+async def test_whoever_is_out_of_a_room_neither_hears_nor_watches_it(scene: Scene) -> None:
+    """And is told so, on all connections, whatever of it was under way to be told."""
+    inside, beside = scene.joins("a1", GARDEN, ALICE), scene.joins("a2", LOBBY, ALICE)
+    scene.delivery.watch(ConnectionId("a2"), RoomHead(GARDEN, "garden", 1, 1))
+    scene.said(2, GARDEN)
+    assert {session.connection for session in scene.delivery.sessions_of(ALICE.id)} == {"a1", "a2"}
+    for name in ("a1", "a2"):
+        scene.delivery.unsubscribe(ConnectionId(name), GARDEN, watching=False)
+    scene.delivery.tell_gone(GARDEN, ALICE.id)
+    scene.said(3, GARDEN)
+    scene.delivery.tell_read(GARDEN, ALICE, 2, origin=None)
+    scene.clock.advance(5)
+    for wire in (inside, beside):
+        assert wire.events("room")[-1] == {"room": "garden", "gone": True}
+    assert [message["seq"] for message in inside.events("message")] == [2]
+    assert GARDEN not in scene.delivery._halls
 
 
 async def test_a_listener_does_not_watch_and_one_who_left_does(scene: Scene) -> None:

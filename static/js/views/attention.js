@@ -39,17 +39,18 @@ export class Attention {
   /**
    * Tell of a message by somebody else.
    *
-   * @param {{name: string, content: string, room: string, seq: number}} message
+   * @param {{name: string, content: string, room: string, seq: number, kind: string}} message
+   * @param {boolean} muted  Whether it is not worth a notice.
    */
-  message({ name, content, room, seq }) {
-    this.say(`${name}: ${content}`);
-    if (!document.hidden) return;
+  message({ name, content, room, seq, kind }, muted) {
+    this.say(kind === "notice" ? content : `${name}: ${content}`);
+    if (!document.hidden || muted) return;
     this.#missed.push(seq);
     this.#title();
     if (!noticesGranted()) return;
     try {
       const body = content.slice(0, NOTICE_CHARACTERS);
-      const notice = new Notification(`${name} in ${room}`, { body, tag: `chatzilla-${room}` });
+      const notice = new Notification(kind === "notice" ? room : `${name} in ${room}`, { body, tag: `chatzilla-${room}` });
       this.#notice = notice;
       notice.onclick = () => {
         window.focus();

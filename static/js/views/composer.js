@@ -81,6 +81,20 @@ export class Composer extends HTMLElement {
     this.#show(begun?.text ?? ofThisBrowser.getItem(this.#draftKey) ?? "");
   }
 
+  /**
+   * Take in what the room is called now, and whether anything can be said there.
+   *
+   * @param {string} name
+   * @param {boolean} closed
+   */
+  know(name, closed) {
+    this.#name = name;
+    this.#prompt();
+    if (this.hasAttribute("hidden") === closed) return;
+    this.toggleAttribute("hidden", closed);
+    this.#fit();
+  }
+
   /** The id of the message that is edited, if one is. */
   get editing() {
     return this.#editing;
@@ -191,13 +205,17 @@ export class Composer extends HTMLElement {
   #show(text) {
     const editing = this.#editing !== null;
     this.#field.value = text;
-    this.#field.placeholder = editing ? "What it should say" : `Message ${this.#name}`;
+    this.#prompt();
     this.#label.textContent = editing ? "Edit your message" : "Message";
     this.#bar.hidden = !editing;
     this.#button.setAttribute("aria-label", editing ? "Save" : "Send");
     this.#button.title = editing ? "Save" : "Send";
     this.classList.toggle("is-editing", editing);
     this.#fit();
+  }
+
+  #prompt() {
+    this.#field.placeholder = this.#editing === null ? `Message ${this.#name}` : "What it should say";
   }
 
   #keep() {

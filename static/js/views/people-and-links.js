@@ -7,6 +7,8 @@ import { api } from "../api.js";
 import { deviceOf, fromNow } from "../devices.js";
 import { roomIdOf } from "../protocol.js";
 import { counted } from "../words.js";
+import { ProgramsAndHooks } from "./programs-and-hooks.js";
+import { styled } from "./styled.js";
 
 const COPIED_SHOWN_MS = 2_000;
 
@@ -22,8 +24,11 @@ const USUAL = "member";
 export class PeopleAndLinks extends HTMLElement {
   /** Called when this browser is not signed in any more. */
   signedOut = () => {};
+  /** What a room is called. */
+  nameOf = (/** @type {string} */ room) => room;
 
   #dialog = this.#part("dialog", HTMLDialogElement);
+  #programs = this.#part("programs-and-hooks", ProgramsAndHooks);
   #refused = this.#part("[data-refused]", HTMLElement);
   #made = this.#part("[data-made]", HTMLElement);
   #form = this.#part("form", HTMLFormElement);
@@ -41,7 +46,11 @@ export class PeopleAndLinks extends HTMLElement {
     this.#on("[data-made-done]", () => this.#hideMade());
     this.#on("[data-copy]", () => void this.#copyUrl());
     this.#url.addEventListener("focus", () => this.#url.select());
-    this.#dialog.addEventListener("close", () => this.#hideMade());
+    this.#programs.changed = () => void this.#refresh();
+    this.#dialog.addEventListener("close", () => {
+      this.#hideMade();
+      this.#programs.hideMade();
+    });
     // A touch beside the dialog closes it, as it closes the sidebar.
     this.#dialog.addEventListener("click", (event) => {
       if (event.target === this.#dialog) this.#dialog.close();
@@ -60,7 +69,9 @@ export class PeopleAndLinks extends HTMLElement {
     this.#dialog.showModal();
     const result = await api.me();
     if (!result.ok) return this.#refuse(result.refusal);
-    const { invites } = result.answer;
+    const { invites, makes } = result.answer;
+    this.#programs.nameOf = this.nameOf;
+    void this.#programs.open(room, makes, this.#entry);
     this.#part("[data-inviting]", HTMLElement).hidden = invites.length === 0;
     this.#part("[data-links-section]", HTMLElement).hidden = invites.length === 0;
     this.#part("[data-phone]", HTMLElement).hidden = invites.length === 0;
@@ -160,7 +171,7 @@ export class PeopleAndLinks extends HTMLElement {
   #linkEntry(link, now) {
     const what = link.person ? `Sign-in for ${link.person.name}` : `Invitation: ${(ROLES.get(link.role) ?? link.role).split(",")[0]}`;
     const words = [
-      link.room && `into ${link.room}`,
+      link.room && `into ${this.nameOf(link.room)}`,
       link.uses > 1 && `${link.used} of ${link.uses} used`,
       `ends ${fromNow(link.ends_at, now)}`,
       `by ${link.maker?.name ?? "the operator"}`,
@@ -172,9 +183,9 @@ export class PeopleAndLinks extends HTMLElement {
    * @param {SignIn} signIn
    * @param {number} now
    */
-  #signInEntry({ id, person, seen_at, agent, current }, now) {
+  #signInEntry({ id, person, seen_at, agent, program, current }, now) {
     const role = person.role === USUAL ? "" : ` (${person.role})`;
-    const words = [deviceOf(agent), current ? "this browser" : `last used ${fromNow(seen_at, now)}`];
+    const words = [program ? `program: ${agent}` : deviceOf(agent), current ? "this browser" : `last used ${fromNow(seen_at, now)}`];
     const end = async () => {
       if (current && !confirm("Sign out of this browser? You need a link to come back.")) return;
       await this.#do(api.endSignIn(id));
@@ -248,13 +259,5 @@ export class PeopleAndLinks extends HTMLElement {
   }
 }
 
-const style = document.createElement("link");
-style.rel = "stylesheet";
-style.href = new URL("../../css/people.css", import.meta.url).href;
-const styled = new Promise((resolve) => {
-  style.addEventListener("load", resolve);
-  style.addEventListener("error", resolve);
-});
-document.head.append(style);
-await styled;
+await styled("people.css");
 customElements.define("people-and-links", PeopleAndLinks);

@@ -1,40 +1,33 @@
-// The rooms in the sidebar, and the field that opens one more.
+// The rooms in the sidebar: those that one talks in, direct messages, and archived ones in a fold. And the field that
+// opens one more.
 
 /** @import { KnownRoom } from "../rooms.js" */
 
 import { LOBBY, roomIdOf } from "../protocol.js";
-import { counted } from "../words.js";
+import { counted, hueOf, initialsOf } from "../words.js";
 
 const SHOWN_UP_TO = 99;
 
 /** @typedef {KnownRoom & {unread: number}} Item */
-/** @typedef {{open: (room: string) => void}} Wishes */
+/** @typedef {{open: (room: string) => void, make: () => void, write: () => void}} Wishes */
 
 export class RoomList extends HTMLElement {
   /** @type {Wishes | null} */
   wishes = null;
 
-  /** @type {HTMLElement} */
-  #list;
-  /** @type {HTMLFormElement} */
-  #form;
-  /** @type {HTMLInputElement} */
-  #field;
-  /** @type {HTMLElement} */
-  #error;
-
-  constructor() {
-    super();
-    this.#list = /** @type {HTMLElement} */ (this.querySelector("[data-rooms]"));
-    this.#form = /** @type {HTMLFormElement} */ (this.querySelector("form"));
-    this.#field = /** @type {HTMLInputElement} */ (this.querySelector("[name=room]"));
-    this.#error = /** @type {HTMLElement} */ (this.querySelector("[data-error]"));
-  }
+  #list = this.#part("[data-rooms]", HTMLElement);
+  #direct = this.#part("[data-direct]", HTMLElement);
+  #archived = this.#part("[data-archived]", HTMLElement);
+  #form = this.#part("form", HTMLFormElement);
+  #field = this.#part("[name=room]", HTMLInputElement);
+  #error = this.#part("[data-error]", HTMLElement);
 
   connectedCallback() {
-    this.#list.addEventListener("click", (event) => this.#clicked(event));
+    this.addEventListener("click", (event) => this.#clicked(event));
     this.#form.addEventListener("submit", (event) => this.#submitted(event));
     this.#form.addEventListener("input", () => this.#complain(""));
+    this.querySelector("[data-make]")?.addEventListener("click", () => this.wishes?.make());
+    this.querySelector("[data-write]")?.addEventListener("click", () => this.wishes?.write());
   }
 
   /**
@@ -42,10 +35,15 @@ export class RoomList extends HTMLElement {
    * @param {string} current
    */
   show(rooms, current) {
-    // Reused by position, so that the focus stays where it is.
-    while (this.#list.children.length > rooms.length) this.#list.lastElementChild?.remove();
-    while (this.#list.children.length < rooms.length) this.#list.append(newItem());
-    rooms.forEach((room, i) => fill(this.#list.children[i], room, room.room === current));
+    const direct = rooms.filter(({ kind }) => kind === "direct");
+    const archived = rooms.filter((room) => room.archived && room.kind !== "direct");
+    fillAll(this.#list, rooms.filter((room) => !room.archived && room.kind !== "direct"), current);
+    fillAll(this.#direct, direct, current);
+    fillAll(this.#archived, archived, current);
+    const fold = this.#part("[data-archive]", HTMLDetailsElement);
+    fold.hidden = archived.length === 0;
+    if (archived.some(({ room }) => room === current)) fold.open = true;
+    this.#part("[data-direct-group]", HTMLElement).hidden = direct.length === 0 && !this.querySelector("[data-write]");
   }
 
   /** @param {MouseEvent} event */
@@ -71,19 +69,47 @@ export class RoomList extends HTMLElement {
     this.#error.textContent = words;
     this.#field.setAttribute("aria-invalid", String(words !== ""));
   }
+
+  /**
+   * @template {Element} Kind
+   * @param {string} selector
+   * @param {new (...args: any[]) => Kind} kind
+   * @returns {Kind}
+   */
+  #part(selector, kind) {
+    const element = this.querySelector(selector);
+    if (!(element instanceof kind)) throw new Error(`The room list has no ${selector}.`);
+    return element;
+  }
 }
 
 /** @param {string} room */
 export const pathOf = (room) => (room === LOBBY ? "/" : `/r/${room}`);
 
+/**
+ * Reused by position, so that the focus stays where it is.
+ *
+ * @param {HTMLElement} list
+ * @param {Item[]} rooms
+ * @param {string} current
+ */
+function fillAll(list, rooms, current) {
+  while (list.children.length > rooms.length) list.lastElementChild?.remove();
+  while (list.children.length < rooms.length) list.append(newItem());
+  rooms.forEach((room, i) => fill(list.children[i], room, room.room === current));
+}
+
 function newItem() {
   const item = document.createElement("li");
   const link = document.createElement("a");
+  const mark = document.createElement("span");
   const name = document.createElement("span");
   const unread = document.createElement("span");
+  mark.ariaHidden = "true";
   name.className = "room-name";
+  name.dir = "auto";
   unread.className = "unread";
-  link.append(name, unread);
+  link.append(mark, name, unread);
   item.append(link);
   return item;
 }
@@ -95,17 +121,37 @@ function newItem() {
  */
 function fill(item, room, current) {
   const link = /** @type {HTMLAnchorElement} */ (item.firstElementChild);
-  const [name, unread] = /** @type {HTMLElement[]} */ ([...link.children]);
+  const [mark, name, unread] = /** @type {HTMLElement[]} */ ([...link.children]);
   link.href = pathOf(room.room);
   link.dataset.room = room.room;
   if (current) link.setAttribute("aria-current", "page");
   else link.removeAttribute("aria-current");
+  showMark(mark, room);
   name.textContent = room.name;
-  unread.hidden = current || room.unread === 0;
+  unread.hidden = current || room.muted || room.unread === 0;
   unread.textContent = room.unread > SHOWN_UP_TO ? `${SHOWN_UP_TO}+` : String(room.unread);
   link.classList.toggle("has-unread", !unread.hidden);
-  if (unread.hidden) link.removeAttribute("aria-label");
-  else link.setAttribute("aria-label", `${room.name}, ${counted(room.unread, "unread message", "unread messages")}`);
+  link.classList.toggle("is-muted", room.muted);
+  const words = [
+    room.name,
+    room.kind === "private" && "private",
+    room.muted && "muted",
+    !unread.hidden && counted(room.unread, "unread message", "unread messages"),
+  ].filter(Boolean);
+  if (words.length === 1) link.removeAttribute("aria-label");
+  else link.setAttribute("aria-label", words.join(", "));
+}
+
+/**
+ * What kind of room it is, as a sign before its name.
+ *
+ * @param {HTMLElement} mark
+ * @param {Pick<KnownRoom, "kind" | "name" | "people">} room
+ */
+export function showMark(mark, { kind, name, people }) {
+  mark.className = kind === "direct" ? "avatar" : `room-mark room-mark-${kind}`;
+  mark.textContent = kind === "direct" ? (people.length > 1 ? String(people.length) : initialsOf(name)) : "";
+  mark.style.setProperty("--hue", String(hueOf(people[0]?.id ?? "")));
 }
 
 customElements.define("room-list", RoomList);

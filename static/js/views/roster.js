@@ -5,10 +5,15 @@
 import { counted, hueOf, initialsOf } from "../words.js";
 
 export class PeopleList extends HTMLElement {
+  /** @type {{message: (person: Person) => void} | null}  What a person can ask for here. */
+  wishes = null;
+
   /** @type {HTMLElement} */
   #list;
   /** @type {HTMLElement} */
   #rest;
+  /** @type {readonly Person[]} */
+  #people = [];
   /** @type {Map<string, HTMLElement>} */
   #items = new Map();
 
@@ -16,18 +21,31 @@ export class PeopleList extends HTMLElement {
     super();
     this.#list = /** @type {HTMLElement} */ (this.querySelector("[data-people]"));
     this.#rest = /** @type {HTMLElement} */ (this.querySelector("[data-rest]"));
+    this.#list.addEventListener("click", ({ target }) => {
+      const item = target instanceof Element && target.closest("button")?.closest("li");
+      const person = this.#people.find(({ id }) => item && item === this.#items.get(id));
+      if (person) this.wishes?.message(person);
+    });
   }
 
   /**
    * @param {Person[]} people
    * @param {number} count
    * @param {Person | null} you
+   * @param {boolean} mayWrite  Whether this person may write to others directly.
    */
-  show(people, count, you) {
+  show(people, count, you, mayWrite) {
     const items = new Map();
-    for (const person of people) items.set(person.id, this.#item(person, person.id === you?.id));
+    for (const person of people) {
+      const item = this.#item(person, person.id === you?.id);
+      const write = /** @type {HTMLElement} */ (item.lastElementChild);
+      write.hidden = !mayWrite || !person.verified || person.id === you?.id;
+      write.setAttribute("aria-label", `Message ${person.name}`);
+      items.set(person.id, item);
+    }
     this.#items = items;
-    this.#list.replaceChildren(...items.values());
+    this.#people = people;
+    place(this.#list, [...items.values()]);
     const unnamed = count - people.length;
     this.#rest.hidden = unnamed <= 0;
     const somebody = people.length > 0;
@@ -61,8 +79,24 @@ function newItem() {
   avatar.ariaHidden = "true";
   name.className = "person-name";
   name.dir = "auto";
-  item.append(avatar, name, mark);
+  const template = /** @type {HTMLTemplateElement} */ (document.querySelector("[data-write-template]"));
+  const write = /** @type {HTMLElement} */ (template.content.firstElementChild).cloneNode(true);
+  item.append(avatar, name, mark, write);
   return item;
+}
+
+/**
+ * Make these the children, and move only what stands elsewhere: what has the focus keeps it.
+ *
+ * @param {HTMLElement} list
+ * @param {HTMLElement[]} items
+ */
+function place(list, items) {
+  const wanted = new Set(items);
+  for (const child of [...list.children]) if (!wanted.has(/** @type {HTMLElement} */ (child))) child.remove();
+  items.forEach((item, at) => {
+    if (list.children[at] !== item) list.insertBefore(item, list.children[at] ?? null);
+  });
 }
 
 customElements.define("people-list", PeopleList);
