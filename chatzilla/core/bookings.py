@@ -79,9 +79,9 @@ class Bookings:
         """The one that was not asked for longest comes first."""
 
     def all(self) -> Sequence[Booking]:
-        """What is booked now."""
+        """What is booked now, but for rooms that only their members know of."""
         self._sweep()
-        return tuple(self._booked.values())
+        return [each for each in self._booked.values() if self._directory.admits(_anybody(each.room), each.room)]
 
     async def book(self, asker: Asker, session: str | None) -> tuple[Booking, bool]:
         """Book a room, by the id that is asked for or else by a new one.
@@ -100,8 +100,7 @@ class Bookings:
         if session is None:
             session = f"ses-{base64.b32encode(secrets.token_bytes(10)).decode().lower()}"
         room = parse_room(session)
-        somebody = app_named(unnamed(""), room) if asker.bearer is None else asker.bearer.account
-        self._directory.check(somebody, Act.ENTER, room, address=asker.address)
+        self._check_room(asker, room)
         known = await self._find(room)
         return self._keep(known or Booking(session, room, now := self._clock.wall_ms(), now)), known is None
 
@@ -113,7 +112,9 @@ class Bookings:
             SignInNeeded, TooFast, Unavailable: as `book`.
         """
         self._check_asker(asker)
-        return await self._known(_room_in(session))
+        room = _room_in(session)
+        self._check_room(asker, room)
+        return await self._known(room)
 
     async def grant(self, asker: Asker, session: str, role: CallRole, *, data: str = "") -> Right:
         """Let somebody into a room that is known. Who they are is found in what is said of them, as far as that counts.
@@ -174,6 +175,11 @@ class Bookings:
             raise SignInNeeded("Sign in first: this server is not open to everybody.")
         self._asking.of(asker.address).spend()
 
+    def _check_room(self, asker: Asker, room: RoomId) -> None:
+        """See that whoever asks may know of a room, before they say for whom they ask."""
+        account = _anybody(room) if asker.bearer is None else asker.bearer.account
+        self._directory.check(account, Act.ENTER, room, address=asker.address)
+
     async def _known(self, room: RoomId) -> Booking:
         found = await self._find(room)
         if found is None:
@@ -210,6 +216,11 @@ class Bookings:
             if oldest.used_at > over:
                 return
             del self._booked[oldest.room]
+
+
+def _anybody(room: RoomId) -> Account:
+    """Somebody of whom nothing is known."""
+    return app_named(unnamed(room), room)
 
 
 def _room_in(session: str) -> RoomId:

@@ -62,6 +62,8 @@ class Claims(NamedTuple):
     """Who it is for, where the form has such a thing."""
     data: str
     """What the application says of the connection."""
+    signed: str
+    """The signed text itself. All else in a token can be written in more than one way."""
 
 
 def read(token: str, pair: Pair, now: int) -> Claims:
@@ -77,7 +79,10 @@ def read(token: str, pair: Pair, now: int) -> Claims:
     begins = claims.get("nbf", claims.get("iat", now))
     if not isinstance(begins, int) or begins > now + SKEW_SECONDS:
         raise SignInNeeded(NOT_VALID)
-    return _read_twilio(claims, ends_at) if "grants" in claims else _read_opentok(claims, pair, ends_at)
+    signed = token.rpartition(".")[0]
+    if "grants" in claims:
+        return _read_twilio(claims, ends_at, signed)
+    return _read_opentok(claims, pair, ends_at, signed)
 
 
 def check_call(token: str, pair: Pair, now: int) -> None:
@@ -134,7 +139,7 @@ def _lasting(expires: object, now: int) -> int:
     return expires
 
 
-def _read_twilio(claims: dict[str, Any], ends_at: int) -> Claims:
+def _read_twilio(claims: dict[str, Any], ends_at: int, signed: str) -> Claims:
     """`{grants: {identity, video: {room}}}`. One without a room would open all of them."""
     grants = claims["grants"]
     video = grants.get("video") if isinstance(grants, dict) else None
@@ -142,15 +147,14 @@ def _read_twilio(claims: dict[str, Any], ends_at: int) -> Claims:
     identity = grants.get("identity") if isinstance(grants, dict) else None
     if not isinstance(room, str) or not isinstance(identity, str):
         raise SignInNeeded(NOT_VALID)
-    return Claims(room, "publisher", ends_at, identity, "")
+    return Claims(room, "publisher", ends_at, identity, "", signed)
 
 
-def _read_opentok(claims: dict[str, Any], pair: Pair, ends_at: int) -> Claims:
+def _read_opentok(claims: dict[str, Any], pair: Pair, ends_at: int, signed: str) -> Claims:
     """`{scope: "session.connect", session_id, role, connection_data?}`."""
-    session, role, data = claims.get("session_id"), claims.get("role"), claims.get("connection_data", "")
-    if claims.get("scope") != "session.connect" or not isinstance(session, str) or not isinstance(data, str):
+    if claims.get("scope") != "session.connect":
         raise SignInNeeded(NOT_VALID)
-    return _opentok(session, role, data, pair, ends_at)
+    return _opentok(claims, pair, ends_at, signed)
 
 
 def _read_query(encoded: str, pair: Pair, now: int) -> Claims:
@@ -163,21 +167,24 @@ def _read_query(encoded: str, pair: Pair, now: int) -> Claims:
     except (binascii.Error, ValueError, KeyError) as error:
         raise SignInNeeded(NOT_VALID) from error
     made = hmac.new(pair.secret.encode(), query.encode(), "sha1").hexdigest()
-    signed = hmac.compare_digest(made.encode(), signature.encode())
-    claims = dict(fields)
-    if partner != pair.key or not signed or len(claims) != len(fields):
+    claims: dict[str, Any] = dict(fields)
+    is_ours = partner == pair.key and hmac.compare_digest(made.encode(), signature.encode())
+    if not is_ours or len(claims) != len(fields):
         raise SignInNeeded(NOT_VALID)
     ends_at = _lasting(_whole(claims.get("expire_time")), now)
     begins = _whole(claims.get("create_time"))
     if begins is None or begins > now + SKEW_SECONDS:
         raise SignInNeeded(NOT_VALID)
-    return _opentok(claims.get("session_id", ""), claims.get("role"), claims.get("connection_data", ""), pair, ends_at)
+    return _opentok(claims, pair, ends_at, query)
 
 
-def _opentok(session: str, role: object, data: str, pair: Pair, ends_at: int) -> Claims:
-    if not isinstance(role, str) or role not in _OPENTOK_ROLES or not belongs(session, pair):
+def _opentok(claims: dict[str, Any], pair: Pair, ends_at: int, signed: str) -> Claims:
+    session, role, data = claims.get("session_id"), claims.get("role"), claims.get("connection_data", "")
+    if not (isinstance(session, str) and isinstance(role, str) and isinstance(data, str)):
         raise SignInNeeded(NOT_VALID)
-    return Claims(session, role, ends_at, None, data)
+    if role not in _OPENTOK_ROLES or not belongs(session, pair):
+        raise SignInNeeded(NOT_VALID)
+    return Claims(session, role, ends_at, None, data, signed)
 
 
 def _whole(text: str | None) -> int | None:

@@ -127,13 +127,14 @@ class Names:
         self._users: dict[str, tuple[AccountId, set[ConnectionId]]] = {}
         self._used: dict[ConnectionId, str] = {}
 
-    def take(self, connection: ConnectionId, account: Account, *, proven: bool = False) -> None:
+    def take(self, connection: ConnectionId, account: Account, *, proven: bool = False, vouched: bool = False) -> None:
         """Use a name on a connection, instead of the one that it used before.
 
         Args:
             connection: who is going to be called so.
             account: the person.
             proven: whether a token has shown that it is theirs; they cannot be kept from using it.
+            vouched: whether an application calls them so, as it may call several; a verified person's stays theirs.
 
         Raises:
             Forbidden: the name looks like another one that is in use, or like somebody's who is verified.
@@ -141,7 +142,9 @@ class Names:
         look = skeleton(account.name)
         holder = self._holder(account.name)
         user = self._users.get(look)
-        if not proven and ((holder or account.id) != account.id or (user is not None and user[0] != account.id)):
+        held = (holder or account.id) != account.id
+        used = user is not None and user[0] != account.id
+        if not proven and (held or (used and not vouched)):
             raise Forbidden("Somebody here has a name that looks like this one. Choose another one.")
         self.release(connection)
         _, connections = self._users.get(look, (None, set()))

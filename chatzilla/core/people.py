@@ -173,8 +173,9 @@ def introduce(ports: Ports, presence: Presence, session: Session, account: Accou
         Forbidden: the name looks like another one that is in use.
     """
     if account != session.account or session.unnamed:
-        proven = session.by_token and session.right is None  # an application may call anybody anything
-        presence.names.take(session.connection, account, proven=proven)
+        # A right shows what it was asked for, which is a name that anybody may have typed, unless they are signed in.
+        proven = session.by_token and (session.right is None or session.right.sign_in is not None)
+        presence.names.take(session.connection, account, proven=proven, vouched=account.kind == APP)
         session.unnamed = False
     before, session.account = session.account, account
     session.voice = policy.may(account.role, Act.POST, Thing.ROOM)

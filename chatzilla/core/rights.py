@@ -83,8 +83,6 @@ class Right:
     """Until when one may enter, in milliseconds since 1970."""
     data: str = ""
     """What the application says of this connection."""
-    called: str = ""
-    """How the application calls the room, where that is no room's id."""
     sign_in: SignInId | None = None
     """The sign-in that it ends with."""
     token: str = field(default="", repr=False)
@@ -150,8 +148,7 @@ class Rights:
         Raises:
             BadRequest, TooLong: more is said of the connection than a token carries.
         """
-        if data:
-            parse_text(data, "what is said of a connection", DATA_LIMIT)
+        _check_data(data)
         ident = f"con_{secrets.token_urlsafe(12)}"
         claims = {"sub": account.id, "room": room, "role": role.value, "jti": ident, "data": data}
         claims |= {"kind": account.kind, "name": account.name} if sign_in is None else {"sid": sign_in}
@@ -159,7 +156,7 @@ class Rights:
         if len(token) > LONGEST:
             raise BadRequest("This is more than a token can carry.")
         ends_at = (self._clock.wall_ms() // 1000 + LASTS_SECONDS) * 1000
-        return Right(ident, _let_in(account, room, role, ends_at), room, role, ends_at, data, "", sign_in, token)
+        return Right(ident, _let_in(account, room, role, ends_at), room, role, ends_at, data, sign_in, token)
 
     def read(self, token: object, holder: Callable[[SignInId, AccountId], Account]) -> Right:
         """What a token lets its bearer do.
@@ -197,18 +194,17 @@ class Rights:
         if account.id != claims["sub"] or (sign_in is None and account.kind not in (OPEN, APP)):
             raise SignInNeeded(NOT_VALID)
         ends_at = claims["exp"] * 1000
-        return Right(ident, _let_in(account, room, role, ends_at), room, role, ends_at, data, "", sign_in, token)
+        return Right(ident, _let_in(account, room, role, ends_at), room, role, ends_at, data, sign_in, token)
 
     def _read_foreign(self, token: str, pair: Pair) -> Right:
         claims = foreign.read(token, pair, self._clock.wall_ms() // 1000)
         room, role, ends_at = room_of(claims.session), CallRole(claims.role), claims.ends_at * 1000
-        # Twilio's `jti` is the second in which a token was made, so the whole token names it.
-        ident = f"con_{_digest(token)}"
-        account = _person(claims.identity, claims.data, ident, room)
-        called = "" if room == claims.session.lower() or foreign.belongs(claims.session, pair) else claims.session
-        return Right(
-            ident, _let_in(account, room, role, ends_at), room, role, ends_at, claims.data, called, None, token
-        )
+        _check_data(claims.data)
+        # Twilio's `jti` is the second in which a token was made, and OpenTok has none: what is signed names it.
+        ident = f"con_{_digest(claims.signed)}"
+        name = name_in(claims.data) if claims.identity is None else claims.identity
+        account = app_named(unnamed(ident) if name is None else name, room)
+        return Right(ident, _let_in(account, room, role, ends_at), room, role, ends_at, claims.data, None, token)
 
 
 def unnamed(ident: str) -> str:
@@ -216,9 +212,9 @@ def unnamed(ident: str) -> str:
     return f"Guest {_digest(ident)[:6]}"
 
 
-def _person(identity: object, data: str, ident: str, room: RoomId) -> Account:
-    name = name_in(data) if identity is None else identity
-    return app_named(unnamed(ident) if name is None else name, room)
+def _check_data(data: str) -> None:
+    if data:
+        parse_text(data, "what is said of a connection", DATA_LIMIT)
 
 
 def _let_in(account: Account, room: RoomId, role: CallRole, ends_at: int) -> Account:

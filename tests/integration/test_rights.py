@@ -152,6 +152,21 @@ async def test_a_name_that_looks_like_a_members_is_refused(tmp_path: Path) -> No
         await client.close()
 
 
+async def test_an_application_may_call_several_people_the_same(house: Town) -> None:
+    """In one room they are one, in two rooms two, and neither keeps the other out."""
+    rights = house.server.house.rights
+    ann = [rights.make(app_named("Ann", room), room, CallRole.PUBLISHER) for room in (GARDEN, RoomId("attic"))]
+    assert ann[0].account.id != ann[1].account.id
+    clients = []
+    for right in (ann[0], ann[0], ann[1]):
+        client = await Client(house.server.url).connect(auth=FULL | {"token": right.token})
+        here = (await client.joins(right.room))["here"]
+        assert [person["id"] for person in here["people"]] == [right.account.id]
+        clients.append(client)
+    for client in clients:
+        await client.close()
+
+
 async def test_it_ends_with_the_sign_in_of_whoever_made_it(tmp_path: Path) -> None:
     async with place(tmp_path / "data", sign_in="links") as where:
         alice = await where.enters("Alice", Role.OWNER)

@@ -153,7 +153,7 @@ class CrossOrigin:
         resource = request.match_info.route.resource
         if resource is None or resource.canonical not in CROSS_ORIGIN:
             return
-        response.headers["Vary"] = "Origin"
+        response.headers.add("Vary", "Origin")
         origin = request.headers.get("Origin", "")
         if origin.lower() not in self._origins:
             return
