@@ -52,14 +52,17 @@ PICTURES: Final = (
 START_SECONDS: Final = 1.0
 """How long the start of the server waits for Janus."""
 
-AGAIN_SECONDS: Final = (0.5, 1.0, 2.0, 5.0)
-"""How long until Janus is tried again."""
+AGAIN_SECONDS: Final = (0.5, 1.0, 2.0)
+"""How long until Janus is tried again. When it is back, everybody waits for no more than the last of these."""
 
 ANSWER_WITHIN_SECONDS: Final = 30.0
 """How long a browser may take to answer an offer, a lost connection included."""
 
 OFFERS_IN_VAIN: Final = 3
 """Offers that somebody may leave without an answer, one after the other."""
+
+_LINES_DOWN: Final = 4 * 50
+"""Lines of what somebody receives, at most: all sources of all who may be seen or heard."""
 
 _ROOM_EXISTS: Final = 427
 _NOT_JOINED: Final = "Say that you can receive first."
@@ -270,8 +273,10 @@ class Janus:
                     return await self._publish(session, room, peer, request, take_place)
                 case Trickle():
                     await self._trickle(session, peer, request)
-                case Ready():
-                    self._take_answer(room, peer, request)
+                case Ready(answer=None):
+                    self._begin(room, peer)
+                case Ready(seq, Description() as answer):
+                    self._take_answer(peer, seq, answer)
                 case Quality():
                     await self._choose(session, peer, request)
                 case Restart():
@@ -451,18 +456,20 @@ class Janus:
         if peer.down is not None:
             await session.message(peer.down, {"request": "start"}, answer)
 
-    def _take_answer(self, room: _Room, peer: _Peer, request: Ready) -> None:
-        if request.answer is None:
-            peer.ready = True
-            peer.vain = 0
-            self._sync(room, peer)
-            return
-        session = sdp.read(request.answer.sdp)
+    def _begin(self, room: _Room, peer: _Peer) -> None:
+        """Somebody has thrown their connections away, if they had any; what was at their other end goes, too."""
+        self._drop(room, peer.participant)
+        peer = room.peers[peer.participant.id] = peer.anew()
+        peer.ready = True
+        self._sync(room, peer)
+
+    def _take_answer(self, peer: _Peer, seq: int | None, answer: Description) -> None:
+        session = sdp.read(answer.sdp, lines=_LINES_DOWN)
         if any(line.sends for line in session.lines):
             raise Forbidden("Nothing is sent on the connection on which one receives.")
-        if peer.answer is None or peer.answer.done() or request.seq != peer.seq:
+        if peer.answer is None or peer.answer.done() or seq != peer.seq:
             raise Conflict("This offer does not wait for an answer.")
-        peer.answer.set_result(_jsep(request.answer))
+        peer.answer.set_result(_jsep(answer))
 
     async def _give_up_down(self, peer: _Peer) -> None:
         """Throw a connection down away, and begin another one, unless that has been in vain often enough."""

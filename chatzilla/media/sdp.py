@@ -67,8 +67,12 @@ class _Section:
     mid: str | None = None
 
 
-def read(text: str) -> Session:
+def read(text: str, *, lines: int = LINES_AT_MOST) -> Session:
     """Read a description.
+
+    Args:
+        text: the description.
+        lines: how many lines of media it may have.
 
     Raises:
         TooLong: it has more characters, lines of media or candidates than anybody needs.
@@ -78,22 +82,22 @@ def read(text: str) -> Session:
         raise TooLong(f"A description may have {DESCRIPTION_LIMIT:,} characters at most.")
     if not text.isascii():
         raise BadRequest("This is no session description of a browser.")
-    lines = text.split("\n")
-    if lines.pop():
+    rows = text.split("\n")
+    if rows.pop():
         raise BadRequest("The last line of this description has no end.")
-    lines = [line.removesuffix("\r") for line in lines]
-    if lines[:1] != ["v=0"] or not all(_LINE.fullmatch(line) for line in lines):
+    rows = [row.removesuffix("\r") for row in rows]
+    if rows[:1] != ["v=0"] or not all(_LINE.fullmatch(row) for row in rows):
         raise BadRequest("This is no session description.")
     whole = _Section("session")
     sections: list[_Section] = []
     candidates = 0
-    for line in lines:
-        if line.startswith("m="):
-            sections.append(_section(line))
-        elif line.startswith("a="):
-            candidates += line.startswith("a=candidate:")
-            _attribute(sections[-1] if sections else whole, line[2:])
-    if len(sections) > LINES_AT_MOST or candidates > CANDIDATES_AT_MOST:
+    for row in rows:
+        if row.startswith("m="):
+            sections.append(_section(row))
+        elif row.startswith("a="):
+            candidates += row.startswith("a=candidate:")
+            _attribute(sections[-1] if sections else whole, row[2:])
+    if len(sections) > lines or candidates > CANDIDATES_AT_MOST:
         raise TooLong("This description has more lines than a call needs.")
     found = tuple(_media_line(section, whole) for section in sections)
     if len({line.mid for line in found}) != len(found):

@@ -43,6 +43,7 @@ class Node {
         other.mesh.signal({ from: me.id, ...structuredClone(body) });
         return true;
       },
+      ask: async () => ({ ok: false, refusal: { code: "bad-request", message: "This is a mesh." } }),
       ice: async () => {
         this.relaysAsked += 1;
         return this.online ? { servers: [{ urls: ["turn:fresh"] }], ends_at: 1 } : null;
@@ -377,6 +378,7 @@ test("only the relay, for whoever wants to hide their address", async () => {
   const mesh = new Mesh(
     {
       send: async () => true,
+      ask: async () => ({ ok: false, refusal: { code: "bad-request", message: "This is a mesh." } }),
       ice: async () => null,
       connect: (given) => /** @type {any} */ (new Connection((config = given))),
       listener: { received: () => {}, linked: () => {}, trouble: () => {} },

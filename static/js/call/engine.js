@@ -2,7 +2,8 @@
 // their tests know nothing more of an engine than this.
 
 /** @import { Link } from "./call.js" */
-/** @import { Entry, Ice, Participant, Quality, Signal, Source, Track } from "./wire.js" */
+/** @import { Result } from "../protocol.js" */
+/** @import { Entry, Ice, Offer, Participant, Quality, Signal, Source, Track } from "./wire.js" */
 
 /**
  * @typedef {object} Engine
@@ -10,11 +11,16 @@
  *   After every join, a resumed one too: whom there is to be connected with. What works is left alone.
  * @property {(participant: Participant) => void} joined
  * @property {(id: string) => void} left
- * @property {(signal: Signal) => void} signal
+ * @property {(signal: Signal) => void} [signal]  From another page.
+ * @property {(offer: Offer) => void} [offer]     From the server: what there is to receive.
+ * @property {(state: "lost" | "reset") => void} [media]
+ *   Nothing goes through the server any more; or it does again, and everything begins anew.
  * @property {(source: Source, track: MediaStreamTrack | null) => void} publish
  *   Send this track from now on, in place of the one before; with null, nothing.
  * @property {(ice: Ice) => void} relays        Fresh credentials.
  * @property {(quality: Quality) => void} limit How much to send of a camera.
+ * @property {(widths: ReadonlyMap<string, number>) => void} [watched]
+ *   How wide each person is shown here, for an engine that can fetch a smaller picture.
  * @property {() => Iterable<[string, number]>} levels  How loud the others are, from 0 to 1.
  * @property {() => Promise<Route[]>} routes    Which way the media go, for those who ask why it does not work.
  * @property {() => void} close
@@ -31,19 +37,24 @@
  * @typedef {object} EngineWorld
  * @property {(to: string, body: {description?: RTCSessionDescriptionInit, candidate?: RTCIceCandidateInit | null, tracks?: Track[]}) => Promise<boolean>} send
  *   Pass a signal on; false: it did not arrive.
+ * @property {<Answer>(event: string, question: object) => Promise<Result<Answer>>} ask  Ask the server.
  * @property {() => Promise<Ice | null>} ice    Ask for fresh credentials.
  * @property {(config: RTCConfiguration) => RTCPeerConnection} connect
  * @property {EngineListener} listener
  * @property {(run: () => void, ms: number) => unknown} later
  */
 
-/** Who stands in the way: the relay refuses the credentials, or does not answer. */
-/** @typedef {"relay-refused" | "relay-unreachable"} Trouble */
+/** Who stands in the way: the relay refuses the credentials, or does not answer; or what carries media has failed. */
+/** @typedef {"relay-refused" | "relay-unreachable" | "media-lost"} Trouble */
 
+/** By which way the media go to a participant; `id` is empty where they go to the server. */
 /** @typedef {{id: string, local: string, remote: string, protocol: string, ms: number | null}} Route */
 
 /** How much one screen may take; text has to be sharp, and need not be smooth. */
 export const SCREEN_BITRATE = 1_500_000;
+
+/** @param {Source} source */
+export const kindOf = (source) => (source === "camera" || source === "screen" ? "video" : "audio");
 
 /**
  * The quality for a call of so many: the steps are ascending by people, the last one holds for all above.

@@ -280,6 +280,11 @@ export class Meeting {
     this.#changed();
   }
 
+  /** @param {ReadonlyMap<string, number>} widths  How wide each person is shown. */
+  watched(widths) {
+    this.#engine?.watched?.(widths);
+  }
+
   /**
    * @param {string} participant
    * @param {"mute" | "unpublish" | "kick"} action
@@ -345,7 +350,9 @@ export class Meeting {
         this.#refusedAtTheDoor(code, message);
       },
       participant: (news) => this.#inTurn(() => this.#heard(news)),
-      signal: (signal) => this.#inTurn(() => this.#engine?.signal(signal)),
+      signal: (signal) => this.#inTurn(() => this.#engine?.signal?.(signal)),
+      offer: (offer) => this.#inTurn(() => this.#engine?.offer?.(offer)),
+      media: ({ state }) => this.#inTurn(() => this.#engine?.media?.(state)),
       moderated: ({ action, source, by }) => void this.#obey(action, source, by?.name),
       call: ({ locked }) => {
         this.#locked = locked;
@@ -456,6 +463,7 @@ export class Meeting {
   #engineWorld() {
     return {
       send: async (to, body) => (await this.#signaling.ask("signal", { to, ...body })).ok,
+      ask: (event, question) => this.#signaling.ask(event, question),
       ice: () => this.#freshRelays(),
       connect: this.#world.connect,
       listener: {

@@ -4,10 +4,11 @@
 // meets an offer of ours under way. The transceiver of a source is made once and kept: a source that ends is sent as
 // nothing, and one that begins again needs no new line in the description.
 
-/** @import { EngineWorld, Route } from "./engine.js" */
+/** @import { EngineWorld } from "./engine.js" */
 /** @import { Quality, Signal, Source, Track } from "./wire.js" */
 
-import { SCREEN_BITRATE } from "./engine.js";
+import { SCREEN_BITRATE, kindOf } from "./engine.js";
+import { loudnessOf, routeOf, sessionOf, troubleOf } from "./facts.js";
 
 /** How long the other side of a failed connection may take to mend it, before this one tries as well. */
 const POLITE_WAIT_MS = 3_000;
@@ -21,8 +22,6 @@ const CANDIDATES_KEPT = 100;
 const SHARED = /** @type {const} */ (["microphone", "camera"]);
 /** @type {readonly Source[]} */
 const SCREENS = ["screen", "screen-audio"];
-/** @param {Source} source */
-const kindOf = (source) => (source === "camera" || source === "screen" ? "video" : "audio");
 
 export class Peer {
   #id;
@@ -157,30 +156,11 @@ export class Peer {
 
   /** How loud the microphone is, from 0 to 1. */
   level() {
-    const track = this.#received.get("microphone");
-    const receiver = this.#connection?.getReceivers().find((each) => each.track === track);
-    const [newest] = receiver?.getSynchronizationSources() ?? [];
-    return newest?.audioLevel ?? 0;
+    return loudnessOf(this.#connection, this.#received.get("microphone"));
   }
 
-  /** @returns {Promise<Route | null>} */
-  async route() {
-    const report = await this.#connection?.getStats();
-    /** @type {any[]} */
-    const stats = report ? [...report.values()] : [];
-    const transport = stats.find(({ type }) => type === "transport");
-    const pair = stats.find(({ id }) => id === transport?.selectedCandidatePairId);
-    const local = stats.find(({ id }) => id === pair?.localCandidateId);
-    const remote = stats.find(({ id }) => id === pair?.remoteCandidateId);
-    if (!local || !remote) return null;
-    const { currentRoundTripTime: seconds } = pair;
-    return {
-      id: this.#id,
-      local: local.candidateType,
-      remote: remote.candidateType,
-      protocol: local.relayProtocol ?? local.protocol,
-      ms: seconds === undefined ? null : Math.round(seconds * 1_000),
-    };
+  route() {
+    return routeOf(this.#id, this.#connection);
   }
 
   close() {
@@ -403,11 +383,8 @@ export class Peer {
   }
 
   /** @param {RTCPeerConnectionIceErrorEvent} error */
-  #relayFails({ errorCode, url }) {
-    if (!url?.startsWith("turn")) return;
-    this.#world.listener.trouble(errorCode === 701 ? "relay-unreachable" : "relay-refused");
+  #relayFails(error) {
+    const trouble = troubleOf(error);
+    if (trouble) this.#world.listener.trouble(trouble);
   }
 }
-
-/** @param {string | undefined} sdp */
-const sessionOf = (sdp) => sdp?.match(/^o=\S+ (\S+)/m)?.[1] ?? "";

@@ -47,6 +47,10 @@
  * @property {Track[]} [tracks]
  */
 
+/** What one receives through the server; all of it, each time. */
+/** @typedef {Track & {participant: string}} Line */
+/** @typedef {{seq: number, offer: RTCSessionDescriptionInit, tracks: Line[]}} Offer */
+
 /** @typedef {"joined" | "changed" | "reconnecting" | "left"} Change */
 /** @typedef {{change: Change, participant: Participant, reason?: string}} ParticipantNews */
 /** @typedef {{action: "mute" | "unpublish" | "kick", source?: Source, by?: {id: string, name: string}}} Moderated */

@@ -11,7 +11,7 @@ const TOAST_SHOWN_MS = 5_000;
 const TOASTS = 3;
 const CLOCK_EVERY_MS = 1_000;
 
-/** @typedef {{zoom: (key: string) => void, why: () => void}} Wishes */
+/** @typedef {{zoom: (key: string) => void, why: () => void, watched: (widths: Map<string, number>) => void}} Wishes */
 
 export class CallStage extends HTMLElement {
   /** @type {Wishes | null} */
@@ -106,6 +106,7 @@ export class CallStage extends HTMLElement {
     const gap = width < 600 ? 8 : 12;
     const boxes = arrange(this.#tiles.size, { width, height }, { gap, focus: this.#focus });
     for (const [at, tile] of [...this.#tiles.values()].entries()) tile.place(boxes[at]);
+    this.wishes?.watched(new Map([...this.#tiles.keys()].map((key, at) => [key, boxes[at].width])));
   }
 
   /**
@@ -172,7 +173,9 @@ export class CallStage extends HTMLElement {
  */
 function warningOf({ reachable, troubles, call }) {
   const apart = call.others.some(({ id }) => call.linkOf(id) !== "connected");
-  if (!reachable) return "The server is out of reach. You still see and hear each other; coming back…";
+  if (!reachable && !apart) return "The server is out of reach. You still see and hear each other; coming back…";
+  if (!reachable) return "The server is out of reach. Coming back…";
+  if (apart && troubles.has("media-lost")) return "Pictures and sound have stopped. The server is bringing them back…";
   if (apart && troubles.has("relay-refused")) return "The relay refuses this server’s credentials. Trying without it.";
   if (apart && troubles.has("relay-unreachable")) return "The relay does not answer. Trying without it.";
   return "";

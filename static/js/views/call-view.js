@@ -179,7 +179,11 @@ export class CallView extends HTMLElement {
    * @returns {Promise<Engine>}
    */
   async #startEngine(name, world) {
-    if (name !== "mesh") throw new Error(`This page knows no engine ${name}.`);
+    if (name === "sfu") {
+      // Nobody learns anybody's address from the server, so that there is nothing to hide behind a relay.
+      const { Sfu } = await import("../call/sfu.js");
+      return new Sfu(world);
+    }
     const { Mesh } = await import("../call/mesh.js");
     return new Mesh(world, { relayOnly: this.#relayOnly });
   }
@@ -207,7 +211,11 @@ export class CallView extends HTMLElement {
         else ofThisBrowser.removeItem(RELAY_ONLY_KEY);
       },
     };
-    this.#stage.wishes = { zoom: (key) => meeting().zoom(key), why: () => this.#openSettings() };
+    this.#stage.wishes = {
+      zoom: (key) => meeting().zoom(key),
+      why: () => this.#openSettings(),
+      watched: (widths) => this.#meeting?.watched(widths),
+    };
     this.#controls.wishes = {
       microphone: (on) => void meeting().setMicrophone(on),
       camera: (on) => void meeting().setCamera(on),

@@ -1,0 +1,135 @@
+// What this page receives through the server: one connection, on which the server offers and this page answers, one
+// offer after the other. Whose each line is, the offer says by the line's mid; a line that nobody needs any more is kept
+// for somebody else.
+
+/** @import { Link } from "./call.js" */
+/** @import { EngineWorld } from "./engine.js" */
+/** @import { Line, Offer, Source } from "./wire.js" */
+
+import { loudnessOf, sessionOf } from "./facts.js";
+import { Leg } from "./leg.js";
+
+/** Refusals of an answer after which another offer, or another beginning, comes by itself. */
+const OVERTAKEN = new Set(["conflict", "offline", "timeout", "unavailable"]);
+
+/** @typedef {{id: string, source: Source, track: MediaStreamTrack}} Received */
+
+export class Downlink {
+  #world;
+  #config;
+  #wishes;
+  /** @type {Leg | null} There is none as long as there is nothing to receive. */
+  #leg = null;
+  #session = "";
+  /** @type {ReadonlyMap<string, Line>} By their mids. */
+  #lines = new Map();
+  /** @type {Map<string, Received>} By whose it is and of which source. */
+  #received = new Map();
+
+  /**
+   * @param {EngineWorld} world
+   * @param {RTCConfiguration} config
+   * @param {{changed: () => void, broken: () => void}} wishes  `changed`: what is received, or how it is connected.
+   */
+  constructor(world, config, wishes) {
+    this.#world = world;
+    this.#config = config;
+    this.#wishes = wishes;
+  }
+
+  /** @returns {Link} */
+  get way() {
+    return this.#leg?.way ?? "connecting";
+  }
+
+  get lines() {
+    return this.#lines;
+  }
+
+  /** Those of whom something is received. */
+  get senders() {
+    return new Set([...this.#lines.values()].map(({ participant }) => participant));
+  }
+
+  /** @param {Offer} offer */
+  take(offer) {
+    const session = sessionOf(offer.offer.sdp);
+    if (!this.#leg || session !== this.#session) this.#open(session);
+    const leg = /** @type {Leg} */ (this.#leg);
+    leg.do(() => this.#answer(leg, offer));
+  }
+
+  /** @param {RTCConfiguration} config */
+  configure(config) {
+    this.#config = config;
+    this.#leg?.connection.setConfiguration(config);
+  }
+
+  mend() {
+    this.#leg?.mend();
+  }
+
+  /** @returns {Iterable<[string, number]>} */
+  *levels() {
+    for (const { id, source, track } of this.#received.values()) {
+      const level = source === "microphone" ? loudnessOf(this.#leg?.connection ?? null, track) : 0;
+      if (level > 0) yield [id, level];
+    }
+  }
+
+  async route() {
+    return (await this.#leg?.route()) ?? null;
+  }
+
+  close() {
+    this.#leg?.close();
+    this.#leg = null;
+    this.#lines = new Map();
+    this.#compare();
+  }
+
+  /** The server has a connection of another session, so that the one before leads nowhere. @param {string} session */
+  #open(session) {
+    this.close();
+    this.#session = session;
+    this.#leg = new Leg("down", this.#world, this.#config, {
+      changed: this.#wishes.changed,
+      broken: this.#wishes.broken,
+      restart: () => void this.#world.ask("restart", {}),
+    });
+  }
+
+  /**
+   * @param {Leg} leg
+   * @param {Offer} offer
+   */
+  async #answer(leg, { seq, offer, tracks }) {
+    const { connection } = leg;
+    await connection.setRemoteDescription(offer);
+    await connection.setLocalDescription();
+    this.#lines = new Map(tracks.map((line) => [line.mid, line]));
+    this.#compare();
+    this.#wishes.changed();
+    const { type, sdp } = /** @type {RTCSessionDescription} */ (connection.localDescription);
+    const result = await this.#world.ask("ready", { seq, answer: { type, sdp } });
+    if (!result.ok && !OVERTAKEN.has(result.refusal.code)) throw new Error(result.refusal.message);
+  }
+
+  /** Tell what is received now that was not before, and the other way round. */
+  #compare() {
+    const { listener } = this.#world;
+    /** @type {Map<string, Received>} */
+    const now = new Map();
+    for (const { mid, receiver } of this.#leg?.connection.getTransceivers() ?? []) {
+      const line = this.#lines.get(mid ?? "");
+      if (!line) continue;
+      const { participant: id, source } = line;
+      now.set(`${id} ${source}`, { id, source, track: receiver.track });
+    }
+    for (const [key, { id, source }] of this.#received) if (!now.has(key)) listener.received(id, source, null);
+    for (const [key, { id, source, track }] of now) {
+      if (this.#received.get(key)?.track !== track) listener.received(id, source, track);
+    }
+    this.#received = now;
+  }
+}
