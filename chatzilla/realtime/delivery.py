@@ -420,10 +420,10 @@ class Delivery:
         """Tell a hall everything that waits, one thing after the other, so that none overtakes another."""
         breath = 0.0
         try:
-            while self._halls.get(room) is hall and not breath:
+            while self._halls.get(room) is hall:
                 if hall.notices:
                     yield from self._give(hall.notices.popleft())
-                elif hall.untold:
+                elif hall.untold and not breath:
                     breath = yield from self._tell_round(room, hall)
                 else:
                     break
