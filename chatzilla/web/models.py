@@ -322,7 +322,7 @@ class Roles(msgspec.Struct, kw_only=True):
 
 
 class NewRole(msgspec.Struct, kw_only=True):
-    role: Role
+    role: Literal["owner", "admin", "member", "guest", "bot"]
 
 
 class OnePerson(msgspec.Struct, kw_only=True):
