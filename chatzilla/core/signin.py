@@ -237,7 +237,14 @@ class SignIns:
     # Sign-ins.
 
     def draft(self, account: Account, agent: str) -> SignIn:
-        """A sign-in that is about to begin; its id has never been anybody's."""
+        """A sign-in that is about to begin; its id has never been anybody's.
+
+        Raises:
+            SignInNeeded: this person was removed, by whatever way they come.
+        """
+        known = self._accounts.get(account.id)
+        if known is not None and known.role is Role.REMOVED:
+            raise SignInNeeded(NOT_VALID)
         now = self.clock.wall_ms()
         words = "".join(character for character in agent if character.isprintable())
         return SignIn(SignInId(secrets.token_urlsafe(15)), account, now, now, words[:AGENT_LIMIT])
