@@ -71,9 +71,9 @@ class House:
         tokens = tokens_of(config, self.database, clock)
         self.register = SignInRegister(self.database)
         self.tries = Tries(clock)
-        """Vain tries with links, and at rooms that are not one's own."""
+        """Vain tries with links. Those at rooms are counted apart."""
         self.rooms = RoomRegister(self.database)
-        self.directory = Directory(self.rooms, self.tries, clock, self._person, self._ban)
+        self.directory = Directory(self.rooms, Tries(clock), clock, self._person, self._ban)
         self.sign_ins = SignIns(
             self.register, tokens, clock, SignInMode(config.sign_in), self.directory, ended=self.delivery.end_sign_ins
         )

@@ -224,8 +224,12 @@ class RoomRegister(Protocol):
         """Store that a room is not somebody's any more, and that `heir` moderates it, if anybody."""
         ...
 
-    async def mute(self, room: RoomId, account: Account, on: bool, now: int) -> None:
-        """Store whether somebody wants to be told of a room, and with it whatever of the two is not stored yet."""
+    async def mute(self, room: RoomId, account: Account, on: bool, now: int) -> bool:
+        """Store whether somebody wants to be told of a room, and that person, if they are not stored yet.
+
+        Returns:
+            False where there is no such room.
+        """
         ...
 
 

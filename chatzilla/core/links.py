@@ -261,9 +261,11 @@ def _offer(sign_ins: SignIns, link: Link) -> Offer | None:
     person, maker = sign_ins.person(link.account), sign_ins.person(link.maker)
     if link.account is not None and (person is None or person.role is Role.REMOVED):
         return None
-    led = link.room if _leads_inside(link) else None
-    if led is not None and link.maker is not None and (maker is None or not sign_ins.rooms.may(maker, Act.ADMIT, led)):
-        return None
+    if link.room is not None and _leads_inside(link):
+        by_operator = link.maker is None
+        may = by_operator or (maker is not None and sign_ins.rooms.may(maker, Act.ADMIT, link.room))
+        if not may or sign_ins.rooms.get(link.room) is None:
+            return None
     return Offer(link, maker, person)
 
 

@@ -56,6 +56,8 @@ ADDRESSES_TRIED: Final = 20
 
 _SLUG_LIMIT: Final = 48
 
+NOT_STORED: Final = "There is no such room yet: it begins with its first message."
+
 NOBODY: Final = "There is nobody like that among those who have signed in."
 
 _THINGS: Final = {Kind.PUBLIC: Thing.ROOM, Kind.PRIVATE: Thing.PRIVATE_ROOM, Kind.DIRECT: Thing.DIRECT_ROOM}
@@ -153,6 +155,8 @@ async def create(ports: Ports, account: Account, plan: Plan, *, address: str | N
     """
     directory = ports.directory
     _check_kind(account, plan.kind)
+    if plan.people and not account.verified:
+        raise Forbidden("People are invited by people who have signed in.")
     people = [_invited(ports, person) for person in dict.fromkeys(plan.people) if person != account.id]
     if len(people) >= MEMBERS_AT_MOST:
         raise Full(f"A private room has {MEMBERS_AT_MOST} members at most.")
@@ -234,7 +238,7 @@ async def change(ports: Ports, account: Account, ident: RoomId, wish: Wish, *, a
             after = replace(after, archived_at=ports.clock.wall_ms() if wish.archived else None)
         if after != before:
             if not await directory.register.change_room(after):
-                raise NotFound("There is no such room yet: it begins with its first message.")
+                raise NotFound(NOT_STORED)
             directory.keep(after)
             ports.audience.tell_room(directory.dress(RoomHead(ident, ident, 0, 0)))
     for words in _changes(account, before, after):
@@ -274,8 +278,8 @@ async def invite(
         stored = wanted if room.hidden or wanted is not Grade.POST else None
         if held != stored or not room.hidden:
             if not await directory.register.grade(ident, invited, stored, ports.clock.wall_ms()):
-                raise NotFound("There is no such room yet: it begins with its first message.")
-            directory.keep(directory.find(ident).graded(person, stored))
+                raise NotFound(NOT_STORED)
+            directory.keep(room.graded(person, stored))
         await _bring(ports, invited, room)
         if held != stored:
             ports.audience.tell_standing(ident, person, may=directory.rights(invited, ident))
@@ -382,13 +386,14 @@ async def mute(
     """Want to be told of a room no more, or again; the person's other connections know at once.
 
     Raises:
-        NotFound: there is no such room for them.
+        NotFound: there is no such room for them, or it is not stored yet.
         TooFast: too many vain tries came from this address.
         Forbidden: the room is not theirs.
         Unavailable: it could not be stored.
     """
     ports.directory.check(account, Act.READ, ident, address=address)
-    await ports.directory.register.mute(ident, account, on, ports.clock.wall_ms())
+    if not await ports.directory.register.mute(ident, account, on, ports.clock.wall_ms()):
+        raise NotFound(NOT_STORED)
     ports.audience.tell_standing(ident, account.id, muted=on, origin=origin)
 
 

@@ -80,21 +80,21 @@ class RoomRegister(Clerk):
 
         await self._do(take)
 
-    async def mute(self, room: RoomId, account: Account, on: bool, now: int) -> None:
-        def note(connection: Connection) -> None:
+    async def mute(self, room: RoomId, account: Account, on: bool, now: int) -> bool:
+        def note(connection: Connection) -> bool:
+            found = connection.execute(sa.select(rooms.c.no, rooms.c.head).where(rooms.c.id == room)).one_or_none()
+            if found is None:
+                return False
             person = {"id": account.id, "kind": account.kind, "key": account.key, "name": account.name}
             connection.execute(sqlite.insert(accounts).values(**person, created_at=now).on_conflict_do_nothing())
             connection.execute(
-                sqlite.insert(rooms).values(id=room, name=room, head=0, created_at=now).on_conflict_do_nothing()
-            )
-            number, head = connection.execute(sa.select(rooms.c.no, rooms.c.head).where(rooms.c.id == room)).one()
-            connection.execute(
                 sqlite.insert(members)
-                .values(account=_number(account.id), room=number, read=head, muted=on)
+                .values(account=_number(account.id), room=found.no, read=found.head, muted=on)
                 .on_conflict_do_update(index_elements=["account", "room"], set_={"muted": on})
             )
+            return True
 
-        await self._do(note)
+        return await self._do(note)
 
 
 def _create(connection: Connection, room: Room, people: Collection[AccountId], now: int) -> bool:

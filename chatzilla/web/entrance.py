@@ -88,9 +88,10 @@ class Entrance:
         me = None if caller is None or caller.sign_in is None else caller.account
         status = 400 if words else 200
         left = _in_words(offer.link.ends_at - self._sign_ins.clock.wall_ms())
-        page = self._pages.render(
-            request, "link.html", status, offer=offer, link=offer.link, left=left, me=me, typed=typed, words=words
-        )
+        link = offer.link
+        shown = {"offer": offer, "link": link, "left": left, "me": me, "typed": typed, "words": words}
+        shown["into"] = "" if link.room is None else self._sign_ins.rooms.find(link.room).name
+        page = self._pages.render(request, "link.html", status, **shown)
         page.headers.update(_HEADERS)
         return page
 

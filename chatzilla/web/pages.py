@@ -94,7 +94,8 @@ class Pages:
             page = self.render(request, "sign_in.html", 200, room=room, words="")
             self._callers.forget(request, page)
             return page
-        page = self.render(request, "chat.html", 200, room=room, me=account)
+        name = room if account is None else self._directory.find(room).name
+        page = self.render(request, "chat.html", 200, room=room, name=name, me=account)
         if caller is None:
             self._callers.forget(request, page)
         else:

@@ -22,6 +22,8 @@ import { RoomList, pathOf } from "./views/room-list.js";
 import { PeopleList } from "./views/roster.js";
 import { counted, hueOf, initialsOf, typingLine } from "./words.js";
 
+/** The server tells of no more rooms than that at once. */
+const MY_ROOMS_TOLD = 200;
 const ROWS_LIMIT = 2_000;
 const ROWS_AFTER_TRIM = 1_500;
 const NARROW = matchMedia("(max-width: 51.99rem)");
@@ -145,6 +147,9 @@ class Visit {
         room: (room) => this.#roomMoved(room),
         gone: (room, words) => this.#roomGone(room, words),
         you: () => this.#showPowers(),
+        mine: (rooms) => {
+          if (rooms.size < MY_ROOMS_TOLD) this.#rooms.keepOnly(rooms.add(this.#session.room));
+        },
         refused: (refusal) => this.#refused(refusal),
         ended: ({ message }) => leave(this.#name, message),
       },
@@ -222,6 +227,11 @@ class Visit {
     focusComposer();
   }
 
+  /** @param {string} room */
+  nameOf(room) {
+    return this.#rooms.nameOf(room);
+  }
+
   /** Everything about the room that is open. */
   showDetails() {
     void this.#affairs((affairs) => affairs.showDetails());
@@ -239,7 +249,8 @@ class Visit {
    */
   async #affairs(wish) {
     if (!this.#inside) return;
-    const { Affairs } = await import("./affairs.js");
+    // Without waiting where it is there: what somebody types after Ctrl+K is meant for the finder.
+    const { Affairs } = affairs ?? (await loadAffairs());
     if (this.#over) return;
     if (NARROW.matches) sidebar.hidePopover();
     await wish(
@@ -419,6 +430,7 @@ class Visit {
     this.#rights.delete(room);
     if (room === this.#session.room) {
       this.#out = room === LOBBY ? `${words} ${COME_BACK}` : "";
+      document.querySelector(/** @type {"dialog"} */ ("room-details dialog"))?.close();
       this.open(LOBBY);
       this.#showRoomName();
       tell(words);
@@ -537,7 +549,8 @@ class Visit {
     const known = this.#rooms.get(room);
     const { name, topic } = known;
     find("[data-room-name]", HTMLElement).textContent = name;
-    find("[data-beginning-of]", HTMLElement).textContent = name;
+    const beginning = known.kind === "direct" ? `your conversation with ${name}` : name;
+    find("[data-beginning-of]", HTMLElement).textContent = beginning;
     find("[data-topic]", HTMLElement).textContent = topic;
     find("[data-topic]", HTMLElement).title = topic;
     const closed = (room === LOBBY && this.#out) || whyClosed(known, this.#rights.get(room));
@@ -639,6 +652,13 @@ function whyClosed({ archived, locked }, may) {
 const identity = new Identity();
 /** @type {Visit | null} */
 let visit = null;
+/** @type {typeof import("./affairs.js") | null} */
+let affairs = null;
+
+async function loadAffairs() {
+  affairs = await import("./affairs.js");
+  return affairs;
+}
 
 /**
  * @param {string} name
@@ -694,6 +714,7 @@ async function openPeopleAndLinks() {
   if (NARROW.matches) sidebar.hidePopover();
   const dialog = find("people-and-links", PeopleAndLinks);
   dialog.signedOut = () => location.reload();
+  dialog.nameOf = (room) => visit?.nameOf(room) ?? room;
   await dialog.open(roomInAddress());
 }
 
@@ -750,6 +771,7 @@ lockButton.addEventListener("click", () => void visit?.toggleLock());
 find("[data-details]", HTMLElement).addEventListener("click", () => visit?.showDetails());
 find("[data-find]", HTMLElement).addEventListener("click", () => visit?.find());
 addEventListener("keydown", (event) => {
+  if (event.key === "Control" || event.key === "Meta") void loadAffairs();
   if (event.key.toLowerCase() !== "k" || !(event.ctrlKey || event.metaKey) || event.shiftKey || event.altKey) return;
   event.preventDefault();
   visit?.find();

@@ -140,6 +140,17 @@ export class Rooms {
   }
 
   /**
+   * Forget the private rooms that are not among these: they were taken from this person while they were away.
+   *
+   * @param {ReadonlySet<string>} mine
+   */
+  keepOnly(mine) {
+    for (const { room, kind } of this.#rooms.values()) {
+      if (kind !== "public" && !mine.has(room)) this.forget(room);
+    }
+  }
+
+  /**
    * @param {string} room
    * @param {number} upTo
    * @returns {boolean} Whether that is news.

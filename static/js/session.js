@@ -15,6 +15,7 @@ const RECOUNT_AFTER_MS = 2_000;
 const BACK_OFF_FIRST_MS = 500;
 const BACK_OFF_LONGEST_MS = 10_000;
 const LEAVE_AGAIN_MS = 1_000;
+const VISIT_MS = 15_000;
 const TYPING_SHOWN_MS = 6_000;
 const TYPING_TOLD_EVERY_MS = 3_000;
 const TIMELINES_KEPT = 10;
@@ -42,6 +43,7 @@ const FOR_GOOD = new Set(["bad-request", "unknown-event", "sign-in", "forbidden"
  * @property {(news: News) => void} room
  * @property {(room: string, words?: string) => void} gone  A room is not this person's any more.
  * @property {() => void} you                             This person is something else here from now on.
+ * @property {(rooms: Set<string>) => void} mine  The rooms of this person but for the open one, all that are told of.
  * @property {(refusal: Refusal) => void} refused  This person cannot be in this room.
  * @property {(refusal: Refusal) => void} ended    This person cannot be on this server.
  */
@@ -72,8 +74,8 @@ export class Session {
   #roster = new Roster();
   /** @type {Map<string, number>} Until when each name is shown as typing. */
   #typists = new Map();
-  /** @type {Set<string>} Rooms that were joined only to post what had been written there. */
-  #visited = new Set();
+  /** @type {Map<string, object>} Rooms that this connection joined, perhaps, only to post what had been written there. */
+  #visits = new Map();
 
   /** @type {Status} */
   #status = "connecting";
@@ -81,6 +83,8 @@ export class Session {
   #early = [];
   #joined = false;
   #joining = false;
+  /** Whether this connection has joined nothing yet: before its first answer the server tells of this person's rooms. */
+  #new = true;
   #closed = false;
   /** Counts the connections and losses, so that a timer knows whether it is about the present one. */
   #turn = 0;
@@ -152,7 +156,7 @@ export class Session {
     if (room === this.#room) return;
     const left = this.#room;
     this.#room = room;
-    this.#visited.delete(room);
+    this.#visits.delete(room);
     void this.#leave(left);
     this.#joined = false;
     this.#roster = new Roster();
@@ -170,7 +174,7 @@ export class Session {
   async #leave(room) {
     const connection = this.#connections;
     while (connection === this.#connections && this.#connection.connected) {
-      if (room === this.#room || this.#visited.has(room)) return; // back already
+      if (room === this.#room || this.#visits.has(room)) return; // back already
       const result = await this.#connection.ask("leave", { room });
       if (result.ok) return;
       await new Promise((resolve) => this.#world.later(() => resolve(undefined), LEAVE_AGAIN_MS));
@@ -205,7 +209,7 @@ export class Session {
     const result = await (target === undefined
       ? this.#connection.ask("message", { room, client_id, content })
       : this.#connection.ask(deletes ? "delete" : "edit", deletes ? { id: target } : { id: target, content }));
-    if (result.ok && room !== this.#room && this.#visited.delete(room)) void this.#leave(room);
+    if (result.ok) this.#endVisit(room);
     return result;
   }
 
@@ -213,16 +217,37 @@ export class Session {
    * Join the room of a letter once more, because the server says that this connection is not in it.
    *
    * @param {string} room
+   * @returns {Promise<Refusal | null>} Why that could not be, if so.
    */
   async enterToPost(room) {
     if (room === this.#room) {
       this.#joined = false;
-      await this.#catchUp();
-      return this.#joined;
+      const refusal = await this.#catchUp();
+      return this.#joined ? null : (refusal ?? { code: "unavailable", message: "The room is being joined." });
     }
+    // A join whose answer got lost may have been heard all the same, so the visit begins with the question.
+    this.#beginVisit(room);
     const result = await this.#connection.ask("join", this.#named({ room }));
-    if (result.ok) this.#visited.add(room);
-    return result.ok;
+    return result.ok ? null : result.refusal;
+  }
+
+  /**
+   * Whoever visits is seen there. So a visit ends when what was to be posted is posted, and in any case after a while:
+   * the letter may have been settled by another way, or be refused.
+   *
+   * @param {string} room
+   */
+  #beginVisit(room) {
+    const visit = {};
+    this.#visits.set(room, visit);
+    this.#world.later(() => {
+      if (this.#visits.get(room) === visit) this.#endVisit(room);
+    }, VISIT_MS);
+  }
+
+  /** @param {string} room */
+  #endVisit(room) {
+    if (this.#visits.delete(room)) void this.#leave(room);
   }
 
   /**
@@ -287,6 +312,8 @@ export class Session {
       tokenRefused: () => (this.#token = undefined),
       connected: () => {
         this.#connections += 1;
+        this.#new = true;
+        this.#visits.clear();
         this.#forgetUnopened();
         void this.#catchUp();
       },
@@ -330,6 +357,14 @@ export class Session {
     this.#changed();
   }
 
+  /** @param {Room} room */
+  #moved(room) {
+    this.#world.listener.room(room);
+    if (room.room !== this.#room) return;
+    this.timeline.reached(room.head);
+    if (this.timeline.incomplete) this.#repair();
+  }
+
   #changed() {
     this.#world.listener.rows();
     if (this.timeline.incomplete) this.#repair();
@@ -356,10 +391,16 @@ export class Session {
     }, RECOUNT_AFTER_MS);
   }
 
-  /** Join, and join again from the new cursor for as long as something is missing. */
+  /**
+   * Join, and join again from the new cursor for as long as something is missing.
+   *
+   * @returns {Promise<Refusal | null>} Why this person cannot be in the room, if so.
+   */
   async #catchUp() {
-    if (this.#joining) return;
+    if (this.#joining) return null;
     this.#joining = true;
+    /** @type {Refusal | null} */
+    let refusal = null;
     let failures = 0;
     while (this.#connection.connected && (!this.#joined || this.timeline.incomplete)) {
       const room = this.#room;
@@ -370,7 +411,8 @@ export class Session {
       if (room !== this.#room || turn !== this.#turn) continue;
       if (result.ok) this.#apply(result.answer);
       else if (FOR_GOOD.has(result.refusal.code)) {
-        this.#world.listener.refused(result.refusal);
+        refusal = result.refusal;
+        this.#world.listener.refused(refusal);
         break;
       }
       // An answer that brings nothing new while something is missing must not be asked for in a hurry.
@@ -379,6 +421,7 @@ export class Session {
       if (failures > 0) await this.#backOff(failures);
     }
     this.#joining = false;
+    return refusal;
   }
 
   /** @param {JoinAnswer} answer */
@@ -390,12 +433,15 @@ export class Session {
     this.#joined = true;
     this.#setStatus("online");
     this.#world.listener.joined(answer, { reset });
-    for (const room of this.#early.splice(0)) this.#told(room);
+    const early = this.#early.splice(0);
+    if (this.#new) this.#world.listener.mine(new Set(early.map(({ room }) => room)));
+    this.#new = false;
+    for (const room of early) this.#told(room);
   }
 
   /** @param {Room | Gone} room */
   #told(room) {
-    if (!("gone" in room)) return this.#world.listener.room(room);
+    if (!("gone" in room)) return this.#moved(room);
     this.#timelines.delete(room.room);
     return this.#world.listener.gone(room.room, room.message);
   }

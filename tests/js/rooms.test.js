@@ -174,6 +174,17 @@ test("a room that is gone is forgotten, here and in what is kept", () => {
   }
 });
 
+test("a private room that was taken while one was away is forgotten; public ones are kept", () => {
+  const rooms = new Rooms(new Memory(), "alice");
+  const news = { topic: "", head: 1, last: 1 };
+  rooms.heard({ room: "p-1", name: "Plans", kind: "private", ...news });
+  rooms.heard({ room: "p-2", name: "Party", kind: "private", ...news });
+  rooms.heard({ room: "d-1", name: "Bob", kind: "direct", ...news });
+  rooms.heard({ room: "attic", name: "Attic", kind: "public", ...news });
+  rooms.keepOnly(new Set(["p-2"]));
+  assert.deepEqual(rooms.all.map(({ room }) => room), ["lobby", "attic", "p-2"]);
+});
+
 test("rooms that an earlier version kept are read", () => {
   const storage = new Memory();
   const room = { room: "attic", name: "Attic", last: 4, read: 2 };

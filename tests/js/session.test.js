@@ -113,6 +113,8 @@ function visit({ token } = {}) {
   const words = [];
   /** @type {(string | undefined)[]} */
   const roles = [];
+  /** @type {string[][]} */
+  const mine = [];
   /** @type {Wire[]} */
   const wires = [];
   const session = new Session({ name: "alice", token, room: "lobby" }, {
@@ -133,6 +135,7 @@ function visit({ token } = {}) {
         if (why !== undefined) words.push(why);
       },
       you: () => roles.push(session.you?.role),
+      mine: (rooms) => mine.push([...rooms]),
       refused: ({ code }) => refused.push(code),
       ended: ({ code }) => refused.push(code),
     },
@@ -143,7 +146,7 @@ function visit({ token } = {}) {
   session.open();
   const [wire] = wires;
   const lobby = /** @type {Room} */ (wire.rooms.get("lobby"));
-  return { session, wire, lobby, clock, heard, statuses, refused, resets, elsewhere, gone, words, roles };
+  return { session, wire, lobby, clock, heard, statuses, refused, resets, elsewhere, gone, mine, words, roles };
 }
 
 /** @param {Session} session */
@@ -203,6 +206,21 @@ test("a hole gets a moment to close by itself, and is then repaired", async () =
   await clock.advance(1_000);
   assert.equal(wire.joins.length, 2);
   assert.deepEqual(texts(session), ["first", "second", "lost", "after it"]);
+});
+
+test("an event that was the last one and got lost is repaired when the server says where the room stands", async () => {
+  const { session, wire, lobby, clock } = visit();
+  await wire.connect();
+  wire.ear.message(lobby.post("heard"));
+  wire.ear.room({ room: "lobby", name: "lobby", kind: "public", topic: "", head: 1, last: 1 });
+  await clock.advance(1_000);
+  assert.equal(wire.joins.length, 1);
+
+  lobby.post("lost");
+  wire.ear.room({ room: "lobby", name: "lobby", kind: "public", topic: "", head: 2, last: 2 });
+  await clock.advance(1_000);
+  assert.equal(wire.joins.length, 2);
+  assert.deepEqual(texts(session), ["heard", "lost"]);
 });
 
 test("a hole that the server cannot fill is not asked for in a hurry", async () => {
@@ -343,7 +361,7 @@ test("a roster that contradicts its count is asked for again, after a while", as
 test("a letter for another room is posted by a visit there", async () => {
   const { session, wire } = visit();
   await wire.connect();
-  assert.equal(await session.enterToPost("garden"), true);
+  assert.equal(await session.enterToPost("garden"), null);
   const letter = { client_id: "c-1", person: "alice", room: "garden", content: "hi", written_at: 0, refusal: null };
   await session.post(letter);
   assert.deepEqual(wire.asked.slice(1).map(([event, { room }]) => [event, room]), [
@@ -351,6 +369,30 @@ test("a letter for another room is posted by a visit there", async () => {
     ["message", "garden"],
     ["leave", "garden"],
   ]);
+});
+
+test("a visit ends by itself when what was to be posted is settled by another way, or its answer got lost", async () => {
+  const { session, wire, clock } = visit();
+  await wire.connect();
+  assert.equal(await session.enterToPost("garden"), null);
+  await clock.advance(16_000);
+  wire.refusals = [{ code: "timeout", message: "" }];
+  assert.equal((await session.enterToPost("garden"))?.code, "timeout");
+  await clock.advance(16_000);
+  assert.deepEqual(wire.asked.slice(1).map(([event]) => event), ["join", "leave", "join", "leave"]);
+});
+
+test("what was visited on a connection that is lost is left like any other room afterwards", async () => {
+  const { session, wire } = visit();
+  await wire.connect();
+  await session.enterToPost("garden");
+  wire.lose();
+  await wire.connect();
+  session.enter("garden");
+  await idle();
+  session.enter("lobby");
+  await idle();
+  assert.deepEqual(wire.asked.filter(([event]) => event === "leave").map(([, { room }]) => room), ["lobby", "garden"]);
 });
 
 test("what one posts in another room is told as one's own", async () => {
@@ -394,7 +436,7 @@ test("an edit in another room is no news of it", async () => {
 });
 
 test("what is told of rooms before the first answer waits for it, because that names the numbering", async () => {
-  const { wire, elsewhere, gone } = visit();
+  const { session, wire, elsewhere, gone, mine } = visit();
   wire.holding = true;
   await wire.connect();
   /** @type {import("../../static/js/protocol.js").Room} */
@@ -403,7 +445,10 @@ test("what is told of rooms before the first answer waits for it, because that n
   wire.ear.room({ room: "attic", gone: true });
   assert.deepEqual([elsewhere, gone], [[], []]);
   await wire.release();
-  assert.deepEqual([elsewhere, gone], [[garden], ["attic"]]);
+  assert.deepEqual([elsewhere, gone, mine], [[garden], ["attic"], [["garden", "attic"]]]);
+  session.enter("garden");
+  await wire.release();
+  assert.equal(mine.length, 1, "later joins say nothing of the others");
 });
 
 test("what was loaded of a room is dropped when it is this person's no more", async () => {

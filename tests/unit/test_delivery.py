@@ -13,9 +13,9 @@ from chatzilla.core.limits import Allowance, Rate
 from chatzilla.core.messages import TEXT, ClientId, Message, Posted
 from chatzilla.core.people import Account, account_named
 from chatzilla.core.presence import Here, PresenceChange
-from chatzilla.core.rooms import LOBBY, ConnectionId, RoomHead, RoomId
+from chatzilla.core.rooms import LOBBY, ConnectionId, Kind, RoomHead, RoomId
 from chatzilla.core.session import Session
-from chatzilla.realtime.delivery import PIECE, Connection, Delivery, Dialect
+from chatzilla.realtime.delivery import ECHO_AFTER_SECONDS, PIECE, Connection, Delivery, Dialect
 from chatzilla.realtime.line import Line
 from tests.helpers.clock import ManualClock
 
@@ -127,6 +127,38 @@ async def test_what_is_stored_while_a_round_is_under_way_is_told_after_it_to_eve
     assert all([message["seq"] for message in wire.events("message")] == list(range(1, 21)) for wire in wires)
 
 
+async def test_a_room_that_was_told_something_is_told_once_where_it_stands(scene: Scene) -> None:
+    """So that whoever lost the very last event finds out, without a next one."""
+    full, tutorial = scene.joins("full", LOBBY), scene.joins("tutorial", LOBBY, dialect=Dialect.TUTORIAL)
+    scene.said(1)
+    scene.clock.advance(ECHO_AFTER_SECONDS / 2)
+    scene.said(2, origin="full")
+    assert not full.events("room")
+    scene.clock.advance(ECHO_AFTER_SECONDS / 2)
+    assert [(room["head"], room["last"]) for room in full.events("room")] == [(2, 2)]
+    assert full.heard[-1][0] == "room"
+    scene.clock.advance(10 * ECHO_AFTER_SECONDS)
+    assert len(full.events("room")) == 1
+    assert not tutorial.events("room")
+
+
+async def test_where_a_room_stands_is_not_told_before_what_was_said_there(scene: Scene) -> None:
+    wires = [scene.joins(f"listener {number}", LOBBY) for number in range(20 * PIECE + 1)]
+    scene.said(1)
+    scene.said(2)
+    scene.clock.advance(ECHO_AFTER_SECONDS)
+    scene.said(3)
+    scene.clock.advance(ECHO_AFTER_SECONDS)
+    async with asyncio.timeout(5):
+        while not all(wire.events("room") for wire in wires):
+            await asyncio.sleep(0)
+            scene.clock.advance(1)
+    for wire in wires:
+        order = [(event, payload.get("seq", payload.get("head"))) for event, payload in wire.heard]
+        for place, (event, head) in enumerate(order):
+            assert event != "room" or ("message", head) in order[:place]
+
+
 async def test_what_a_room_is_told_keeps_its_order_whatever_its_size(scene: Scene) -> None:
     """A small notice does not overtake a large one on its way through many listeners, nor a message either."""
     wires = [scene.joins(f"listener {number}", LOBBY) for number in range(10 * PIECE)]
@@ -193,9 +225,52 @@ async def test_a_head_that_was_read_before_the_room_moved_is_not_told_any_more(s
     scene.joins("b", GARDEN, BOB)
     scene.said(5, GARDEN)
     watcher = scene.joins("w", LOBBY)
-    scene.delivery.watch(ConnectionId("w"), RoomHead(GARDEN, "garden", 4, 4))
+    scene.delivery.watch(ConnectionId("w"), RoomHead(GARDEN, "The garden", 4, 4, kind=Kind.PRIVATE))
     scene.clock.advance(5)
-    assert watcher.events("room")[-1]["head"] == 5
+    newest = watcher.events("room")[-1]
+    assert (newest["head"], newest["name"], newest["kind"]) == (5, "The garden", "private")
+
+
+async def test_what_a_room_is_called_now_is_told_to_whoever_hears_or_watches_it(scene: Scene) -> None:
+    listener, watcher, simple = scene.joins("a", GARDEN), scene.joins("w", LOBBY), scene.joins("s", LOBBY)
+    stranger = scene.joins("t", GARDEN, dialect=Dialect.TUTORIAL)
+    for name in ("a", "w"):
+        scene.delivery.watch(ConnectionId(name), RoomHead(GARDEN, "garden", 7, 6))
+    scene.delivery.tell_room(RoomHead(GARDEN, "The garden", 0, 0, topic="Plants", archived=True))
+    told = {"room": "garden", "name": "The garden", "kind": "public", "topic": "Plants", "head": 7, "last": 6}
+    assert listener.events("room") == [told | {"archived": True}]
+    assert watcher.events("room")[1:] == [told | {"archived": True}]
+    assert simple.heard == stranger.heard == []
+
+
+async def test_how_somebody_stands_is_told_to_their_connections_that_know_of_the_room(scene: Scene) -> None:
+    inside, beside = scene.joins("a1", GARDEN, ALICE), scene.joins("a2", LOBBY, ALICE)
+    elsewhere, bob = scene.joins("a3", LOBBY, ALICE), scene.joins("b", GARDEN, BOB)
+    scene.delivery.watch(ConnectionId("a2"), RoomHead(GARDEN, "garden", 1, 1))
+    scene.delivery.tell_standing(GARDEN, ALICE.id, muted=True, origin=ConnectionId("a1"))
+    scene.delivery.tell_standing(GARDEN, ALICE.id, may=("post",))
+    assert [event.get("muted") for event in inside.events("room")] == [None]
+    assert [event.get("muted") for event in beside.events("room")] == [None, True, None]
+    assert beside.events("room")[-1]["may"] == ["post"]
+    assert elsewhere.heard == bob.heard == []
+
+
+async def test_whoever_is_out_of_a_room_neither_hears_nor_watches_it(scene: Scene) -> None:
+    """And is told so, on all connections, whatever of it was under way to be told."""
+    inside, beside = scene.joins("a1", GARDEN, ALICE), scene.joins("a2", LOBBY, ALICE)
+    scene.delivery.watch(ConnectionId("a2"), RoomHead(GARDEN, "garden", 1, 1))
+    scene.said(2, GARDEN)
+    assert {session.connection for session in scene.delivery.sessions_of(ALICE.id)} == {"a1", "a2"}
+    for name in ("a1", "a2"):
+        scene.delivery.unsubscribe(ConnectionId(name), GARDEN, watching=False)
+    scene.delivery.tell_gone(GARDEN, ALICE.id)
+    scene.said(3, GARDEN)
+    scene.delivery.tell_read(GARDEN, ALICE, 2, origin=None)
+    scene.clock.advance(5)
+    for wire in (inside, beside):
+        assert wire.events("room")[-1] == {"room": "garden", "gone": True}
+    assert [message["seq"] for message in inside.events("message")] == [2]
+    assert GARDEN not in scene.delivery._halls
 
 
 async def test_a_listener_does_not_watch_and_one_who_left_does(scene: Scene) -> None:

@@ -23,6 +23,8 @@ const USUAL = "member";
 export class PeopleAndLinks extends HTMLElement {
   /** Called when this browser is not signed in any more. */
   signedOut = () => {};
+  /** What a room is called. */
+  nameOf = (/** @type {string} */ room) => room;
 
   #dialog = this.#part("dialog", HTMLDialogElement);
   #refused = this.#part("[data-refused]", HTMLElement);
@@ -161,7 +163,7 @@ export class PeopleAndLinks extends HTMLElement {
   #linkEntry(link, now) {
     const what = link.person ? `Sign-in for ${link.person.name}` : `Invitation: ${(ROLES.get(link.role) ?? link.role).split(",")[0]}`;
     const words = [
-      link.room && `into ${link.room}`,
+      link.room && `into ${this.nameOf(link.room)}`,
       link.uses > 1 && `${link.used} of ${link.uses} used`,
       `ends ${fromNow(link.ends_at, now)}`,
       `by ${link.maker?.name ?? "the operator"}`,

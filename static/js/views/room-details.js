@@ -25,7 +25,7 @@ export class RoomDetails extends Dialog {
   #naming = this.piece("#details-form", HTMLFormElement);
   #name = this.piece("#details-name", HTMLInputElement);
   #topic = this.piece("#details-topic", HTMLInputElement);
-  #inviting = this.piece("[data-inviting]", HTMLElement);
+  #inviting = this.piece("[data-inviting]", HTMLDetailsElement);
   #picker = new PeoplePicker(this.piece("[data-picker]", HTMLFieldSetElement));
   #members = this.piece("[data-members]", HTMLElement);
   #template = this.piece("[data-member]", HTMLTemplateElement);
@@ -61,6 +61,7 @@ export class RoomDetails extends Dialog {
     this.#write = write;
     this.#members.replaceChildren();
     this.#inviting.hidden = true;
+    this.#inviting.open = false;
     this.#showNaming(false);
     this.#show();
     this.show();
@@ -82,7 +83,8 @@ export class RoomDetails extends Dialog {
     this.#rename.hidden = !may.includes("rename");
     this.#archive.hidden = !may.includes("archive") || this.#room === LOBBY;
     this.#archive.textContent = archived ? "Open it again" : "Archive";
-    this.#leave.hidden = kind === "direct" || this.#room === LOBBY || this.#hall.you()?.verified !== true;
+    const guest = document.querySelector("[data-make]") === null;
+    this.#leave.hidden = kind === "direct" || this.#room === LOBBY || guest;
   }
 
   async #refresh() {
@@ -123,9 +125,9 @@ export class RoomDetails extends Dialog {
     strong.textContent = name;
     const mine = id === me?.id;
     const whereabouts = here ? "here" : online ? "online" : "away";
-    const words = [mine && "me", whereabouts, GRADES[grade], !verified && "unverified"];
-    facts.textContent = words.filter(Boolean).join(" · ");
     select.hidden = !may.includes("grade") || verified !== true || this.#known.kind === "direct";
+    const words = [mine && "me", whereabouts, select.hidden && GRADES[grade], !verified && "unverified"];
+    facts.textContent = words.filter(Boolean).join(" · ");
     select.value = grade;
     select.setAttribute("aria-label", `What ${name} may do here`);
     select.addEventListener("change", () => void this.#do("invite", { account: id, grade: select.value }));
@@ -194,6 +196,7 @@ export class RoomDetails extends Dialog {
     const { chosen } = this.#picker;
     if (chosen.length === 0) return this.say("Tick whom you want to invite.");
     for (const account of chosen) if (!(await this.#do("invite", { account }))) return undefined;
+    this.#inviting.open = false;
     await this.#refresh();
     this.piece("[data-members-title]", HTMLElement).focus();
     return undefined;

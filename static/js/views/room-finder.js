@@ -52,7 +52,7 @@ export class RoomFinder extends Dialog {
   async open(hall, write) {
     this.#hall = hall;
     this.#field.value = "";
-    this.#goals = hall.rooms.all.map((room) => roomGoal(room, hall));
+    this.#goals = inOrder(hall.rooms.all, hall).map((room) => roomGoal(room, hall));
     this.#filter();
     this.show();
     this.#field.focus();
@@ -68,7 +68,7 @@ export class RoomFinder extends Dialog {
     const everybody = people?.ok ? people.answer.people.filter(({ id }) => id !== hall.you()?.id) : [];
     const alone = new Set([...known.values()].flatMap(({ people: them }) => (them.length === 1 ? [them[0].id] : [])));
     this.#goals = [
-      ...[...known.values()].map((room) => roomGoal(room, hall)),
+      ...inOrder([...known.values()], hall).map((room) => roomGoal(room, hall)),
       ...everybody
         .filter(({ id }) => !alone.has(id))
         .map(({ id, name, online }) => ({
@@ -134,6 +134,21 @@ export class RoomFinder extends Dialog {
     this.dialog.close();
     goal.go();
   }
+}
+
+/**
+ * What waits to be read comes first, and where one is already last.
+ *
+ * @param {readonly KnownRoom[]} rooms
+ * @param {Hall} hall
+ */
+function inOrder(rooms, hall) {
+  const rank = (/** @type {KnownRoom} */ room) => {
+    if (room.room === hall.room()) return 3;
+    if (room.archived) return 2;
+    return unreadIn(room) > 0 && !room.muted ? 0 : 1;
+  };
+  return rooms.toSorted((a, b) => rank(a) - rank(b));
 }
 
 /**

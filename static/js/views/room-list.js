@@ -40,7 +40,9 @@ export class RoomList extends HTMLElement {
     fillAll(this.#list, rooms.filter((room) => !room.archived && room.kind !== "direct"), current);
     fillAll(this.#direct, direct, current);
     fillAll(this.#archived, archived, current);
-    this.#part("[data-archive]", HTMLElement).hidden = archived.length === 0;
+    const fold = this.#part("[data-archive]", HTMLDetailsElement);
+    fold.hidden = archived.length === 0;
+    if (archived.some(({ room }) => room === current)) fold.open = true;
     this.#part("[data-direct-group]", HTMLElement).hidden = direct.length === 0 && !this.querySelector("[data-write]");
   }
 
