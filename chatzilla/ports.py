@@ -135,6 +135,10 @@ class Store(Protocol):
         """The rooms of somebody, and every public one, each with whether it is theirs; what was used last first."""
         ...
 
+    async def said_by(self, account: AccountId, room: RoomId | None, at_most: int) -> Sequence[Target]:
+        """The messages of a person that are not deleted, the oldest first; of one room or of all."""
+        ...
+
     async def memberships(self, account: Account) -> Sequence[RoomHead]:
         """The rooms that an account belongs to; empty for one that has never written."""
         ...
@@ -333,10 +337,6 @@ class Records(Protocol):
 
     async def account(self, ident: AccountId) -> Account | None:
         """Anybody who has ever been stored."""
-        ...
-
-    async def said_by(self, account: AccountId, room: RoomId | None, at_most: int) -> Sequence[Target]:
-        """The messages of a person that are not deleted, the oldest first; of one room or of all."""
         ...
 
     async def set_role(self, account: Account, deed: Deed, *, keeps: Sequence[Role]) -> None:

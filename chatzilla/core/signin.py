@@ -314,7 +314,14 @@ class SignIns:
     def draft(
         self, account: Account, agent: str, *, until: int | None = None, made_in: SignInId | None = None
     ) -> SignIn:
-        """A sign-in that is about to begin; its id has never been anybody's."""
+        """A sign-in that is about to begin; its id has never been anybody's.
+
+        Raises:
+            SignInNeeded: this person was removed, by whatever way they come.
+        """
+        known = self._accounts.get(account.id)
+        if known is not None and known.role is Role.REMOVED:
+            raise SignInNeeded(NOT_VALID)
         now = self.clock.wall_ms()
         words = "".join(character for character in agent if character.isprintable())
         return SignIn(SignInId(secrets.token_urlsafe(15)), account, now, now, words[:AGENT_LIMIT], until, made_in)

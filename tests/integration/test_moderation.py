@@ -193,7 +193,9 @@ async def test_a_ban_of_a_typed_name_is_one_of_its_addresses(open_place: Town) -
         await client.joins("lobby", **({} if name is None else {"name": name}))
         return client
 
-    eve, neighbour, far = await comes("Eve", there), await comes("Ned", there), await comes("Fay", elsewhere)
+    first, neighbour, far = await comes("Eve", there), await comes("Ned", there), await comes("Fay", elsewhere)
+    eve = await comes(None, there, token=first.you["token"])
+    await first.close()
     boss = await comes(None, there, token=olga.token)
     simple = await Client(url).connect(headers=there)
     status, answer = await olga.ask("POST", "bans", {"account": eve.you["id"]})
@@ -372,11 +374,14 @@ async def test_a_new_role_holds_at_once_on_live_connections_and_at_every_door(pl
     assert (await live.call("delete", {"id": said[0]["id"]}))[0] is True
     assert (await bob.ask("GET", "audit"))[0] == 200
     assert (await bob.ask("GET", "me"))[1]["you"]["role"] == "admin"
+    early = await inside(bob)
     assert (await olga.ask("PUT", f"people/{bob.id}/role", {"role": "member"}))[0] == 200
     assert (await live.call("delete", {"id": said[1]["id"]}))[1]["code"] == "forbidden"
+    assert (await early.joins("garden"))["you"]["role"] == "member", "also where they had joined nothing yet"
+    assert (await early.call("delete", {"id": said[1]["id"]}))[1]["code"] == "forbidden"
     assert (await bob.ask("GET", "audit"))[0] == 403
     assert (await live.joins("garden"))["you"]["role"] == "member"
-    await close(live, author)
+    await close(live, early, author)
 
 
 async def test_a_role_that_is_lost_takes_the_links_with_it(place: Town) -> None:
