@@ -237,6 +237,7 @@ class SignIns:
         """Take in that a sign-in was stored, and that others ended to make room for it."""
         self._know(sign_in.account)
         self._keep(sign_in)
+        logger.info("sign-in %s of %s began, as %s", sign_in.id, sign_in.account.id, sign_in.account.role.value)
         self._forget(superseded)
         self._watch()
         return Bearer(sign_in.account, sign_in)
