@@ -194,14 +194,24 @@ class Register(Protocol):
         """Let somebody's time here be over."""
         ...
 
+    async def has(self, account: AccountId) -> bool:
+        """Whether anybody has ever been stored as this, whatever became of them."""
+        ...
+
     async def invitation(self, email: Address, now: int) -> Link | None:
         """The newest invitation for an address that can still be used."""
         ...
 
     async def begin_by_mail(
-        self, sign_in: SignIn, invitation: LinkId | None, *, at_most: int
+        self, sign_in: SignIn, invitation: LinkId | None, *, new: bool, at_most: int
     ) -> Sequence[SignInId] | None:
         """Store a sign-in by mail, and the account where that is new, and use its invitation up: all or nothing.
+
+        Args:
+            sign_in: with the person.
+            invitation: by which somebody new comes in, if by one.
+            new: whether the person is new; who is found to be stored already is not made anew.
+            at_most: sign-ins of one account.
 
         Returns:
             As `use_link`.

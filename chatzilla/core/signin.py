@@ -332,6 +332,7 @@ class SignIns:
         sign_in = replace(sign_in, account=self._accounts.get(sign_in.account.id, sign_in.account))
         self._know(sign_in.account)
         self._keep(sign_in)
+        logger.info("sign-in %s of %s began, as %s", sign_in.id, sign_in.account.id, sign_in.account.role.value)
         self._forget(superseded)
         self._watch()
         return Bearer(sign_in.account, sign_in)
