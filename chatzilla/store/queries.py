@@ -144,7 +144,7 @@ class RoomStore:
         Raises:
             Unavailable: the database cannot be read now.
         """
-        return await self._read(lambda connection: _said_by(connection, account, room, at_most))
+        return await self.read(lambda connection: _said_by(connection, account, room, at_most))
 
     async def memberships(self, account: Account) -> Sequence[RoomHead]:
         """The rooms of an account.
