@@ -7,6 +7,7 @@ owner-link  make a link that signs the owner in
 invite-link make a link that lets somebody in
 rotate-key  sign with a new key from now on
 janus-config  write a configuration for Janus
+doctor      see whether everything is there that the settings speak of
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chatzilla import __version__, control
+from chatzilla import __version__, control, doctor
 from chatzilla.app import tokens_of
 from chatzilla.clock import SystemClock
 from chatzilla.config import read_config, settings
@@ -87,6 +88,9 @@ def _parser() -> argparse.ArgumentParser:
         "--public", default="", help="the address by which browsers reach this machine, if it has another"
     )
     janus.set_defaults(run=_janus_config)
+    doctor_ = commands.add_parser("doctor", help="see whether everything is there that the settings speak of")
+    doctor_.add_argument("--data", help="the folder of the database and the signing key")
+    doctor_.set_defaults(run=_doctor)
     for command, name in ((owner, "owner-link"), (invite, "invite-link"), (rotate, "rotate-key")):
         command.add_argument("--data", help="the folder of the database and the signing key")
         command.set_defaults(run=_operate, operation=name)
@@ -112,6 +116,11 @@ def _config(config: Config) -> None:
         value = getattr(config, field.name)
         shown = "(set)" if value and not field.repr else value
         sys.stdout.write(f"{name}={shown}\n    {field.metadata['help']}\n")
+
+
+def _doctor(config: Config) -> None:
+    if not doctor.run(config, sys.stdout.write):
+        raise StartError("What is marked as bad needs you.")
 
 
 def _janus_config(config: Config, folder: str, ports: str, public: str) -> None:

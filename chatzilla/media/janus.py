@@ -49,6 +49,9 @@ PICTURES: Final = (
 )
 """What a camera sends, once: what it costs to receive all of them decides."""
 
+START_SECONDS: Final = 1.0
+"""How long the start of the server waits for Janus."""
+
 AGAIN_SECONDS: Final = (0.5, 1.0, 2.0, 5.0)
 """How long until Janus is tried again."""
 
@@ -76,6 +79,7 @@ class _Peer:
     feed: str = ""
     """Their name in Janus, a new one for each connection up: an old one may still be taken."""
     count: int = 0
+    published: bool = False
     live: bool = False
     """Whether the connection up stands: before that, Janus gives nobody what they send."""
     sends: dict[str, Source] = field(default_factory=dict)
@@ -150,24 +154,23 @@ class Janus:
     # Its life.
 
     async def start(self) -> None:
-        """Try to reach Janus, once now and then for as long as it takes, in the background."""
-        with contextlib.suppress(Unavailable, JanusError):
-            await self._connect()
+        """Try to reach Janus, for a moment now and then for as long as it takes, in the background."""
+        with contextlib.suppress(Unavailable, JanusError, TimeoutError):
+            async with asyncio.timeout(START_SECONDS):
+                await self._connect()
         self._running = asyncio.get_running_loop().create_task(self._keep_connected())
 
     async def close(self) -> None:
         """End everything that there is in Janus."""
-        if self._running is not None:
-            self._running.cancel()
-        for room in self._rooms.values():
-            for peer in room.peers.values():
-                if peer.syncing is not None:
-                    peer.syncing.cancel()
+        tasks = [*self._tasks, *([self._running] if self._running is not None else ())]
+        tasks += [
+            peer.syncing for room in self._rooms.values() for peer in room.peers.values() if peer.syncing is not None
+        ]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._session is not None:
             await self._session.close()
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _keep_connected(self) -> None:
         failures = 0
@@ -181,11 +184,14 @@ class Janus:
                 failures = 0
             try:
                 await self._connect()
+                continue
             except (Unavailable, JanusError) as error:
                 if not failures:
                     logger.warning("%s", error)
-                await asyncio.sleep(AGAIN_SECONDS[min(failures, len(AGAIN_SECONDS) - 1)])
-                failures += 1
+            except Exception:
+                logger.exception("Janus answers in a way that nobody foresaw")
+            await asyncio.sleep(AGAIN_SECONDS[min(failures, len(AGAIN_SECONDS) - 1)])
+            failures += 1
 
     async def _connect(self) -> None:
         """Connect, clear what an earlier server left behind, and let everybody begin anew."""
@@ -232,14 +238,17 @@ class Janus:
             self._run(self._destroy(self._session, call.id))
 
     async def join(self, call: Call, participant: Participant) -> None:
-        self._rooms[call.id].peers[participant.id] = _Peer(call, participant)
+        room = self._rooms.get(call.id)
+        if room is None:  # the call ended meanwhile
+            raise Unavailable(_GONE)
+        room.peers[participant.id] = _Peer(call, participant)
 
     async def resume(self, call: Call, participant: Participant) -> None:
         room = self._rooms.setdefault(call.id, _Room(call))
-        peer = room.peers.get(participant.id)
-        if peer is None:  # the server was away, and what it had in Janus is gone
-            room.peers[participant.id] = _Peer(call, participant)
-            self._run(self._tell_later(participant, MediaChanged(reset=True)))
+        peer = room.peers.setdefault(participant.id, _Peer(call, participant))
+        if not peer.ready:  # one of the three was away meanwhile, and what there was in Janus is gone
+            if self.healthy:
+                self._run(self._tell_later(participant, MediaChanged(reset=True)))
         elif peer.offer is not None:
             self._run(self._tell_later(participant, peer.offer))
 
@@ -301,22 +310,22 @@ class Janus:
     async def _publish(
         self, session: JanusSession, room: _Room, peer: _Peer, request: Publish, take_place: Callable[[], None]
     ) -> dict[str, Any]:
-        session_of = sdp.read(request.offer.sdp)
-        sdp.check(session_of, peer.participant, request.tracks)
+        described = sdp.read(request.offer.sdp)
+        sdp.check(described, peer.participant, request.tracks)
         named = {track.mid: track.source for track in request.tracks}
-        sending = [line.mid for line in session_of.lines if line.sends]
+        sending = [line.mid for line in described.lines if line.sends]
         if not set(sending) <= named.keys():
             raise BadRequest("Say of every line that sends which source it carries.")
         if sending:
             take_place()
         await self._make(session, room)
-        first = peer.up is None
         handle = await self._attach_up(session, room, peer) if peer.up is None else peer.up
         descriptions = [{"mid": mid, "description": named[mid].value} for mid in sending]
-        body = {"request": "publish" if first else "configure", "descriptions": descriptions}
+        body = {"request": "configure" if peer.published else "publish", "descriptions": descriptions}
         _, answer = await session.message(handle, body, _jsep(request.offer))
         if peer.up != handle or answer is None:
             raise Unavailable(_GONE)
+        peer.published = True
         peer.sends = {mid: named[mid] for mid in sending}
         await self._silence(peer, peer.muted, mute=True)
         if peer.live:
@@ -372,6 +381,9 @@ class Janus:
                     await self._sync_once(self._session, room, peer)
                 except (Unavailable, JanusError) as error:
                     logger.warning("participant %s cannot receive: %s", peer.participant.id, error)
+                    await self._give_up_down(peer)
+                except Exception:
+                    logger.exception("participant %s cannot receive", peer.participant.id)
                     await self._give_up_down(peer)
         finally:
             peer.syncing = None
@@ -510,7 +522,7 @@ class Janus:
                 "admin_key": self._secret,
                 "permanent": False,
                 "is_private": False,
-                "publishers": self.limits.publishers,
+                "publishers": 2 * self.limits.publishers,  # who begins anew may be there twice for a moment
                 "bitrate": self._bitrate,
                 "audiocodec": "opus",
                 "videocodec": "vp8,h264",

@@ -86,6 +86,9 @@ class JanusSession:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             await self.close()
             raise Unavailable(f"Janus is not there: {error}") from error
+        except BaseException:
+            await self.close()
+            raise
         loop = asyncio.get_running_loop()
         self._tasks = {loop.create_task(self._read()), loop.create_task(self._keep_alive())}
         try:

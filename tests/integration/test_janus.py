@@ -1,4 +1,4 @@
-"""Calls through a real Janus, as far as they go without a browser: it is there, or not, and gets no more than it may."""
+"""Calls through a real Janus, as far as they go without a browser: it is there, or not, and gets what it may."""
 
 from __future__ import annotations
 
@@ -84,6 +84,26 @@ async def test_auto_takes_the_mesh_where_janus_is_not_and_a_call_keeps_its_engin
         assert (await people.enters("dave", "attic")).answer["engine"] == "mesh"
         await janus.start()
         assert await carol.hears("media") == {"state": "reset"}
+
+
+async def test_whoever_was_away_while_janus_was_begins_anew_too(tmp_path: Path, janus: JanusServer) -> None:
+    async with serving(tmp_path / "data", **through(janus)) as server, party(server) as people:
+        alice, bob = await people.enters("alice"), await people.enters("bob")
+        await bob.does("ready")
+        await bob.vanish()
+        await alice.hears_of("joined")
+        await alice.hears_of("reconnecting")
+        await janus.kill()
+        assert await alice.hears("media") == {"state": "lost"}
+        back = await people.connect(resume=bob.resume)
+        await back.joins(resume=bob.resume)
+        await back.hears_nothing("media")
+        await back.vanish()
+        await janus.start()
+        assert await alice.hears("media") == {"state": "reset"}
+        again = await people.connect(resume=bob.resume)
+        await again.joins(resume=bob.resume)
+        assert await again.hears("media") == {"state": "reset"}
 
 
 async def test_janus_gets_no_more_than_somebody_may_send(tmp_path: Path, janus: JanusServer) -> None:

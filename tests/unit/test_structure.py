@@ -27,7 +27,7 @@ MAY_KNOW: Final[dict[str, set[str]]] = {
 }
 """What each part of the house may import; whatever is not named here wires the others and may know all."""
 
-WIRING: Final = {"__init__", "__main__", "app", "loop", "operators", "serve", "cli"}
+WIRING: Final = {"__init__", "__main__", "app", "doctor", "loop", "operators", "serve", "cli"}
 
 FRAMEWORKS: Final = {"aiohttp", "socketio", "engineio", "sqlalchemy", "alembic", "jinja2"}
 
