@@ -33,6 +33,7 @@ const STARTED_OVER = "The conversation was loaded anew: its numbering changed, o
 const STILL_UNDER_WAY = "Your last message is still on its way. It can be edited once it is sent.";
 const GONE_MEANWHILE = "The message that you were editing was deleted.";
 const EDITING = "Editing your last message. Enter saves it, Escape leaves it as it is.";
+const CALL_NOT_LOADED = "The call could not be loaded. Load this page again.";
 const STATUS_WORDS = { connecting: "Connecting…", online: "Online", offline: "Offline" };
 const NOT_DURABLE = "This browser keeps nothing for later: what is not sent yet is lost when you close this tab.";
 
@@ -296,10 +297,11 @@ class Visit {
 
   async #enterCall() {
     const { room } = this.#session;
-    const view = await loadCallView();
+    const view = await loadCallView().catch(() => null);
+    if (!view) return tell(CALL_NOT_LOADED);
     const manager = this.#connection?.manager;
-    if (this.#over || !manager) return;
-    view.open({
+    if (this.#over || !manager) return undefined;
+    return view.open({
       room,
       name: this.#rooms.nameOf(room),
       manager,

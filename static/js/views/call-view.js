@@ -179,9 +179,13 @@ export class CallView extends HTMLElement {
    * @returns {Promise<Engine>}
    */
   async #startEngine(name, world) {
-    if (name !== "mesh") throw new Error(`This page knows no engine ${name}.`);
+    const wishes = { relayOnly: this.#relayOnly };
+    if (name === "sfu") {
+      const { Sfu } = await import("../call/sfu.js");
+      return new Sfu(world, wishes);
+    }
     const { Mesh } = await import("../call/mesh.js");
-    return new Mesh(world, { relayOnly: this.#relayOnly });
+    return new Mesh(world, wishes);
   }
 
   get #relayOnly() {
