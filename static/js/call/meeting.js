@@ -148,10 +148,6 @@ export class Meeting {
     return this.#entry?.grants ?? { publish: !this.#watches, screen: false, moderate: false };
   }
 
-  get limits() {
-    return this.#entry?.limits ?? null;
-  }
-
   /** Whether there is a relay, as far as is known before entering. */
   get hasRelay() {
     return this.#hasRelay;
