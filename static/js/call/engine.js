@@ -1,8 +1,9 @@
 // What carries the media of a call: one small interface, whichever engine the server runs. The roster, the stage and
 // their tests know nothing more of an engine than this.
 
+/** @import { Result } from "../protocol.js" */
 /** @import { Link } from "./call.js" */
-/** @import { Entry, Ice, Participant, Quality, Signal, Source, Track } from "./wire.js" */
+/** @import { Entry, Ice, Participant, Quality, Source, Track } from "./wire.js" */
 
 /**
  * @typedef {object} Engine
@@ -10,7 +11,8 @@
  *   After every join, a resumed one too: whom there is to be connected with. What works is left alone.
  * @property {(participant: Participant) => void} joined
  * @property {(id: string) => void} left
- * @property {(signal: Signal) => void} signal
+ * @property {(event: "signal" | "offer" | "media", told: object) => void} told
+ *   What the server says that is for this engine alone.
  * @property {(source: Source, track: MediaStreamTrack | null) => void} publish
  *   Send this track from now on, in place of the one before; with null, nothing.
  * @property {(ice: Ice) => void} relays        Fresh credentials.
@@ -31,6 +33,7 @@
  * @typedef {object} EngineWorld
  * @property {(to: string, body: {description?: RTCSessionDescriptionInit, candidate?: RTCIceCandidateInit | null, tracks?: Track[]}) => Promise<boolean>} send
  *   Pass a signal on; false: it did not arrive.
+ * @property {(event: string, question: object) => Promise<Result<any>>} ask
  * @property {() => Promise<Ice | null>} ice    Ask for fresh credentials.
  * @property {(config: RTCConfiguration) => RTCPeerConnection} connect
  * @property {EngineListener} listener

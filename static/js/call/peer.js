@@ -8,6 +8,7 @@
 /** @import { Quality, Signal, Source, Track } from "./wire.js" */
 
 import { SCREEN_BITRATE } from "./engine.js";
+import { kindOf, limitTo, routeOf } from "./rtc.js";
 
 /** How long the other side of a failed connection may take to mend it, before this one tries as well. */
 const POLITE_WAIT_MS = 3_000;
@@ -21,8 +22,6 @@ const CANDIDATES_KEPT = 100;
 const SHARED = /** @type {const} */ (["microphone", "camera"]);
 /** @type {readonly Source[]} */
 const SCREENS = ["screen", "screen-audio"];
-/** @param {Source} source */
-const kindOf = (source) => (source === "camera" || source === "screen" ? "video" : "audio");
 
 export class Peer {
   #id;
@@ -165,22 +164,7 @@ export class Peer {
 
   /** @returns {Promise<Route | null>} */
   async route() {
-    const report = await this.#connection?.getStats();
-    /** @type {any[]} */
-    const stats = report ? [...report.values()] : [];
-    const transport = stats.find(({ type }) => type === "transport");
-    const pair = stats.find(({ id }) => id === transport?.selectedCandidatePairId);
-    const local = stats.find(({ id }) => id === pair?.localCandidateId);
-    const remote = stats.find(({ id }) => id === pair?.remoteCandidateId);
-    if (!local || !remote) return null;
-    const { currentRoundTripTime: seconds } = pair;
-    return {
-      id: this.#id,
-      local: local.candidateType,
-      remote: remote.candidateType,
-      protocol: local.relayProtocol ?? local.protocol,
-      ms: seconds === undefined ? null : Math.round(seconds * 1_000),
-    };
+    return this.#connection && routeOf(this.#id, this.#connection);
   }
 
   close() {
@@ -337,24 +321,8 @@ export class Peer {
   }
 
   async #applyLimits() {
-    await this.#limitTo("camera", this.#quality?.bitrate, this.#quality?.frame_rate);
-    await this.#limitTo("screen", SCREEN_BITRATE, undefined);
-  }
-
-  /**
-   * @param {Source} source
-   * @param {number | undefined} maxBitrate
-   * @param {number | undefined} maxFramerate
-   */
-  async #limitTo(source, maxBitrate, maxFramerate) {
-    const sender = this.#senders.get(source)?.sender;
-    const parameters = sender?.getParameters();
-    const [encoding] = parameters?.encodings ?? [];
-    if (!sender || !parameters || !encoding || maxBitrate === undefined) return;
-    if (encoding.maxBitrate === maxBitrate && encoding.maxFramerate === maxFramerate) return;
-    encoding.maxBitrate = maxBitrate;
-    if (maxFramerate !== undefined) encoding.maxFramerate = maxFramerate;
-    await sender.setParameters(parameters);
+    await limitTo(this.#senders.get("camera"), this.#quality?.bitrate, this.#quality?.frame_rate);
+    await limitTo(this.#senders.get("screen"), SCREEN_BITRATE);
   }
 
   #changed() {

@@ -3,7 +3,7 @@
 
 /** @import { Manager, Socket } from "../../vendor/socket.io.esm.min.js" */
 /** @import { Goodbye, Refusal, Result } from "../protocol.js" */
-/** @import { CallFacts, Ended, Moderated, ParticipantNews, Signal } from "./wire.js" */
+/** @import { CallFacts, Ended, MediaNews, Moderated, Offered, ParticipantNews, Signal } from "./wire.js" */
 
 const NAMESPACE = "/calls";
 const ANSWER_WITHIN_MS = 8_000;
@@ -20,6 +20,8 @@ const RECONNECT_LONGEST_MS = 1_500;
  * @property {(refusal: Refusal) => void} refused  This person cannot use calls with what they have.
  * @property {(news: ParticipantNews) => void} participant
  * @property {(signal: Signal) => void} signal
+ * @property {(offered: Offered) => void} offer
+ * @property {(news: MediaNews) => void} media
  * @property {(moderated: Moderated) => void} moderated
  * @property {(call: CallFacts) => void} call
  * @property {() => void} superseded
@@ -105,6 +107,8 @@ export class Signaling {
     const ear = this.#ear;
     socket.on("participant", ear.participant);
     socket.on("signal", ear.signal);
+    socket.on("offer", ear.offer);
+    socket.on("media", ear.media);
     socket.on("moderated", ear.moderated);
     socket.on("call", ear.call);
     socket.on("superseded", ear.superseded);

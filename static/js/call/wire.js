@@ -47,6 +47,10 @@
  * @property {Track[]} [tracks]
  */
 
+/** What this participant receives through the server: all of it, each time. */
+/** @typedef {{seq: number, offer: RTCSessionDescriptionInit, tracks: {mid: string, participant: string, source: Source}[]}} Offered */
+/** @typedef {{state: "lost" | "reset"}} MediaNews */
+
 /** @typedef {"joined" | "changed" | "reconnecting" | "left"} Change */
 /** @typedef {{change: Change, participant: Participant, reason?: string}} ParticipantNews */
 /** @typedef {{action: "mute" | "unpublish" | "kick", source?: Source, by?: {id: string, name: string}}} Moderated */

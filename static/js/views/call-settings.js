@@ -79,7 +79,7 @@ export class CallSettings extends HTMLElement {
         const item = document.createElement("li");
         const name = document.createElement("strong");
         item.className = "entry";
-        name.textContent = this.#meeting?.call.participant(id)?.name ?? "";
+        name.textContent = this.#meeting?.call.participant(id)?.name ?? "The server";
         const way = local === "relay" || remote === "relay" ? WAYS.relay : WAYS.host;
         const facts = [way, protocol.toUpperCase(), ms !== null && `${Math.max(1, ms)} ms`].filter(Boolean).join(" · ");
         item.append(name, facts);
