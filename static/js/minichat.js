@@ -58,6 +58,10 @@ function enter(name) {
       heard: () => {},
       typing: () => {},
       room: () => {},
+      gone: (room) => {
+        if (room === LOBBY) leave(entered, "This room is not yours any more.");
+      },
+      mine: () => {},
       refused: (refusal) => leave(entered, refusal.message),
       ended: (refusal) => leave(entered, refusal.message),
     },
