@@ -24,7 +24,7 @@ from chatzilla.core import policy
 from chatzilla.core.limits import Rate, Shared
 from chatzilla.core.policy import Act, Thing
 from chatzilla.core.rooms import LOBBY, NO_SUCH_ROOM, Grade, Kind, RoomHead, RoomId
-from chatzilla.core.tries import TOO_MANY
+from chatzilla.core.tries import TOO_MANY, network_of
 from chatzilla.errors import Forbidden, NotFound, TooFast
 
 if TYPE_CHECKING:
@@ -214,7 +214,8 @@ class Directory:
         Raises:
             TooFast: too many.
         """
-        self._making.of(account.id if account.verified or address is None else address).spend()
+        key = account.id if account.verified or address is None else network_of(address)
+        self._making.of(key).spend()
 
     def admits(self, account: Account, wanted: RoomId) -> bool:
         """Whether somebody may be in a room."""

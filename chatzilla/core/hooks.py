@@ -64,17 +64,24 @@ class Hook:
 
 
 async def make(
-    register: HookRegister, directory: Directory, sign_ins: SignIns, maker: Bearer, name: object, room: RoomId
+    register: HookRegister,
+    directory: Directory,
+    sign_ins: SignIns,
+    maker: Bearer,
+    name: object,
+    room: RoomId,
+    *,
+    address: str,
 ) -> tuple[Hook, str]:
     """Make a hook; returns it with its secret, which nobody is told again.
 
     Raises:
-        NotFound, Forbidden: it is not theirs to make there.
+        NotFound, TooFast, Forbidden: it is not theirs to make there; see `Directory.check`.
         BadRequest, TooLong: the name is none.
         Conflict: the name is somebody's, or looks like it.
         Full: they have as many hooks as one may.
     """
-    directory.check(maker.account, Act.MAKE_HOOK, room)
+    directory.check(maker.account, Act.MAKE_HOOK, room, address=address)
     return await _make(register, sign_ins, maker, name, room)
 
 

@@ -279,7 +279,7 @@ async def invite(
         if held != stored or not room.hidden:
             if not await directory.register.grade(ident, invited, stored, ports.clock.wall_ms()):
                 raise NotFound(NOT_STORED)
-            directory.keep(directory.find(ident).graded(person, stored))
+            directory.keep(room.graded(person, stored))
         await _bring(ports, invited, room)
         if held != stored:
             ports.audience.tell_standing(ident, person, may=directory.rights(invited, ident))

@@ -29,12 +29,12 @@ class Tries:
 
     def exhausted(self, address: str) -> bool:
         """Whether no further try of this address is judged now."""
-        began, count = self._counts.get(_network(address), (0.0, 0))
+        began, count = self._counts.get(network_of(address), (0.0, 0))
         return count >= self._at_most and self._clock.monotonic() < began + WINDOW_SECONDS
 
     def count(self, address: str) -> None:
         """Count a vain try."""
-        network, now = _network(address), self._clock.monotonic()
+        network, now = network_of(address), self._clock.monotonic()
         began, count = self._counts.get(network, (now, 0))
         if now >= began + WINDOW_SECONDS:
             self._counts.pop(network)
@@ -44,7 +44,7 @@ class Tries:
             del self._counts[next(iter(self._counts))]
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
     """Whoever has one address of IPv6 has all of its network (RFC 6177)."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])

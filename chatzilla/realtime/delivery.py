@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from chatzilla.core.rooms import ConnectionId, RoomId
     from chatzilla.core.session import Session
     from chatzilla.core.tokens import SignInId
-    from chatzilla.ports import Clock
+    from chatzilla.ports import Clock, Timer
     from chatzilla.realtime.channel import Frame
     from chatzilla.realtime.line import Line
     from chatzilla.realtime.websocket import WebSocket
@@ -44,6 +44,10 @@ CHAT: Final = "/chat"
 """The namespace that all of this happens in."""
 
 HEADS_EVERY_SECONDS: Final = 1.0
+
+ECHO_AFTER_SECONDS: Final = 10.0
+"""How long after something was told those who hear a room are told where it stands: an event that got lost shows by the
+next one, and the very last one by this."""
 
 ROUND_BYTES: Final = 32 * 1024
 """About as much as one round tells: a burst of more is given in several turns, so that whoever reads can keep up."""
@@ -112,6 +116,8 @@ class _Hall:
     busy: bool = False
     """Whether it is being told something, or about to be."""
     rounds: int = 0
+    echo: Timer | None = None
+    """Will tell where the room stands."""
     listeners: dict[ConnectionId, Connection] = field(default_factory=dict)
     watchers: dict[ConnectionId, Connection] = field(default_factory=dict)
 
@@ -230,6 +236,8 @@ class Delivery:
             hall.last = _last_place(hall)
             if hall.watchers:
                 hall.heads.touch()
+            if hall.echo is None:
+                self._echo_later(room, hall)
             self._attend(room, hall)
 
     def tell_presence(self, room: RoomId, change: PresenceChange) -> None:
@@ -408,11 +416,26 @@ class Delivery:
             hall.notices.append(_Notice(hall.watchers, lambda _: frame))
             self._attend(room, hall)
 
+    def _echo_later(self, room: RoomId, hall: _Hall) -> None:
+        hall.echo = self._clock.call_later(ECHO_AFTER_SECONDS, lambda: self._echo(room, hall))
+
+    def _echo(self, room: RoomId, hall: _Hall) -> None:
+        """Tell where a room stands, once nothing of it is still to be told."""
+        hall.echo = None
+        if hall.untold:
+            self._echo_later(room, hall)
+            return
+        frame = _room_event(hall)
+        hall.notices.append(_Notice(hall.listeners, lambda each: frame if each.dialect is Dialect.FULL else None))
+        self._attend(room, hall)
+
     def _sweep(self, room: RoomId) -> None:
         """Drop the hall of a room that nobody hears or watches."""
         hall = self._halls[room]
         if not hall.listeners and not hall.watchers:
             hall.heads.stop()
+            if hall.echo is not None:
+                hall.echo.cancel()
             del self._halls[room]
 
     def _unname(self, connection: Connection) -> None:

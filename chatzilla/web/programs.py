@@ -115,7 +115,13 @@ class Programs:
         lasts until somebody ends it, or until whoever made it might not make it any more.
         """
         hook, secret = await hooks.make(
-            self._register, self._ports.directory, self._sign_ins, holder, body.name, parse_room(body.room)
+            self._register,
+            self._ports.directory,
+            self._sign_ins,
+            holder,
+            body.name,
+            parse_room(body.room),
+            address=self._callers.address(request),
         )
         url = f"{self._base or self._callers.origin(request)}/hooks/{secret}"
         return Made(shaped(models.MadeHook, {"hook": self._hook(hook), "url": url}))

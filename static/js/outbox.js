@@ -40,7 +40,8 @@ const RETRIED = new Set(["timeout", "offline", "unavailable", "too-fast", "full"
  * @property {Journal} journal
  * @property {Store} store
  * @property {(letter: Letter) => Promise<Result<Answer>>} send
- * @property {(room: string) => Promise<boolean>} enter  Join a room that the server says was not joined.
+ * @property {(room: string) => Promise<Refusal | null>} enter
+ *   Join a room that the server says was not joined; answers why that could not be, if so.
  * @property {(news: News) => void} tell                 To the other tabs.
  * @property {() => void} changed                        The letters are not what they were.
  * @property {(letter: Letter, answer: Answer) => void} settled
@@ -237,12 +238,20 @@ export class Outbox {
     this.#sending = true;
     let tries = 0;
     let last = "";
+    let entered = false;
     while (this.#ready && this.#head() && (await this.#holdsLease())) {
       const letter = this.#head();
       if (!letter || !this.#ready) break;
       tries = letter.client_id === last ? tries + 1 : 1;
+      entered &&= letter.client_id === last;
       last = letter.client_id;
-      const result = await this.#world.send(letter);
+      let result = await this.#world.send(letter);
+      if (!result.ok && isOutside(letter, result.refusal) && !entered) {
+        const refusal = await this.#world.enter(letter.room);
+        entered = refusal === null;
+        if (entered) continue;
+        result = { ok: false, refusal: /** @type {Refusal} */ (refusal) };
+      } else entered = false;
       // While the answer was on its way, the message itself may have come by another way, or the person gave it up.
       const current = this.#find(letter.client_id);
       if (result.ok) await this.#drop(letter, result.answer);
@@ -257,9 +266,6 @@ export class Outbox {
    * @param {number} tries
    */
   async #refused(letter, refusal, tries) {
-    // Whoever is not in a room is told that there is no such message.
-    const outside = refusal.code === "not-joined" || (refusal.code === "not-found" && letter.target !== undefined);
-    if (outside && tries === 1 && (await this.#world.enter(letter.room))) return;
     const unforeseen = !RETRIED.has(refusal.code) && tries >= TRIES_AFTER_INTERNAL_ERROR;
     if (FOR_GOOD.has(refusal.code) || unforeseen) {
       letter.refusal = refusal;
@@ -355,4 +361,14 @@ export function uuid() {
  */
 export function personOf(name) {
   return name.trim().normalize("NFC").toLowerCase();
+}
+
+/**
+ * Whether a refusal says that the room was not joined. Whoever is not in a room is told that there is no such message.
+ *
+ * @param {Letter} letter
+ * @param {Refusal} refusal
+ */
+function isOutside(letter, refusal) {
+  return refusal.code === "not-joined" || (refusal.code === "not-found" && letter.target !== undefined);
 }

@@ -15,6 +15,7 @@ const RECOUNT_AFTER_MS = 2_000;
 const BACK_OFF_FIRST_MS = 500;
 const BACK_OFF_LONGEST_MS = 10_000;
 const LEAVE_AGAIN_MS = 1_000;
+const VISIT_MS = 15_000;
 const TYPING_SHOWN_MS = 6_000;
 const TYPING_TOLD_EVERY_MS = 3_000;
 const TIMELINES_KEPT = 10;
@@ -72,8 +73,8 @@ export class Session {
   #roster = new Roster();
   /** @type {Map<string, number>} Until when each name is shown as typing. */
   #typists = new Map();
-  /** @type {Set<string>} Rooms that were joined only to post what had been written there. */
-  #visited = new Set();
+  /** @type {Map<string, object>} Rooms that this connection joined, perhaps, only to post what had been written there. */
+  #visits = new Map();
 
   /** @type {Status} */
   #status = "connecting";
@@ -154,7 +155,7 @@ export class Session {
     if (room === this.#room) return;
     const left = this.#room;
     this.#room = room;
-    this.#visited.delete(room);
+    this.#visits.delete(room);
     void this.#leave(left);
     this.#joined = false;
     this.#roster = new Roster();
@@ -172,7 +173,7 @@ export class Session {
   async #leave(room) {
     const connection = this.#connections;
     while (connection === this.#connections && this.#connection.connected) {
-      if (room === this.#room || this.#visited.has(room)) return; // back already
+      if (room === this.#room || this.#visits.has(room)) return; // back already
       const result = await this.#connection.ask("leave", { room });
       if (result.ok) return;
       await new Promise((resolve) => this.#world.later(() => resolve(undefined), LEAVE_AGAIN_MS));
@@ -207,7 +208,7 @@ export class Session {
     const result = await (target === undefined
       ? this.#connection.ask("message", { room, client_id, content })
       : this.#connection.ask(deletes ? "delete" : "edit", deletes ? { id: target } : { id: target, content }));
-    if (result.ok && room !== this.#room && this.#visited.delete(room)) void this.#leave(room);
+    if (result.ok) this.#endVisit(room);
     return result;
   }
 
@@ -215,16 +216,37 @@ export class Session {
    * Join the room of a letter once more, because the server says that this connection is not in it.
    *
    * @param {string} room
+   * @returns {Promise<Refusal | null>} Why that could not be, if so.
    */
   async enterToPost(room) {
     if (room === this.#room) {
       this.#joined = false;
-      await this.#catchUp();
-      return this.#joined;
+      const refusal = await this.#catchUp();
+      return this.#joined ? null : (refusal ?? { code: "unavailable", message: "The room is being joined." });
     }
+    // A join whose answer got lost may have been heard all the same, so the visit begins with the question.
+    this.#beginVisit(room);
     const result = await this.#connection.ask("join", this.#named({ room }));
-    if (result.ok) this.#visited.add(room);
-    return result.ok;
+    return result.ok ? null : result.refusal;
+  }
+
+  /**
+   * Whoever visits is seen there. So a visit ends when what was to be posted is posted, and in any case after a while:
+   * the letter may have been settled by another way, or be refused.
+   *
+   * @param {string} room
+   */
+  #beginVisit(room) {
+    const visit = {};
+    this.#visits.set(room, visit);
+    this.#world.later(() => {
+      if (this.#visits.get(room) === visit) this.#endVisit(room);
+    }, VISIT_MS);
+  }
+
+  /** @param {string} room */
+  #endVisit(room) {
+    if (this.#visits.delete(room)) void this.#leave(room);
   }
 
   /**
@@ -290,6 +312,7 @@ export class Session {
       connected: () => {
         this.#connections += 1;
         this.#new = true;
+        this.#visits.clear();
         this.#forgetUnopened();
         void this.#catchUp();
       },
@@ -329,6 +352,14 @@ export class Session {
     this.#changed();
   }
 
+  /** @param {Room} room */
+  #moved(room) {
+    this.#world.listener.room(room);
+    if (room.room !== this.#room) return;
+    this.timeline.reached(room.head);
+    if (this.timeline.incomplete) this.#repair();
+  }
+
   #changed() {
     this.#world.listener.rows();
     if (this.timeline.incomplete) this.#repair();
@@ -355,10 +386,16 @@ export class Session {
     }, RECOUNT_AFTER_MS);
   }
 
-  /** Join, and join again from the new cursor for as long as something is missing. */
+  /**
+   * Join, and join again from the new cursor for as long as something is missing.
+   *
+   * @returns {Promise<Refusal | null>} Why this person cannot be in the room, if so.
+   */
   async #catchUp() {
-    if (this.#joining) return;
+    if (this.#joining) return null;
     this.#joining = true;
+    /** @type {Refusal | null} */
+    let refusal = null;
     let failures = 0;
     while (this.#connection.connected && (!this.#joined || this.timeline.incomplete)) {
       const room = this.#room;
@@ -369,7 +406,8 @@ export class Session {
       if (room !== this.#room || turn !== this.#turn) continue;
       if (result.ok) this.#apply(result.answer);
       else if (FOR_GOOD.has(result.refusal.code)) {
-        this.#world.listener.refused(result.refusal);
+        refusal = result.refusal;
+        this.#world.listener.refused(refusal);
         break;
       }
       // An answer that brings nothing new while something is missing must not be asked for in a hurry.
@@ -378,6 +416,7 @@ export class Session {
       if (failures > 0) await this.#backOff(failures);
     }
     this.#joining = false;
+    return refusal;
   }
 
   /** @param {JoinAnswer} answer */
@@ -397,7 +436,7 @@ export class Session {
 
   /** @param {Room | Gone} room */
   #told(room) {
-    if (!("gone" in room)) return this.#world.listener.room(room);
+    if (!("gone" in room)) return this.#moved(room);
     this.#timelines.delete(room.room);
     return this.#world.listener.gone(room.room);
   }

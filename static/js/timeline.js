@@ -111,6 +111,15 @@ export class Timeline {
   }
 
   /**
+   * Take in how far the room has come: above the cursor, the event that says so was lost.
+   *
+   * @param {number} head
+   */
+  reached(head) {
+    this.#heardUpTo = Math.max(this.#heardUpTo, head);
+  }
+
+  /**
    * Take in the server's answer to a message of this person's own.
    *
    * An answer may overtake the events before it, so its number can be ahead of the cursor. The row is shown all the

@@ -24,8 +24,8 @@ async def makes(tab: Tab, kind: str, name: str, room: str = "") -> str:
     if room:
         await tab.page.get_by_label("It speaks in the room").fill(room)
     await tab.page.get_by_role("button", name="Make it").click()
-    await tab.page.locator("programs-and-hooks [data-made]").wait_for()
-    shown = tab.page.locator("programs-and-hooks [data-secret]")
+    await tab.page.locator("[data-program-made]").wait_for()
+    shown = tab.page.locator("[data-program-secret]")
     await tab.page.wait_for_function("field => field.value !== ''", arg=await shown.element_handle())
     return await shown.input_value()
 
@@ -34,9 +34,9 @@ async def test_what_is_sent_to_a_hook_is_said_in_its_room(closed: Closed) -> Non
     olga = await closed.owner()
     await opens_people(olga)
     address = await makes(olga, "hook", "CI", "lobby")
-    assert address in await olga.page.locator("[data-example]").inner_text()
+    assert address in await olga.page.locator("[data-program-example]").inner_text()
     await olga.page.get_by_role("button", name="Done").last.click()
-    assert await olga.page.locator("programs-and-hooks [data-secret]").input_value() == "", "it is shown once"
+    assert await olga.page.locator("[data-program-secret]").input_value() == "", "it is shown once"
     async with aiohttp.ClientSession() as http:
         async with http.post(address, data="the build is green", headers={"Content-Type": "text/plain"}) as answer:
             assert answer.status == 200

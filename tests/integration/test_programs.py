@@ -194,7 +194,7 @@ async def test_what_one_ends_oneself_leaves_tokens_and_hooks(place: Town) -> Non
 # Hooks.
 
 
-SAID = [
+SAID: list[tuple[str | bytes, str | None, str]] = [
     ("hello", FORM, "hello"),
     ("build 5 = ok & done, 100%", FORM, "build 5 = ok & done, 100%"),
     ("text=hello%20there%0Ayou", FORM, "hello there\nyou"),
@@ -232,7 +232,7 @@ async def test_a_hook_says_what_it_is_sent(place: Town) -> None:
     await client.close()
 
 
-UNSAYABLE = [
+UNSAYABLE: list[tuple[str | bytes, str, int, str]] = [
     ("", FORM, 400, "bad-request"),
     (" \n ", "text/plain", 400, "bad-request"),
     (b"\xff\xfe", "text/plain", 400, "bad-request"),
@@ -299,6 +299,26 @@ async def test_a_hook_speaks_for_as_long_as_its_maker_might_make_it(place: Town)
     assert (await sent(place, url, "hello"))[0] == 200
     await place.server.house.sign_ins.retire(place.server.house.sign_ins.person(bob.id))  # type: ignore[arg-type]
     assert (await sent(place, url, "hello"))[0] == 404
+
+
+async def test_a_hook_in_a_private_room_falls_silent_with_its_makers_leave(place: Town) -> None:
+    alice, bob = await place.enters("Alice"), await place.enters("Bob")
+    _, made = await alice.ask("POST", "rooms", {"name": "Plans", "kind": "private", "people": [bob.id]})
+    room = made["room"]["room"]
+    stranger = await place.enters("Carol")
+    status, problem = await stranger.ask("POST", "hooks", {"name": "CI", "room": room})
+    assert (status, problem["code"]) == (404, "not-found")
+    _, url = await made_hook(bob, room=room)
+    assert (await sent(place, url, "hello"))[0] == 200
+    assert (await alice.ask("PATCH", f"rooms/{room}", {"archived": True}))[0] == 200
+    status, text = await sent(place, url, "in an archived room")
+    assert (status, json.loads(text)["code"]) == (403, "forbidden")
+    assert (await alice.ask("PATCH", f"rooms/{room}", {"archived": False}))[0] == 200
+    assert (await sent(place, url, "open again"))[0] == 200
+    assert (await alice.ask("DELETE", f"rooms/{room}/members/{bob.id}"))[0] == 204
+    assert (await sent(place, url, "he is gone"))[0] == 404
+    _, page = await alice.ask("GET", f"rooms/{room}/messages")
+    assert [row["content"] for row in page["messages"] if row["kind"] == "text"] == ["hello", "open again"]
 
 
 async def test_hooks_are_bounded_and_named_like_nobody(place: Town) -> None:

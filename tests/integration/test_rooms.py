@@ -10,6 +10,7 @@ import pytest
 
 from chatzilla.core.directory import direct_between, mint_private
 from chatzilla.core.policy import Role
+from tests.helpers.clock import ManualClock
 from tests.helpers.house import open_house
 from tests.helpers.people import town
 from tests.helpers.servers import serving
@@ -53,9 +54,9 @@ class Team:
 
 
 @asynccontextmanager
-async def team(data: Path, **settings: Any) -> AsyncIterator[Team]:
+async def team(data: Path) -> AsyncIterator[Team]:
     async with (
-        serving(data, sign_in="links", message_rate=0.0, **settings) as server,
+        serving(data, clock=ManualClock(), sign_in="links", message_rate=0.0) as server,
         town(server) as place,
         AsyncExitStack() as stack,
     ):
@@ -572,8 +573,8 @@ class TestAnOpenServer:
             owner = (await house.server.house.operators.commands["owner-link"]({}))[1].rpartition("/")[2]
             async with town(house.server) as place:
                 olga = await place.comes(owner, "Olga")
-            question = {"name": "Come all", "people": [str(olga.id)]}
-            assert (await refused(alice, "create", **question))["code"] == "forbidden"
+            inviting = await refused(alice, "create", name="Come all", people=[str(olga.id)])
+            assert inviting["code"] == "forbidden"
 
     async def test_many_rooms_take_time(self, tmp_path: Path) -> None:
         async with open_house(tmp_path / "data") as house:

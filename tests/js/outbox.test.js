@@ -13,7 +13,7 @@ import { Memory } from "./memory.js";
 
 /** @import { News } from "../../static/js/outbox.js" */
 /** @import { Letter, Store } from "../../static/js/outbox-store.js" */
-/** @import { PostAnswer, Result } from "../../static/js/protocol.js" */
+/** @import { PostAnswer, Refusal, Result } from "../../static/js/protocol.js" */
 
 /** Stores each `client_id` once, and keeps book of all it was asked. */
 class Server {
@@ -53,8 +53,8 @@ class Browser {
   /** @type {{outbox: Outbox, settled: string[], entered: string[]}[]} */
   tabs = [];
 
-  /** @param {{ready?: boolean, person?: string, store?: Store, enter?: (room: string) => boolean}} options */
-  async tab({ ready = true, person = "alice", store, enter = () => true } = {}) {
+  /** @param {{ready?: boolean, person?: string, store?: Store, enter?: (room: string) => Refusal | null}} options */
+  async tab({ ready = true, person = "alice", store, enter = () => null } = {}) {
     /** @type {string[]} */
     const settled = [];
     /** @type {string[]} */
@@ -339,6 +339,37 @@ test("a room that was not joined is joined first", async () => {
   await idle();
   assert.deepEqual(entered, ["garden"]);
   assert.deepEqual(browser.server.texts, ["hello"]);
+});
+
+test("a room that was not joined is joined first, however often it was tried before", async () => {
+  const browser = new Browser();
+  const { entered } = await browser.tab();
+  browser.server.refusals = ["unavailable", "not-joined", "unavailable", "not-joined", "not-joined"];
+  await browser.tabs[0].outbox.write("garden", "hello");
+  await browser.clock.advance(60_000);
+  assert.deepEqual(entered, ["garden", "garden"]);
+  assert.deepEqual(browser.server.texts, ["hello"]);
+});
+
+test("a letter for a room that one may not enter is refused, and those behind it go on", async () => {
+  const browser = new Browser();
+  const { outbox } = await browser.tab({ enter: () => ({ code: "forbidden", message: "It is forbidden." }) });
+  browser.server.refusals = ["not-joined"];
+  await outbox.write("garden", "hello");
+  await outbox.write("lobby", "goodbye");
+  await idle();
+  assert.deepEqual(outbox.letters.map(({ content, refusal }) => [content, refusal?.code]), [["hello", "forbidden"]]);
+  assert.deepEqual(browser.server.texts, ["goodbye"]);
+});
+
+test("no answer to a join says nothing about the letter", async () => {
+  const browser = new Browser();
+  const answers = [{ code: "timeout", message: "" }, null];
+  const { outbox } = await browser.tab({ enter: () => answers.shift() ?? null });
+  browser.server.refusals = ["not-found", "not-found"];
+  await outbox.change("garden", "garden:1", "better");
+  await browser.clock.advance(10_000);
+  assert.deepEqual([outbox.letters, browser.server.texts], [[], ["better"]]);
 });
 
 test("one tab sends for all, and all see it settled", async () => {

@@ -200,6 +200,21 @@ test("a hole gets a moment to close by itself, and is then repaired", async () =
   assert.deepEqual(texts(session), ["first", "second", "lost", "after it"]);
 });
 
+test("an event that was the last one and got lost is repaired when the server says where the room stands", async () => {
+  const { session, wire, lobby, clock } = visit();
+  await wire.connect();
+  wire.ear.message(lobby.post("heard"));
+  wire.ear.room({ room: "lobby", name: "lobby", kind: "public", topic: "", head: 1, last: 1 });
+  await clock.advance(1_000);
+  assert.equal(wire.joins.length, 1);
+
+  lobby.post("lost");
+  wire.ear.room({ room: "lobby", name: "lobby", kind: "public", topic: "", head: 2, last: 2 });
+  await clock.advance(1_000);
+  assert.equal(wire.joins.length, 2);
+  assert.deepEqual(texts(session), ["heard", "lost"]);
+});
+
 test("a hole that the server cannot fill is not asked for in a hurry", async () => {
   const { wire, lobby, clock } = visit();
   await wire.connect();
@@ -338,7 +353,7 @@ test("a roster that contradicts its count is asked for again, after a while", as
 test("a letter for another room is posted by a visit there", async () => {
   const { session, wire } = visit();
   await wire.connect();
-  assert.equal(await session.enterToPost("garden"), true);
+  assert.equal(await session.enterToPost("garden"), null);
   const letter = { client_id: "c-1", person: "alice", room: "garden", content: "hi", written_at: 0, refusal: null };
   await session.post(letter);
   assert.deepEqual(wire.asked.slice(1).map(([event, { room }]) => [event, room]), [
@@ -346,6 +361,30 @@ test("a letter for another room is posted by a visit there", async () => {
     ["message", "garden"],
     ["leave", "garden"],
   ]);
+});
+
+test("a visit ends by itself when what was to be posted is settled by another way, or its answer got lost", async () => {
+  const { session, wire, clock } = visit();
+  await wire.connect();
+  assert.equal(await session.enterToPost("garden"), null);
+  await clock.advance(16_000);
+  wire.refusals = [{ code: "timeout", message: "" }];
+  assert.equal((await session.enterToPost("garden"))?.code, "timeout");
+  await clock.advance(16_000);
+  assert.deepEqual(wire.asked.slice(1).map(([event]) => event), ["join", "leave", "join", "leave"]);
+});
+
+test("what was visited on a connection that is lost is left like any other room afterwards", async () => {
+  const { session, wire } = visit();
+  await wire.connect();
+  await session.enterToPost("garden");
+  wire.lose();
+  await wire.connect();
+  session.enter("garden");
+  await idle();
+  session.enter("lobby");
+  await idle();
+  assert.deepEqual(wire.asked.filter(([event]) => event === "leave").map(([, { room }]) => room), ["lobby", "garden"]);
 });
 
 test("what one posts in another room is told as one's own", async () => {

@@ -21,7 +21,7 @@ SHORTEST_ROUND_SECONDS: Final = 20.0
 REST_SECONDS: Final = 45.0
 """What a round takes besides its storm: to open, to come to rest, to be looked at, to go."""
 FAULTS_FOR_A_KILL: Final = 45
-LONG_HOLES: Final = 2
+LONG_HOLES: Final = 3
 """In each round that is long enough for them."""
 TERMS: Final = 2
 ABSENCES: Final = 2

@@ -96,6 +96,8 @@ class Page {
         people() {},
         typing() {},
         room() {},
+        gone() {},
+        mine() {},
         refused: ({ code, message }) => tab.refusals.push(`${code}: ${message}`),
         ended: ({ code, message }) => tab.refusals.push(`${code}: ${message}`),
       },

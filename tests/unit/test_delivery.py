@@ -15,7 +15,7 @@ from chatzilla.core.people import Account, account_named
 from chatzilla.core.presence import Here, PresenceChange
 from chatzilla.core.rooms import LOBBY, ConnectionId, Kind, RoomHead, RoomId
 from chatzilla.core.session import Session
-from chatzilla.realtime.delivery import PIECE, Connection, Delivery, Dialect
+from chatzilla.realtime.delivery import ECHO_AFTER_SECONDS, PIECE, Connection, Delivery, Dialect
 from chatzilla.realtime.line import Line
 from tests.helpers.clock import ManualClock
 
@@ -125,6 +125,38 @@ async def test_what_is_stored_while_a_round_is_under_way_is_told_after_it_to_eve
         while any(len(wire.events("message")) < 20 for wire in wires):
             await asyncio.sleep(0)
     assert all([message["seq"] for message in wire.events("message")] == list(range(1, 21)) for wire in wires)
+
+
+async def test_a_room_that_was_told_something_is_told_once_where_it_stands(scene: Scene) -> None:
+    """So that whoever lost the very last event finds out, without a next one."""
+    full, tutorial = scene.joins("full", LOBBY), scene.joins("tutorial", LOBBY, dialect=Dialect.TUTORIAL)
+    scene.said(1)
+    scene.clock.advance(ECHO_AFTER_SECONDS / 2)
+    scene.said(2, origin="full")
+    assert not full.events("room")
+    scene.clock.advance(ECHO_AFTER_SECONDS / 2)
+    assert [(room["head"], room["last"]) for room in full.events("room")] == [(2, 2)]
+    assert full.heard[-1][0] == "room"
+    scene.clock.advance(10 * ECHO_AFTER_SECONDS)
+    assert len(full.events("room")) == 1
+    assert not tutorial.events("room")
+
+
+async def test_where_a_room_stands_is_not_told_before_what_was_said_there(scene: Scene) -> None:
+    wires = [scene.joins(f"listener {number}", LOBBY) for number in range(20 * PIECE + 1)]
+    scene.said(1)
+    scene.said(2)
+    scene.clock.advance(ECHO_AFTER_SECONDS)
+    scene.said(3)
+    scene.clock.advance(ECHO_AFTER_SECONDS)
+    async with asyncio.timeout(5):
+        while not all(wire.events("room") for wire in wires):
+            await asyncio.sleep(0)
+            scene.clock.advance(1)
+    for wire in wires:
+        order = [(event, payload.get("seq", payload.get("head"))) for event, payload in wire.heard]
+        for place, (event, head) in enumerate(order):
+            assert event != "room" or ("message", head) in order[:place]
 
 
 async def test_what_a_room_is_told_keeps_its_order_whatever_its_size(scene: Scene) -> None:

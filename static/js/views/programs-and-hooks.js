@@ -27,16 +27,16 @@ export class ProgramsAndHooks extends HTMLElement {
   #kind = this.#part("[name=kind]", HTMLSelectElement);
   #name = this.#part("[name=name]", HTMLInputElement);
   #room = this.#part("[name=room]", HTMLInputElement);
-  #made = this.#part("[data-made]", HTMLElement);
-  #secret = this.#part("[data-secret]", HTMLInputElement);
-  #copy = this.#part("[data-copy]", HTMLButtonElement);
+  #made = this.#part("[data-program-made]", HTMLElement);
+  #secret = this.#part("[data-program-secret]", HTMLInputElement);
+  #copy = this.#part("[data-program-copy]", HTMLButtonElement);
   /** @type {HTMLTemplateElement | null} */
   #entry = null;
 
   constructor() {
     super();
     this.#copy.addEventListener("click", () => void this.#copySecret());
-    this.#part("[data-made-done]", HTMLElement).addEventListener("click", () => this.hideMade());
+    this.#part("[data-program-done]", HTMLElement).addEventListener("click", () => this.hideMade());
     this.#secret.addEventListener("focus", () => this.#secret.select());
     this.#kind.addEventListener("change", () => this.#explain());
     this.#form.addEventListener("submit", (event) => {
@@ -79,7 +79,7 @@ export class ProgramsAndHooks extends HTMLElement {
   hideMade() {
     this.#made.hidden = true;
     this.#secret.value = "";
-    this.#part("[data-example]", HTMLElement).textContent = "";
+    this.#part("[data-program-example]", HTMLElement).textContent = "";
   }
 
   async #make() {
@@ -115,10 +115,10 @@ export class ProgramsAndHooks extends HTMLElement {
   #show(title, hint, label, secret, example) {
     this.#say("");
     this.#name.value = "";
-    this.#part("[data-made-title]", HTMLElement).textContent = title;
-    this.#part("[data-made-hint]", HTMLElement).textContent = hint;
-    this.#part("[data-made-label]", HTMLElement).textContent = label;
-    this.#part("[data-example]", HTMLElement).textContent = example;
+    this.#part("[data-program-title]", HTMLElement).textContent = title;
+    this.#part("[data-program-hint]", HTMLElement).textContent = hint;
+    this.#part("[data-program-label]", HTMLElement).textContent = label;
+    this.#part("[data-program-example]", HTMLElement).textContent = example;
     this.#secret.value = secret;
     this.#made.hidden = false;
     this.#made.scrollIntoView({ block: "nearest" });
@@ -193,8 +193,8 @@ export class ProgramsAndHooks extends HTMLElement {
 
   #explain() {
     const kind = /** @type {Maker} */ (this.#kind.value);
-    this.#part("[data-note]", HTMLElement).textContent = KINDS.get(kind)?.[1] ?? "";
-    this.#part("[data-room-row]", HTMLElement).hidden = kind !== "hook";
+    this.#part("[data-program-note]", HTMLElement).textContent = KINDS.get(kind)?.[1] ?? "";
+    this.#part("[data-program-room]", HTMLElement).hidden = kind !== "hook";
   }
 
   /** @param {Refusal} refusal */
@@ -204,7 +204,7 @@ export class ProgramsAndHooks extends HTMLElement {
 
   /** @param {string} words */
   #say(words) {
-    this.#part("[data-refused]", HTMLElement).textContent = words;
+    this.#part("[data-program-refused]", HTMLElement).textContent = words;
   }
 
   /**
