@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 COMPILE := $(BIN)/python -m uv pip compile pyproject.toml --upgrade --universal --generate-hashes \
 	--python-version 3.11 --quiet --custom-compile-command "make lock"
 
-.PHONY: run setup test check bench torture lock clean system again
+.PHONY: run setup test check advisories bench torture lock clean system again
 
 run: setup
 	@$(BIN)/python run_server.py $(ARGS)
@@ -28,6 +28,9 @@ check: .setup/dev
 	$(BIN)/python -m mypy
 	npm run --silent check
 	npm run --silent test
+
+advisories: .setup/run
+	@$(BIN)/python -m tests.advisories
 
 bench: .setup/run
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, Final
 from chatzilla import __version__, control, doctor
 from chatzilla.app import House
 from chatzilla.clock import SystemClock
-from chatzilla.config import SECRET, read_config, settings
+from chatzilla.config import read_config, settings
 from chatzilla.errors import ChatError, StartError
 from chatzilla.loop import make_loop
 from chatzilla.media import janus_config
@@ -177,7 +177,7 @@ def _serve(config: Config) -> None:
 def _config(config: Config) -> None:
     for name, field in settings():
         value = getattr(config, field.name)
-        shown = "(set)" if field.name in SECRET and value else value
+        shown = "(set)" if value and not field.repr else value
         sys.stdout.write(f"{name}={shown}\n    {field.metadata['help']}\n")
 
 

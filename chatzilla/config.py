@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "CHATZILLA_"
 SHORTEST_SECRET: Final = 32
-SECRET: Final = ("secret", "secret_before", "smtp_url")
-"""Settings whose values are shown to nobody."""
 SHORTEST_SHARED_SECRET: Final = 16
 
 ICE_URLS_AT_MOST: Final = 8
@@ -425,7 +423,7 @@ def read_config(
         try:
             values[field.name] = field.metadata["parse"](text)
         except ValueError as error:
-            shown = "" if field.name in (*SECRET, "database_url") else f", not {text!r}"
+            shown = "" if not field.repr or field.name == "database_url" else f", not {text!r}"
             raise StartError(f"{source} has to be {error}{shown}.") from None
     config = Config(**values)
     if config.api_secret and config.api_secret in (config.secret, config.secret_before):

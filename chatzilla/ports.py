@@ -135,6 +135,10 @@ class Store(Protocol):
         """The rooms of somebody, and every public one, each with whether it is theirs; what was used last first."""
         ...
 
+    async def said_by(self, account: AccountId, room: RoomId | None, at_most: int) -> Sequence[Target]:
+        """The messages of a person that are not deleted, the oldest first; of one room or of all."""
+        ...
+
     async def memberships(self, account: Account) -> Sequence[RoomHead]:
         """The rooms that an account belongs to; empty for one that has never written."""
         ...
@@ -190,14 +194,24 @@ class Register(Protocol):
         """Let somebody's time here be over."""
         ...
 
+    async def has(self, account: AccountId) -> bool:
+        """Whether anybody has ever been stored as this, whatever became of them."""
+        ...
+
     async def invitation(self, email: Address, now: int) -> Link | None:
         """The newest invitation for an address that can still be used."""
         ...
 
     async def begin_by_mail(
-        self, sign_in: SignIn, invitation: LinkId | None, *, at_most: int
+        self, sign_in: SignIn, invitation: LinkId | None, *, new: bool, at_most: int
     ) -> Sequence[SignInId] | None:
         """Store a sign-in by mail, and the account where that is new, and use its invitation up: all or nothing.
+
+        Args:
+            sign_in: with the person.
+            invitation: by which somebody new comes in, if by one.
+            new: whether the person is new; who is found to be stored already is not made anew.
+            at_most: sign-ins of one account.
 
         Returns:
             As `use_link`.
@@ -333,10 +347,6 @@ class Records(Protocol):
 
     async def account(self, ident: AccountId) -> Account | None:
         """Anybody who has ever been stored."""
-        ...
-
-    async def said_by(self, account: AccountId, room: RoomId | None, at_most: int) -> Sequence[Target]:
-        """The messages of a person that are not deleted, the oldest first; of one room or of all."""
         ...
 
     async def set_role(self, account: Account, deed: Deed, *, keeps: Sequence[Role]) -> None:

@@ -227,7 +227,7 @@ class ByMail:
             with nullcontext() if standing.person else self._sign_ins.reserving(account):
                 sign_in = self._sign_ins.draft(account, agent)
                 superseded = await self._sign_ins.register.begin_by_mail(
-                    sign_in, standing.invitation, at_most=SIGN_INS_PER_ACCOUNT
+                    sign_in, standing.invitation, new=standing.person is None, at_most=SIGN_INS_PER_ACCOUNT
                 )
                 if superseded is None:
                     raise SignInNeeded(USELESS)
@@ -288,6 +288,8 @@ class ByMail:
         person = self._sign_ins.person(id_by_mail(address))
         if person is not None:
             return Standing(person, person.role)
+        if await self._sign_ins.register.has(id_by_mail(address)):
+            return None  # somebody who was here, and is not to come back by themselves
         link = await self._sign_ins.register.invitation(address, self._clock.wall_ms())
         if link is not None:
             return Standing(None, link.role, link.room, link.id)

@@ -182,17 +182,8 @@ async def ban(means: Means, actor: Account | None, wanted: Wanted) -> Sequence[B
         entry = _deed(means, actor, "ban", person, room=wanted.room, **details)
         await means.records.ban(made, means.sign_ins.bans.replaced_by(made), entry)
         means.sign_ins.bans.began(made)
+        _enforce(means, made)
         bans.append(made)
-    for session in means.ports.audience.sessions():
-        kept_out = means.sign_ins.bans.against(session.account, session.address, wanted.room)
-        if kept_out is None:
-            continue
-        if session.account is not None:
-            means.ports.put_out_of_calls(session.account.id, kept_out.room)
-        if kept_out.room is None:
-            means.ports.audience.turn_out(session.connection, kept_out.sentence)
-        elif wanted.room is not None:
-            _turn_out_of(means, session, wanted.room, kept_out.sentence)
     return bans
 
 
@@ -253,7 +244,7 @@ async def purge(means: Means, actor: Account | None, ident: AccountId, room: Roo
         Unavailable: the log takes nothing more now; what is gone is gone, and asking again goes on.
     """
     person = await _reach(means, actor, Act.PURGE, ident, room)
-    targets = await means.records.said_by(ident, room, PURGED_AT_MOST + 1)
+    targets = await means.ports.store.said_by(ident, room, PURGED_AT_MOST + 1)
     if not targets:
         return Purged(0, more=False)
     more = len(targets) > PURGED_AT_MOST
@@ -344,7 +335,8 @@ async def _find(means: Means, ident: AccountId) -> Account | None:
 
 
 def _of(means: Means, ident: AccountId) -> Sequence[Session]:
-    return means.ports.audience.sessions_of(ident)
+    """The sessions of somebody, also those that have not joined anything yet and bring their account along."""
+    return [each for each in means.ports.audience.sessions() if each.account is not None and each.account.id == ident]
 
 
 def _in_room(means: Means, ident: AccountId, room: RoomId) -> Sequence[Session]:
@@ -362,11 +354,24 @@ def _turn_out_of(means: Means, session: Session, room: RoomId, sentence: str) ->
         means.ports.audience.tell_out(session.connection, room, sentence)
 
 
+def _enforce(means: Means, ban: Ban) -> None:
+    """Turn out whoever a ban keeps out."""
+    for session in means.ports.audience.sessions():
+        if means.sign_ins.bans.against(session.account, session.address, ban.room) is not ban:
+            continue
+        if session.account is not None:
+            means.ports.put_out_of_calls(session.account.id, ban.room)
+        if ban.room is None:
+            means.ports.audience.turn_out(session.connection, ban.sentence)
+        else:
+            _turn_out_of(means, session, ban.room, ban.sentence)
+
+
 def _subjects(means: Means, person: Account) -> list[tuple[AccountId | None, str | None]]:
     """Whom a ban of somebody names."""
     if person.verified:
         return [(person.id, None)]
-    networks = {network_of(session.address) for session in _of(means, person.id) if not session.by_token}
+    networks = {network_of(session.address) for session in _of(means, person.id)}
     if not networks:
         raise NotFound("Nobody by this name is here now, so there is no address to ban.")
     return [(None, network) for network in sorted(networks)[:NETWORKS_AT_MOST]]

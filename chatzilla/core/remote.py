@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from chatzilla.core import policy
+from chatzilla.core.audit import deed
 from chatzilla.core.catchup import Span
 from chatzilla.core.messages import NO_SUCH_MESSAGE
 from chatzilla.core.policy import Act, Thing
@@ -43,7 +44,10 @@ async def post(ports: Ports, paces: Paces, author: Account, draft: Draft, *, add
 
 
 async def change(ports: Ports, paces: Paces, author: Account, wanted: Change, *, address: str) -> Message:
-    """Edit or delete a message of one's own; returns its newest state, once that is on disk.
+    """Edit or delete a message of one's own, or delete anybody's in a room that one moderates.
+
+    Returns:
+        Its newest state, once that is on disk.
 
     Raises:
         NotFound: it is not there, or in a room that is not for this person: they cannot tell which.
@@ -52,6 +56,10 @@ async def change(ports: Ports, paces: Paces, author: Account, wanted: Change, *,
         TooFast, Unavailable: see `post`.
     """
     _check_readable(ports, author, wanted.target.room, address)
+    if wanted.content is None and ports.directory.may(author, Act.REMOVE, wanted.target.room):
+        paces.spend_posting(author, address)
+        entry = deed(ports.clock.wall_ms(), author, "delete-message")
+        return await ports.log.remove(wanted.target, deed=entry, noted=True, origin=None)
     policy.check(author, Act.CHANGE, Thing.OWN)  # whether it is, the log finds out
     ports.directory.check_voice(author, wanted.target.room)
     paces.spend_posting(author, address)

@@ -149,6 +149,7 @@ async def enter(
             presence.names.release(session.connection)
             ports.audience.identify(session.connection, None)
         raise
+    account = session.account or account  # their role may have changed meanwhile
     head, rights = ports.directory.dress(backlog.room), ports.directory.rights(account, room)
     ports.audience.watch(session.connection, head)
     if room not in member_of and note_member(session, room):

@@ -314,7 +314,14 @@ class SignIns:
     def draft(
         self, account: Account, agent: str, *, until: int | None = None, made_in: SignInId | None = None
     ) -> SignIn:
-        """A sign-in that is about to begin; its id has never been anybody's."""
+        """A sign-in that is about to begin; its id has never been anybody's.
+
+        Raises:
+            SignInNeeded: this person was removed, by whatever way they come.
+        """
+        known = self._accounts.get(account.id)
+        if known is not None and known.role is Role.REMOVED:
+            raise SignInNeeded(NOT_VALID)
         now = self.clock.wall_ms()
         words = "".join(character for character in agent if character.isprintable())
         return SignIn(SignInId(secrets.token_urlsafe(15)), account, now, now, words[:AGENT_LIMIT], until, made_in)
@@ -325,6 +332,7 @@ class SignIns:
         sign_in = replace(sign_in, account=self._accounts.get(sign_in.account.id, sign_in.account))
         self._know(sign_in.account)
         self._keep(sign_in)
+        logger.info("sign-in %s of %s began, as %s", sign_in.id, sign_in.account.id, sign_in.account.role.value)
         self._forget(superseded)
         self._watch()
         return Bearer(sign_in.account, sign_in)

@@ -7,10 +7,13 @@ signed in already is not asked: the signature of a token is no guess.
 from __future__ import annotations
 
 import ipaddress
+import logging
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from chatzilla.ports import Clock
+
+logger = logging.getLogger(__name__)
 
 TRIES: Final = 20
 WINDOW_SECONDS: Final = 15 * 60.0
@@ -35,6 +38,7 @@ class Tries:
     def count(self, address: str) -> None:
         """Count a vain try."""
         network, now = network_of(address), self._clock.monotonic()
+        logger.info("a token or link from %s was refused", network)
         began, count = self._counts.get(network, (now, 0))
         if now >= began + WINDOW_SECONDS:
             self._counts.pop(network)

@@ -215,16 +215,17 @@ class CallsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-s
             raise RuntimeError("a connection that was not let in sends events")
         return partial(self._receive, visitor)
 
-    def _receive(self, visitor: Visitor, event: str, arguments: list[object], ack: int | None) -> None:
+    def _receive(self, visitor: Visitor, event: list[Any], ack: int | None) -> None:
         """Let one event stand in its connection's line."""
         if not visitor.channel.open:
             return
         if visitor.line.waiting >= WAITING_AT_MOST:
             self._seats.dismiss(visitor, "too-fast", "Too much at once. You will be reconnected.")
             return
-        verb = self._verbs.get(event)
+        name, payload = event[0], event[1] if len(event) > 1 else None
+        verb = self._verbs.get(name) if isinstance(name, str) else None
         self._running += 1
-        visitor.line.take(_Asked(self, visitor, verb, _read(verb, arguments[0] if arguments else None), ack))
+        visitor.line.take(_Asked(self, visitor, verb, _read(verb, payload), ack))
 
     def give(self, asked: _Asked) -> None:
         """Answer one call, if the client asked for an answer."""

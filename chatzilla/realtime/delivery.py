@@ -259,7 +259,7 @@ class Delivery:
     def is_behind(self, room: RoomId) -> bool:
         """Whether so much waits to be told in a room that whoever says more there has to wait."""
         hall = self._halls.get(room)
-        return hall is not None and hall.untold_bytes > UNTOLD_BYTES
+        return hall is not None and hall.busy and hall.untold_bytes > UNTOLD_BYTES
 
     def when_told(self, room: RoomId, action: Callable[[], None]) -> None:
         """Do something, in the order of asking, as soon as a room is not behind any more."""
@@ -420,10 +420,10 @@ class Delivery:
         """Tell a hall everything that waits, one thing after the other, so that none overtakes another."""
         breath = 0.0
         try:
-            while self._halls.get(room) is hall and not breath:
+            while self._halls.get(room) is hall:
                 if hall.notices:
                     yield from self._give(hall.notices.popleft())
-                elif hall.untold:
+                elif hall.untold and not breath:
                     breath = yield from self._tell_round(room, hall)
                 else:
                     break

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from chatzilla.core import catchup
 from chatzilla.core.catchup import After, Backlog, Newest, Span
-from chatzilla.core.messages import ClientId, Message, Page
+from chatzilla.core.messages import TEXT, ClientId, Message, Page, Target
 from chatzilla.core.people import Account, AccountId
 from chatzilla.core.policy import Role
 from chatzilla.core.rooms import Kind, RoomHead, RoomId
@@ -138,6 +138,14 @@ class RoomStore:
         """
         return await self.read(lambda connection: _rooms(connection, account, limit))
 
+    async def said_by(self, account: AccountId, room: RoomId | None, at_most: int) -> Sequence[Target]:
+        """What somebody said that is not deleted; no index leads there, so all that was said is looked through.
+
+        Raises:
+            Unavailable: the database cannot be read now.
+        """
+        return await self.read(lambda connection: _said_by(connection, account, room, at_most))
+
     async def memberships(self, account: Account) -> Sequence[RoomHead]:
         """The rooms of an account.
 
@@ -255,6 +263,20 @@ def _cut(room: RoomId, rows: Sequence[Row[Any]], limit: int = catchup.PAGE_ROWS)
     """Fill a page from rows, of which there is one more than it holds if there is more."""
     page, more = catchup.cut(message_from(room, row) for row in rows[:limit])
     return page, more or len(rows) > limit
+
+
+def _said_by(connection: Connection, account: AccountId, room: RoomId | None, at_most: int) -> list[Target]:
+    wanted = (
+        sa.select(rooms.c.id, messages.c.seq)
+        .join(rooms, rooms.c.no == messages.c.room)
+        .where(messages.c.author == sa.select(accounts.c.no).where(accounts.c.id == account).scalar_subquery())
+        .where(messages.c.deleted_at.is_(None), messages.c.kind == TEXT)
+        .order_by(messages.c.no)
+        .limit(at_most)
+    )
+    if room is not None:
+        wanted = wanted.where(rooms.c.id == room)
+    return [Target(RoomId(ident), seq) for ident, seq in connection.execute(wanted)]
 
 
 def _memberships(connection: Connection, account: Account) -> list[RoomHead]:

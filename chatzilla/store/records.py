@@ -14,14 +14,13 @@ from sqlalchemy.dialects import sqlite
 
 from chatzilla.core.audit import DEEDS_AT_MOST, Deed
 from chatzilla.core.bans import Ban, BanId
-from chatzilla.core.messages import TEXT, Target
 from chatzilla.core.people import OPEN, AccountId
 from chatzilla.core.policy import Role
 from chatzilla.core.rooms import RoomId
 from chatzilla.errors import Conflict
 from chatzilla.store.queries import account_from, account_rows
 from chatzilla.store.register import revoke
-from chatzilla.store.tables import accounts, audit, bans, links, messages, rooms, sign_ins
+from chatzilla.store.tables import accounts, audit, bans, links, rooms, sign_ins
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,20 +64,6 @@ class ModerationRecords:
             return None if row is None else account_from(row)
 
         return await self._register.do(find)
-
-    async def said_by(self, account: AccountId, room: RoomId | None, at_most: int) -> Sequence[Target]:
-        wanted = (
-            sa.select(rooms.c.id, messages.c.seq)
-            .join(rooms, rooms.c.no == messages.c.room)
-            .where(messages.c.author == sa.select(accounts.c.no).where(accounts.c.id == account).scalar_subquery())
-            .where(messages.c.deleted_at.is_(None), messages.c.kind == TEXT)
-            .order_by(messages.c.no)
-            .limit(at_most)
-        )
-        if room is not None:
-            wanted = wanted.where(rooms.c.id == room)
-        rows = await self._register.do(lambda connection: connection.execute(wanted).all())
-        return [Target(RoomId(ident), seq) for ident, seq in rows]
 
     async def set_role(self, account: Account, deed: Deed, *, keeps: Sequence[Role]) -> None:
         theirs, for_them = links.c.maker == account.id, links.c.account == account.id

@@ -129,11 +129,20 @@ class SignInRegister(Clerk):
         )
         return None if found is None else _link(found)
 
+    async def has(self, account: AccountId) -> bool:
+        known = sa.select(accounts.c.no).where(accounts.c.id == account)
+        return await self._do(lambda connection: connection.execute(known).one_or_none() is not None)
+
     async def begin_by_mail(
-        self, sign_in: SignIn, invitation: LinkId | None, *, at_most: int
+        self, sign_in: SignIn, invitation: LinkId | None, *, new: bool, at_most: int
     ) -> Sequence[SignInId] | None:
+        def begin(connection: Connection) -> Sequence[SignInId] | None:
+            if new == (_number_of(connection, sign_in.account) is not None):
+                return None
+            return _come_in(connection, sign_in, at_most)
+
         if invitation is None:
-            return await self._store(lambda connection: _come_in(connection, sign_in, at_most))
+            return await self._store(begin)
         return await self._store(lambda connection: _use(connection, links.c.id == invitation, sign_in, at_most))
 
     async def begin(self, sign_in: SignIn, *, at_most: int) -> None:

@@ -9,19 +9,22 @@ which no form can send.
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from chatzilla.core.by_mail import Browser
 from chatzilla.core.signin import IDLE_MS
-from chatzilla.errors import Forbidden, SignInNeeded, TooFast
+from chatzilla.errors import ChatError, Forbidden, SignInNeeded, TooFast
 
 if TYPE_CHECKING:
     from aiohttp import web
 
     from chatzilla.core.signin import Bearer, SignInMode, SignIns
     from chatzilla.web.peers import Peers
+
+logger = logging.getLogger(__name__)
 
 _SAFE: Final = {"GET", "HEAD"}
 _OWN_SITE: Final = {None, "same-origin", "none"}
@@ -114,6 +117,17 @@ class Callers:
             return
         token = self._sign_ins.token_of(bearer.account, bearer.sign_in.id)
         self._set_cookie(request, response, token, IDLE_MS // 1000)
+
+    async def begin(self, request: web.Request, response: web.Response, bearer: Bearer) -> None:
+        """Give the browser the cookie of a new sign-in; the one that it had until now ends."""
+        before = self.find(request)
+        self.remember(request, response, bearer, anew=True)
+        if before is None or before.standing is None:
+            return
+        try:
+            await self._sign_ins.end(before, before.standing)
+        except ChatError as refusal:  # the new one holds all the same
+            logger.warning("sign-in %s goes on beside a new one: %s", before.standing, refusal)
 
     def forget(self, request: web.Request, response: web.Response) -> None:
         """Take the cookie away, if there is one that counts: a page elsewhere signs nobody out."""

@@ -75,7 +75,7 @@ class Entrance:
             return self._page(request, offer, typed=name or "", words=refusal.sentence)
         room = bearer.account.room or link.room or LOBBY
         response = web.Response(status=303, headers={"Location": path_of(room), **FORM_HEADERS})
-        self._callers.remember(request, response, bearer, anew=True)
+        await self._callers.begin(request, response, bearer)
         return response
 
     def _page(self, request: web.Request, offer: Offer, *, typed: str = "", words: str = "") -> web.Response:

@@ -106,7 +106,7 @@ class MailEntrance:
             return self._confirm(request, asked, standing, status, typed=typed, words=refusal.sentence)
         headers = {"Location": path_of(room or LOBBY), **FORM_HEADERS}
         response = web.Response(status=303, headers=headers)
-        self._callers.remember(request, response, bearer, anew=True)
+        await self._callers.begin(request, response, bearer)
         self._callers.know_browser(request, response, known)
         return response
 

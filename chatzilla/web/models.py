@@ -322,7 +322,7 @@ class Roles(msgspec.Struct, kw_only=True):
 
 
 class NewRole(msgspec.Struct, kw_only=True):
-    role: Role
+    role: Literal["owner", "admin", "member", "guest", "bot"]
 
 
 class OnePerson(msgspec.Struct, kw_only=True):
@@ -430,6 +430,7 @@ class Message(msgspec.Struct, kw_only=True):
     deleted: Annotated[bool, Meta(description="There where it was taken back; the text is then gone.")] | UnsetType = (
         UNSET
     )
+    removed: Annotated[bool, Meta(description="There where it was a moderator who did that.")] | UnsetType = UNSET
 
 
 class Messages(msgspec.Struct, kw_only=True):

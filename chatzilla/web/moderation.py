@@ -13,7 +13,7 @@ from chatzilla.core.audit import PAGE_DEEDS
 from chatzilla.core.bans import network
 from chatzilla.core.moderation import Means, Wanted
 from chatzilla.core.people import Account, AccountId
-from chatzilla.core.policy import Act, Thing
+from chatzilla.core.policy import Act, Role, Thing
 from chatzilla.core.rooms import RoomId, parse_room
 from chatzilla.core.signin import Bearer
 from chatzilla.errors import BadRequest, Conflict, Forbidden, Full, NotFound
@@ -49,7 +49,7 @@ class ModerationApi:
         body: models.NewRole,
     ) -> models.OnePerson:
         """Give somebody another role. It holds at once, on all their connections."""
-        person = await moderation.set_role(self._means, caller.account, AccountId(id), body.role)
+        person = await moderation.set_role(self._means, caller.account, AccountId(id), Role(body.role))
         return shaped(models.OnePerson, {"person": wire.encode_holder(person)})
 
     @operation("DELETE", "/api/v1/people/{id}", ORDER, Forbidden, Conflict)

@@ -39,6 +39,7 @@ const GONE_MEANWHILE = "The message that you were editing was deleted.";
 const EDITING = "Editing your last message. Enter saves it, Escape leaves it as it is.";
 const HEADS = new Set(["owner", "admin"]);
 const COME_BACK = "Reload the page to come in again.";
+const CALL_NOT_LOADED = "The call could not be loaded. Load this page again.";
 const STATUS_WORDS = { connecting: "Connecting…", online: "Online", offline: "Offline" };
 const NOT_DURABLE = "This browser keeps nothing for later: what is not sent yet is lost when you close this tab.";
 
@@ -428,10 +429,11 @@ class Visit {
 
   async #enterCall() {
     const { room } = this.#session;
-    const view = await loadCallView();
+    const view = await loadCallView().catch(() => null);
+    if (!view) return tell(CALL_NOT_LOADED);
     const manager = this.#connection?.manager;
-    if (this.#over || !manager) return;
-    view.open({
+    if (this.#over || !manager) return undefined;
+    return view.open({
       room,
       name: this.#rooms.nameOf(room),
       manager,

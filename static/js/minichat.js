@@ -58,7 +58,9 @@ function enter(name) {
       heard: () => {},
       typing: () => {},
       room: () => {},
-      gone: () => {},
+      gone: (room) => {
+        if (room === LOBBY) leave(entered, "This room is not yours any more.");
+      },
       you: () => {},
       mine: () => {},
       refused: (refusal) => leave(entered, refusal.message),

@@ -119,6 +119,29 @@ async def test_somebody_is_invited_by_mail(mailed: Mailed) -> None:
     await olga.shows("thank you")
 
 
+async def test_a_link_on_a_page_elsewhere_leads_to_the_room_and_signs_nobody_out(mailed: Mailed) -> None:
+    """Followed, she is who she was; fetched, framed or sent as a form from there, nothing of hers is touched."""
+    olga = await mailed.owner()
+    url = mailed.server.url
+    elsewhere = (
+        f'<a href="{url}/r/garden">talk</a><img src="{url}/"><iframe src="{url}/"></iframe>'
+        f'<form method=post action="{url}/api/v1/sign-out" target=frame><button>sign out</button></form>'
+        f"<iframe name=frame></iframe><script>fetch('{url}/', {{credentials: 'include', mode: 'no-cors'}})</script>"
+    )
+    await olga.page.context.route(
+        "http://elsewhere.example/*", lambda route: route.fulfill(body=elsewhere, content_type="text/html")
+    )
+    for _ in range(2):
+        await olga.page.goto("http://elsewhere.example/")
+        await olga.page.get_by_role("button", name="sign out").click()
+        await olga.page.wait_for_load_state("networkidle")
+        await olga.page.get_by_role("link", name="talk").click()
+        await olga.is_online()
+        assert await olga.page.locator("[data-my-name]").inner_text() == "Olga"
+    olga.complaints.clear()  # the browser notes what the page elsewhere was refused
+    olga.requests.clear()
+
+
 async def test_what_is_no_address_is_said_beside_it(mailed: Mailed) -> None:
     """By the browser at first; what only the server sees comes back with the field as it was."""
     tab = await mailed.browser("/")

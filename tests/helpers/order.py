@@ -156,7 +156,7 @@ async def to_a_person(walk: Walk, act: Act, thing: Thing) -> bool:
         case _:
             words = await said(walk, walk.arrange(Thing.COMMON_ROOM), person)
             allowed, _ = await walk.asks("POST", "purges", {"account": person.id})
-            happened = not await house.means.records.said_by(AccountId(person.id), None, 1)
+            happened = not await house.store.said_by(AccountId(person.id), None, 1)
             assert words
     assert allowed == happened
     return allowed

@@ -305,6 +305,27 @@ async def test_people_by_mail_outlive_the_server_and_links_do_not(tmp_path: Path
         assert (await eve.me() or {})["id"] == ident
 
 
+async def test_whoever_has_no_role_any_more_does_not_come_back_as_somebody_new(tmp_path: Path) -> None:
+    """Neither by their domain nor by an invitation; also when it happens between the mail and the button."""
+    async with mail_town(tmp_path / "data") as place:
+        for address, name in ((ALICE, "Alice"), (BOB, "Bob")):
+            await place.enters(address, name)
+        with place.server.house.database.writing.begin() as connection:
+            connection.exec_driver_sql("UPDATE accounts SET role = 'visitor' WHERE name = 'Alice'")
+    async with mail_town(tmp_path / "data") as place, town(place.server) as people:
+        await invited(people, ALICE)
+        alice, bob = await place.browser(), await place.browser()
+        assert (await alice.asks(ALICE)).status == 200
+        await no_mail_under_way(place)
+        await bob.asks(BOB)
+        link = (await place.office.next()).link
+        with place.server.house.database.writing.begin() as connection:
+            connection.exec_driver_sql("DELETE FROM sign_ins")
+            connection.exec_driver_sql("DELETE FROM accounts WHERE name = 'Bob'")
+        assert (await bob.presses(link)).status == 404
+        assert await bob.me() is None
+
+
 # What must not be taken.
 
 WRONG: Final = [

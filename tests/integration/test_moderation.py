@@ -12,6 +12,7 @@ from chatzilla.core import moderation
 from chatzilla.core.moderation import NOBODY
 from chatzilla.core.policy import Role
 from chatzilla.core.rooms import Grade, RoomId
+from tests.helpers.callers import Caller
 from tests.helpers.clients import Client
 from tests.helpers.clock import ManualClock
 from tests.helpers.people import Person, Town, town
@@ -192,7 +193,9 @@ async def test_a_ban_of_a_typed_name_is_one_of_its_addresses(open_place: Town) -
         await client.joins("lobby", **({} if name is None else {"name": name}))
         return client
 
-    eve, neighbour, far = await comes("Eve", there), await comes("Ned", there), await comes("Fay", elsewhere)
+    first, neighbour, far = await comes("Eve", there), await comes("Ned", there), await comes("Fay", elsewhere)
+    eve = await comes(None, there, token=first.you["token"])
+    await first.close()
     boss = await comes(None, there, token=olga.token)
     simple = await Client(url).connect(headers=there)
     status, answer = await olga.ask("POST", "bans", {"account": eve.you["id"]})
@@ -271,6 +274,35 @@ async def test_a_moderator_deletes_anybodys_message_and_everybody_sees_who_it_wa
     await close(author, moderator, late)
 
 
+async def test_over_http_a_moderator_deletes_anybodys_message_too(place: Town) -> None:
+    olga, bob, carl = await place.enters("Olga", Role.OWNER), await place.enters("Bob"), await place.enters("Carl")
+    _, posted = await bob.ask("POST", "rooms/garden/messages", {"content": "spam"})
+    path = f"messages/{posted['id']}"
+    assert (await carl.ask("DELETE", path))[0] == 403
+    status, answer = await olga.ask("DELETE", path)
+    assert (status, answer["deleted"], answer["removed"]) == (200, True, True)
+    assert [each["act"] for each in (await olga.ask("GET", "audit"))[1]["entries"]] == ["delete-message"]
+
+
+@pytest.mark.parametrize("way", ["kick", "ban", "remove"])
+async def test_whoever_is_turned_out_of_a_room_is_out_of_its_call(place: Town, way: str) -> None:
+    olga, bob = await place.enters("Olga", Role.OWNER), await place.enters("Bob")
+    boss, chatting = await inside(olga, "garden"), await inside(bob, "garden")
+    await boss.says("garden", "so that there is a room")
+    host, caller = await Caller(olga.url).connect(token=olga.token), await Caller(bob.url).connect(token=bob.token)
+    await host.joins("garden")
+    await caller.joins("garden")
+    await host.hears_of("joined")
+    if way == "remove":
+        assert (await olga.ask("DELETE", f"people/{bob.id}"))[0] == 204
+    else:
+        assert (await olga.ask("POST", f"{way}s", {"room": "garden", "account": bob.id}))[0] in (200, 201)
+    assert (await host.hears_of("left"))["reason"] == "kicked"
+    await close(boss, chatting)
+    await host.close()
+    await caller.close()
+
+
 async def test_a_purge_reaches_everybody_also_who_was_away(place: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(moderation, "PURGED_AT_MOST", 25)
     monkeypatch.setattr(moderation, "PURGED_AT_ONCE", 10)
@@ -342,11 +374,14 @@ async def test_a_new_role_holds_at_once_on_live_connections_and_at_every_door(pl
     assert (await live.call("delete", {"id": said[0]["id"]}))[0] is True
     assert (await bob.ask("GET", "audit"))[0] == 200
     assert (await bob.ask("GET", "me"))[1]["you"]["role"] == "admin"
+    early = await inside(bob)
     assert (await olga.ask("PUT", f"people/{bob.id}/role", {"role": "member"}))[0] == 200
     assert (await live.call("delete", {"id": said[1]["id"]}))[1]["code"] == "forbidden"
+    assert (await early.joins("garden"))["you"]["role"] == "member", "also where they had joined nothing yet"
+    assert (await early.call("delete", {"id": said[1]["id"]}))[1]["code"] == "forbidden"
     assert (await bob.ask("GET", "audit"))[0] == 403
     assert (await live.joins("garden"))["you"]["role"] == "member"
-    await close(live, author)
+    await close(live, early, author)
 
 
 async def test_a_role_that_is_lost_takes_the_links_with_it(place: Town) -> None:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from chatzilla.core.policy import Role
 from chatzilla.core.tries import TRIES
@@ -325,14 +326,35 @@ async def test_a_sign_in_that_was_there_before_is_not_taken_over(place: MailTown
         me = await alice.me()
         assert me is not None
         assert me["name"] == "Alice"
-        _, known = await eve.ask("GET", "sign-ins")
-        assert [each["person"]["name"] for each in known["sign_ins"]] == ["Eve"]
+        assert (await eve.ask("GET", "me"))[0] == 401, "the one that was planted is over"
         tokens = {each.value for each in alice.http.cookie_jar if "session" in each.key}
         assert len(tokens) == 1
         assert eve.token not in tokens
         again = await alice.opens("/", headers={"Cookie": f"chatzilla-session-{port}={eve.token}x"})
         assert again.status == 200
         assert "Eve" not in again.text
+
+
+async def test_a_new_sign_in_ends_the_one_that_the_browser_had(place: MailTown) -> None:
+    """By link and by mail; the old cookie opens no door any more, and its connections are closed."""
+    async with town(place.server) as people:
+        _, first = await people.link()
+        _, second = await people.link()
+        browser = await place.browser()
+        tokens = []
+        for link, name in ((first, "Alice"), (second, "Bob")):
+            assert (await browser.posts(f"/in/{link}", {"name": name})).status == 303
+            (token,) = [each.value for each in browser.http.cookie_jar if "session" in each.key]
+            tokens.append(token)
+        headers = {"Authorization": f"Bearer {tokens[0]}"}
+        client = await Client(place.server.url).connect(auth={"dialect": "full", "token": tokens[1]})
+        await client.joins()
+        async with people.http.get(f"{place.server.url}/api/v1/me", headers=headers) as answer:
+            assert answer.status == 401
+        await place.enters(f"alice@{DOMAIN}", "Alice by mail", browser)
+        assert (await client.hears("goodbye"))["code"] == "sign-in"
+        await client.close()
+        assert (await browser.me() or {})["name"] == "Alice by mail"
 
 
 async def test_only_a_browsers_own_cookie_is_set_and_never_by_an_address(place: MailTown) -> None:
@@ -391,7 +413,7 @@ async def test_nothing_that_a_stranger_sends_becomes_a_header(place: MailTown, w
             f"/?next={tail}",
             f"/healthz{tail}",
         ):
-            async with browser.http.get(aiohttp.client.URL(path, encoded=True), allow_redirects=False) as answer:
+            async with browser.http.get(URL(path, encoded=True), allow_redirects=False) as answer:
                 assert answer.headers.get(name) != value, path
     for line in ("\r\n", "\n", "\r", "\u560a\u560d", "\u2028"):
         tail = f"{line}{what}"
@@ -566,6 +588,23 @@ async def live_a_day(tmp_path: Path) -> dict[str, str]:
         await people.http.post(f"{place.server.url}/api/v1/links", data=secret("a broken body", "{broken json body"))
         await owner.ask("DELETE", f"sign-ins/{await owner.sign_in_id()}")
     return secrets
+
+
+async def test_who_came_in_and_who_did_not_is_in_the_log(place: MailTown, caplog: pytest.LogCaptureFixture) -> None:
+    """By ids and addresses, which lead to the person for the operator alone."""
+    caplog.set_level(logging.INFO)
+    async with town(place.server) as people:
+        alice = await people.enters("Alice", Role.ADMIN)
+        assert f"sign-in {await alice.sign_in_id()} of {alice.id} began, as admin" in caplog.text
+        caplog.clear()
+        await people.use("wrong", "Eve")
+        await alice.ask("GET", "me", headers={"Authorization": "Bearer wrong"})
+        doorway = Doorway(place.server.url, {}, {})
+        assert await opens(doorway, "websocket", {}) == "nobody"
+        assert caplog.text.count("a token or link from 127.0.0.1 was refused") == 2
+        caplog.clear()
+        await alice.ask("DELETE", f"sign-ins/{await alice.sign_in_id()}")
+        assert "1 sign-ins ended" in caplog.text
 
 
 async def test_whatever_the_umask_the_data_are_their_owners_alone(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ class Wire {
 /** An engine that notes what it is told. */
 class Engine {
   /** @type {string[]} */
-  told = [];
+  notes = [];
   /** @type {[string, number][]} */
   loud = [];
   world;
@@ -90,22 +90,25 @@ class Engine {
 
   /** @param {any} entered */
   entered({ participants }) {
-    this.told.push(`entered ${participants.map((/** @type {{id: string}} */ { id }) => id)}`);
+    this.notes.push(`entered ${participants.map((/** @type {{id: string}} */ { id }) => id)}`);
   }
 
   /** @param {{id: string}} participant */
   joined({ id }) {
-    this.told.push(`joined ${id}`);
+    this.notes.push(`joined ${id}`);
   }
 
   /** @param {string} id */
   left(id) {
-    this.told.push(`left ${id}`);
+    this.notes.push(`left ${id}`);
   }
 
-  /** @param {{from: string}} signal */
-  signal({ from }) {
-    this.told.push(`signal ${from}`);
+  /**
+   * @param {string} event
+   * @param {{from: string}} what
+   */
+  told(event, { from }) {
+    this.notes.push(`${event} ${from}`);
   }
 
   /**
@@ -113,16 +116,16 @@ class Engine {
    * @param {unknown} track
    */
   publish(source, track) {
-    this.told.push(`${track ? "sends" : "stops"} ${source}`);
+    this.notes.push(`${track ? "sends" : "stops"} ${source}`);
   }
 
   relays() {
-    this.told.push("relays");
+    this.notes.push("relays");
   }
 
   /** @param {{bitrate: number}} quality */
   limit({ bitrate }) {
-    this.told.push(`limit ${bitrate}`);
+    this.notes.push(`limit ${bitrate}`);
   }
 
   levels() {
@@ -134,7 +137,7 @@ class Engine {
   }
 
   close() {
-    this.told.push("closed");
+    this.notes.push("closed");
   }
 }
 
@@ -271,7 +274,7 @@ async function inside(how) {
 test("one enters with what one sends, and it is sent", async () => {
   const { meeting, wire, engine } = await inside();
   assert.deepEqual(wire.all("join"), [{ room: "garden", media: { audio: true, video: true } }]);
-  assert.deepEqual(engine.told, ["sends camera", "sends microphone", "entered anna", "limit 600000"]);
+  assert.deepEqual(engine.notes, ["sends camera", "sends microphone", "entered anna", "limit 600000"]);
   assert.equal(meeting.call.count, 2);
 });
 
@@ -282,10 +285,10 @@ test("whoever enters muted sends no microphone before the first word", async () 
   one.meeting.enter();
   await idle();
   assert.deepEqual(one.wire.all("join")[0].media, { audio: false, video: true });
-  assert(!one.engine.told.includes("sends microphone"));
+  assert(!one.engine.notes.includes("sends microphone"));
   await one.meeting.setMicrophone(true);
   await idle();
-  assert(one.engine.told.includes("sends microphone"));
+  assert(one.engine.notes.includes("sends microphone"));
   assert.deepEqual(one.wire.all("state").at(-1), { audio: true });
 });
 
@@ -300,7 +303,7 @@ test("what comes before the answer of a join and while the engine loads is not l
   one.wire.ear.signal({ from: "anna", candidate: null });
   loaded();
   await idle();
-  assert.deepEqual(one.engine.told.slice(-4), ["joined bob", "limit 150000", "signal bob", "signal anna"]);
+  assert.deepEqual(one.engine.notes.slice(-4), ["joined bob", "limit 150000", "signal bob", "signal anna"]);
   assert.equal(one.meeting.call.count, 3);
 });
 
@@ -340,23 +343,23 @@ test("there being no place for a camera is told, and it goes off again", async (
   await idle();
   assert(one.told.includes("6 people can be seen."));
   assert.equal(one.devices.tracks.has("camera"), false);
-  assert.equal(one.engine.told.at(-1), "stops camera");
+  assert.equal(one.engine.notes.at(-1), "stops camera");
 });
 
 test("losing the server touches no media, and the same participant comes back", async () => {
   const one = await inside();
-  const before = one.engine.told.length;
+  const before = one.engine.notes.length;
   one.wire.lose();
   await one.clock.advance(5_000);
   assert.equal(one.meeting.phase, "in");
   assert.equal(one.meeting.reachable, false);
-  assert.deepEqual(one.engine.told.slice(before), []);
+  assert.deepEqual(one.engine.notes.slice(before), []);
   one.wire.entry = entry(me, [anna, bob]);
   one.wire.open();
   await idle();
   assert.equal(one.wire.all("join").at(-1).resume, "key");
   assert.equal(one.meeting.reachable, true);
-  assert.deepEqual(one.engine.told.slice(before), ["entered anna,bob", "limit 150000"]);
+  assert.deepEqual(one.engine.notes.slice(before), ["entered anna,bob", "limit 150000"]);
 });
 
 test("a place that is not kept any more is no reason to stay out", async () => {
@@ -384,7 +387,7 @@ test("while the server is busy one asks again; when it says no, one is out", asy
   assert.equal(one.meeting.phase, "over");
   assert.equal(one.meeting.farewell?.words, "You were removed from this call.");
   assert.equal(one.devices.closed, true);
-  assert.equal(one.engine.told.at(-1), "closed");
+  assert.equal(one.engine.notes.at(-1), "closed");
 });
 
 test("a token that is refused is tried once more only if it is another one by then", async () => {
@@ -412,10 +415,10 @@ test("a token that is refused is tried once more only if it is another one by th
 test("how many we are decides how much is sent", async () => {
   const one = await inside();
   one.wire.ear.participant({ change: "joined", participant: bob });
-  assert.equal(one.engine.told.at(-1), "limit 150000");
+  assert.equal(one.engine.notes.at(-1), "limit 150000");
   assert.equal(one.devices.limits.at(-1), 150_000);
   one.wire.ear.participant({ change: "left", participant: bob, reason: "left" });
-  assert.deepEqual(one.engine.told.slice(-2), ["left bob", "limit 600000"]);
+  assert.deepEqual(one.engine.notes.slice(-2), ["left bob", "limit 600000"]);
   assert.deepEqual(one.told, ["Bob joined.", "Bob left."]);
 });
 
@@ -423,10 +426,10 @@ test("a screen is shared with its sound, and ended by the browser's own button t
   const one = await inside();
   await one.meeting.share();
   await idle();
-  assert.deepEqual(one.engine.told.slice(-2), ["sends screen", "sends screen-audio"]);
+  assert.deepEqual(one.engine.notes.slice(-2), ["sends screen", "sends screen-audio"]);
   assert.deepEqual(one.wire.all("state").at(-1), { screen: true });
   one.screen.screen.ends();
-  assert.deepEqual(one.engine.told.slice(-2), ["stops screen", "stops screen-audio"]);
+  assert.deepEqual(one.engine.notes.slice(-2), ["stops screen", "stops screen-audio"]);
   assert.deepEqual(one.wire.all("state").at(-1), { screen: false });
   assert.equal(one.meeting.sharing, false);
   assert.equal(one.screen.sound.stopped, true);
@@ -439,7 +442,7 @@ test("stopping a screen leaves the camera as it is", async () => {
   await idle();
   one.meeting.stopSharing();
   assert.equal(one.devices.tracks.has("camera"), false);
-  assert(!one.engine.told.slice(-2).some((line) => line.includes("camera")));
+  assert(!one.engine.notes.slice(-2).some((line) => line.includes("camera")));
 });
 
 test("to talk while a key is held", async () => {
@@ -491,7 +494,7 @@ test("whoever is removed, or entered elsewhere, sends nothing more", async () =>
     assert.equal(one.meeting.phase, "over");
     assert.equal(one.devices.closed, true);
     assert.equal(one.screen.screen.stopped, true);
-    assert.equal(one.engine.told.at(-1), "closed");
+    assert.equal(one.engine.notes.at(-1), "closed");
     const joins = one.wire.all("join").length;
     one.wire.lose();
     one.wire.open();
@@ -519,7 +522,7 @@ test("somebody with the right to watch sends nothing and is asked for nothing", 
   });
   one.meeting.enter();
   await idle();
-  assert.deepEqual(one.engine.told, ["entered anna", "limit 600000"]);
+  assert.deepEqual(one.engine.notes, ["entered anna", "limit 600000"]);
   assert.deepEqual(one.wire.all("state"), [{ hand: false }]);
   await one.meeting.share();
   assert.equal(one.meeting.sharing, false);
@@ -531,9 +534,19 @@ test("fresh credentials come before the old ones are over", async () => {
   one.meeting.enter();
   await idle();
   await one.clock.advance(79_000);
-  assert(!one.engine.told.includes("relays"));
+  assert(!one.engine.notes.includes("relays"));
   await one.clock.advance(2_000);
-  assert(one.engine.told.includes("relays"));
+  assert(one.engine.notes.includes("relays"));
+});
+
+test("a page that cannot load the engine says so, and leaves no empty seat behind", async () => {
+  const one = person();
+  one.loading = Promise.reject(new Error("404"));
+  one.meeting.enter();
+  await idle();
+  assert.equal(one.meeting.phase, "preview");
+  assert.match(one.meeting.refusal, /Load it again/);
+  assert.equal(one.wire.all("leave").length, 1);
 });
 
 test("leaving says so and lets go of everything", async () => {
@@ -542,7 +555,7 @@ test("leaving says so and lets go of everything", async () => {
   assert.equal(one.wire.all("leave").length, 1);
   assert.equal(one.wire.closed, true);
   assert.equal(one.devices.closed, true);
-  assert.equal(one.engine.told.at(-1), "closed");
+  assert.equal(one.engine.notes.at(-1), "closed");
   assert.equal(one.meters, 0);
 });
 

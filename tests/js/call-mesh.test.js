@@ -40,10 +40,12 @@ class Node {
         this.sent.push([to, body]);
         if (!this.online || !other?.online) return false;
         await net.turn();
-        other.mesh.signal({ from: me.id, ...structuredClone(body) });
+        other.mesh.told("signal", { from: me.id, ...structuredClone(body) });
         return true;
       },
-      ask: async () => ({ ok: false, refusal: { code: "bad-request", message: "This is a mesh." } }),
+      ask: async () => {
+        throw new Error("a mesh asks nothing else");
+      },
       ice: async () => {
         this.relaysAsked += 1;
         return this.online ? { servers: [{ urls: ["turn:fresh"] }], ends_at: 1 } : null;
@@ -170,7 +172,7 @@ test("strangers cannot fill the memory", async () => {
   await anna.enters();
   for (let stranger = 0; stranger < 100; stranger += 1) {
     for (let signal = 0; signal < 200; signal += 1) {
-      anna.mesh.signal({ from: `stranger-${stranger}`, candidate: { candidate: `${signal}` } });
+      anna.mesh.told("signal", { from: `stranger-${stranger}`, candidate: { candidate: `${signal}` } });
     }
   }
   for (let stranger = 0; stranger < 100; stranger += 1) anna.mesh.joined(participant(`stranger-${stranger}`));
@@ -353,7 +355,7 @@ test("a candidate waits for the description that it belongs to", async () => {
   const [anna, bob] = await net.call("anna", "bob");
   const { connection } = anna;
   bob.connection.onicecandidate?.({ candidate: { toJSON: () => ({ candidate: "now", usernameFragment: bob.connection.ufrag }) } });
-  anna.mesh.signal({ from: "bob", candidate: { candidate: "later", usernameFragment: "of another description" } });
+  anna.mesh.told("signal", { from: "bob", candidate: { candidate: "later", usernameFragment: "of another description" } });
   await idle();
   assert.deepEqual(connection.candidates.map(({ candidate }) => candidate), ["now"]);
 });
@@ -378,7 +380,7 @@ test("only the relay, for whoever wants to hide their address", async () => {
   const mesh = new Mesh(
     {
       send: async () => true,
-      ask: async () => ({ ok: false, refusal: { code: "bad-request", message: "This is a mesh." } }),
+      ask: async () => ({ ok: true, answer: {} }),
       ice: async () => null,
       connect: (given) => /** @type {any} */ (new Connection((config = given))),
       listener: { received: () => {}, linked: () => {}, trouble: () => {} },

@@ -20,15 +20,16 @@ class Transceiver {
    * @param {Connection} connection
    * @param {any} trackOrKind
    * @param {string} direction
+   * @param {object[]} [encodings]
    */
-  constructor(connection, trackOrKind, direction) {
+  constructor(connection, trackOrKind, direction, encodings = [{}]) {
     this.#connection = connection;
     this.#direction = direction;
     this.kind = typeof trackOrKind === "string" ? trackOrKind : trackOrKind.kind;
     const sender = {
       track: typeof trackOrKind === "string" ? null : trackOrKind,
       /** @type {any} */
-      parameters: { encodings: [{}] },
+      parameters: { encodings },
       replaceTrack: async (/** @type {any} */ track) => void (sender.track = track),
       getParameters: () => structuredClone(sender.parameters),
       setParameters: async (/** @type {any} */ parameters) => void (sender.parameters = parameters),
@@ -87,10 +88,10 @@ export class Connection {
 
   /**
    * @param {any} trackOrKind
-   * @param {{direction: string}} init
+   * @param {{direction: string, sendEncodings?: object[]}} init
    */
-  addTransceiver(trackOrKind, { direction }) {
-    const transceiver = new Transceiver(this, trackOrKind, direction);
+  addTransceiver(trackOrKind, { direction, sendEncodings }) {
+    const transceiver = new Transceiver(this, trackOrKind, direction, sendEncodings);
     this.transceivers.push(transceiver);
     this.isNeeded();
     return transceiver;

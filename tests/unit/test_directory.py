@@ -127,7 +127,8 @@ class TestHowARoomStands:
         assert directory.stands(ALICE, GARDEN) is Thing.OWN_ROOM
         assert directory.stands(BOB, GARDEN) is Thing.QUIET_ROOM
         assert directory.stands(member("Carol"), GARDEN) is Thing.OTHER_ROOM
-        assert directory.rights(ALICE, GARDEN) == ("post", "rename", "archive", "invite", "grade", "remove")
+        everything = "post", "rename", "archive", "invite", "grade", "remove", "delete", "lock", "kick", "ban", "purge"
+        assert directory.rights(ALICE, GARDEN) == everything
         assert directory.rights(BOB, GARDEN) == ()
         directory.keep(replace(private, kind=Kind.PUBLIC, locked_at=1))
         assert directory.may(ALICE, Act.POST, GARDEN), "who moderates a locked room speaks there"

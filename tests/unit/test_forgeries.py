@@ -66,6 +66,10 @@ OTHER: Final = packed(json.dumps(CLAIMS | {"sid": "t" * 20}))
 PUBLIC: Final = {"kty": "oct", "k": packed("o" * 48)}
 RSA: Final = b"-----BEGIN PUBLIC KEY-----\nMFwwDQYJKoZIhvcNAQEBBQADSwAwSAJBAK\n-----END PUBLIC KEY-----\n"
 
+ALGS: Final[list[Any]] = ["none", "None", "NONE", "nOnE", "none ", "", None, [], {}, 0, ["none"], ["HS256"], "null"]
+HEADS: Final[list[Any]] = [{}, {"typ": "JWT"}, [], "HS256", 5, None]
+CRITICAL: Final[list[Any]] = [["exp"], ["x"], [], "b64", None, [""], {}, 5]
+
 FORGERIES: Final[dict[str, list[Any]]] = {
     "a changed signature": [f"{HEAD}.{BODY}.{flipped(MAC, at, at % 8)}" for at in range(32)],
     "a changed body": [f"{HEAD}.{flipped(BODY, at, 0)}.{MAC}" for at in range(0, len(unpacked(BODY)), 7)],
@@ -94,12 +98,8 @@ FORGERIES: Final[dict[str, list[Any]]] = {
         f"{HEAD}.{BODY}.{packed(bytes(1) + unpacked(MAC))}",
     ],
     "a signature of nothing": [f"{HEAD}.{BODY}.{packed(bytes(32))}", f"{HEAD}.{BODY}.{packed(b'')}A"],
-    "alg none": [
-        f"{packed(json.dumps({'alg': alg, 'typ': 'JWT'}))}.{BODY}.{mac}"
-        for alg in ("none", "None", "NONE", "nOnE", "none ", "", None, [], {}, 0, ["none"], ["HS256"], "null")
-        for mac in ("", MAC)
-    ],
-    "no alg": [signed(packed(json.dumps(head)), BODY) for head in ({}, {"typ": "JWT"}, [], "HS256", 5, None)],
+    "alg none": [f"{packed(json.dumps({'alg': alg, 'typ': 'JWT'}))}.{BODY}.{mac}" for alg in ALGS for mac in ("", MAC)],
+    "no alg": [signed(packed(json.dumps(head)), BODY) for head in HEADS],
     "another alg with our key": [
         signed(packed(json.dumps({"alg": alg, "typ": "JWT"})), BODY, digest=DIGESTS.get(alg, "sha256"))
         for alg in (
@@ -154,9 +154,7 @@ FORGERIES: Final[dict[str, list[Any]]] = {
         )
     ],
     "an empty file as the key": [signed(packed('{"alg":"HS256","kid":"/dev/null"}'), BODY, "")],
-    "what is critical and unheard of": [
-        with_head(crit=crit) for crit in (["exp"], ["x"], [], "b64", None, [""], {}, 5)
-    ],
+    "what is critical and unheard of": [with_head(crit=crit) for crit in CRITICAL],
     "b64": [
         with_head(b64=False),
         with_head(b64=False, crit=["b64"]),

@@ -100,10 +100,6 @@ export class Call {
     return this.#screens.findLast((key) => keys.has(key) && key !== this.#keyOfOwnScreen) ?? null;
   }
 
-  get loudest() {
-    return this.#speakers.loudest;
-  }
-
   /**
    * Take in the answer of a join.
    *

@@ -4,6 +4,7 @@
 /** @import { Ice } from "./wire.js" */
 
 const WITHIN_MS = 6_000;
+const SLOW_MS = 400;
 
 /** @typedef {"running" | "good" | "so-so" | "bad"} State */
 /** @typedef {{key: string, title: string, state: State, words: string}} Step */
@@ -18,21 +19,30 @@ const WITHIN_MS = 6_000;
  * @property {(step: Step) => void} report
  */
 
+const WITHOUT_HTTPS = "Without https:// a browser lends no camera and no microphone. Everything else works.";
+const KEPT = "The browser keeps them from this page: allow them in the address bar.";
+const OUTSIDE = "Within one network. From outside, the relay is needed.";
+const NO_RELAY = "This server has none. People in different networks may not reach each other.";
+const REFUSED = "It refuses this server’s credentials. Whoever runs the server has to compare the secrets.";
+/** The codes of a TURN server that does not know these credentials (RFC 8656, 19; RFC 8489, 14.8). */
+const REFUSALS = new Set([401, 403, 438]);
+
 /** @param {World} world */
 export async function check({ secure, devices, ping, ice, connect, report }) {
-  step("secure", "A secure page", secure ? "good" : "bad", secure ? "" : "Without https:// a browser lends no camera and no microphone. Everything else works.");
+  step("secure", "A secure page", secure ? "good" : "bad", secure ? "" : WITHOUT_HTTPS);
 
   step("devices", "Camera and microphone", "running", "");
   const { microphones, cameras, refused } = await devices();
-  if (refused) step("devices", "Camera and microphone", "bad", "The browser keeps them from this page: allow them in the address bar.");
+  const some = cameras > 0 ? "There is a camera, and no microphone." : "There is a microphone, and no camera.";
+  if (refused) step("devices", "Camera and microphone", "bad", KEPT);
   else if (microphones && cameras) step("devices", "Camera and microphone", "good", "");
-  else if (microphones) step("devices", "Camera and microphone", "so-so", "There is a microphone, and no camera.");
-  else step("devices", "Camera and microphone", cameras ? "so-so" : "bad", cameras ? "There is a camera, and no microphone." : "There are none.");
+  else if (microphones || cameras) step("devices", "Camera and microphone", "so-so", some);
+  else step("devices", "Camera and microphone", "bad", "There are none.");
 
   step("server", "The server", "running", "");
   const ms = await ping();
-  if (ms === null) step("server", "The server", "bad", "It does not answer.");
-  else step("server", "The server", ms < 400 ? "good" : "so-so", `It answers within ${Math.max(1, Math.round(ms))} ms.`);
+  const words = ms === null ? "It does not answer." : `It answers within ${Math.max(1, Math.round(ms))} ms.`;
+  step("server", "The server", ms === null ? "bad" : ms < SLOW_MS ? "good" : "so-so", words);
 
   const servers = (await ice())?.servers ?? [];
   step("direct", "Direct connections", "running", "");
@@ -55,17 +65,18 @@ export async function check({ secure, devices, ping, ice, connect, report }) {
     const found = await candidatesOf(connect({ iceServers: stun }));
     const own = found.has("host");
     const seen = found.has("srflx");
-    if (seen) step("direct", "Direct connections", "good", "Your network can be reached from outside.");
-    else if (own && stun.length === 0) step("direct", "Direct connections", "good", "Within one network. From outside, the relay is needed.");
-    else if (own) step("direct", "Direct connections", "so-so", "Within one network. The STUN server did not answer.");
-    else step("direct", "Direct connections", "bad", "The browser offers no address of this device.");
+    const title = "Direct connections";
+    if (seen) step("direct", title, "good", "Your network can be reached from outside.");
+    else if (own && stun.length === 0) step("direct", title, "good", OUTSIDE);
+    else if (own) step("direct", title, "so-so", "Within one network. The STUN server did not answer.");
+    else step("direct", title, "bad", "The browser offers no address of this device.");
   }
 
   /** @param {RTCIceServer[]} all */
   async function relay(all) {
     const turn = all.filter(isOf("turn"));
     if (turn.length === 0) {
-      step("relay", "The relay", "so-so", "This server has none. People in different networks may not reach each other.");
+      step("relay", "The relay", "so-so", NO_RELAY);
       return;
     }
     const config = /** @type {RTCConfiguration} */ ({ iceServers: turn, iceTransportPolicy: "relay" });
@@ -79,7 +90,7 @@ export async function check({ secure, devices, ping, ice, connect, report }) {
     here.close();
     there.close();
     if (works) step("relay", "The relay", "good", `It passes on what you send; set up within ${took} ms.`);
-    else if (errors.some((code) => code === 401 || code === 403 || code === 438)) step("relay", "The relay", "bad", "It refuses this server’s credentials. Whoever runs the server has to compare the secrets.");
+    else if (errors.some((code) => REFUSALS.has(code))) step("relay", "The relay", "bad", REFUSED);
     else if (errors.length > 0) step("relay", "The relay", "bad", "It does not answer: a firewall, or it is not running.");
     else step("relay", "The relay", "bad", "It answers, and nothing comes through.");
   }

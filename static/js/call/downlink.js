@@ -4,9 +4,9 @@
 
 /** @import { Link } from "./call.js" */
 /** @import { EngineWorld } from "./engine.js" */
-/** @import { Line, Offer, Source } from "./wire.js" */
+/** @import { Line, Offered, Source } from "./wire.js" */
 
-import { loudnessOf, sessionOf } from "./facts.js";
+import { loudnessOf, sessionOf } from "./rtc.js";
 import { Leg } from "./leg.js";
 
 /** Refusals of an answer after which another offer, or another beginning, comes by itself. */
@@ -51,7 +51,7 @@ export class Downlink {
     return new Set([...this.#lines.values()].map(({ participant }) => participant));
   }
 
-  /** @param {Offer} offer */
+  /** @param {Offered} offer */
   take(offer) {
     const session = sessionOf(offer.offer.sdp);
     if (!this.#leg || session !== this.#session) this.#open(session);
@@ -101,7 +101,7 @@ export class Downlink {
 
   /**
    * @param {Leg} leg
-   * @param {Offer} offer
+   * @param {Offered} offer
    */
   async #answer(leg, { seq, offer, tracks }) {
     const { connection } = leg;

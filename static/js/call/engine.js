@@ -1,9 +1,9 @@
 // What carries the media of a call: one small interface, whichever engine the server runs. The roster, the stage and
 // their tests know nothing more of an engine than this.
 
-/** @import { Link } from "./call.js" */
 /** @import { Result } from "../protocol.js" */
-/** @import { Entry, Ice, Offer, Participant, Quality, Signal, Source, Track } from "./wire.js" */
+/** @import { Link } from "./call.js" */
+/** @import { Entry, Ice, Participant, Quality, Source, Track } from "./wire.js" */
 
 /**
  * @typedef {object} Engine
@@ -11,10 +11,8 @@
  *   After every join, a resumed one too: whom there is to be connected with. What works is left alone.
  * @property {(participant: Participant) => void} joined
  * @property {(id: string) => void} left
- * @property {(signal: Signal) => void} [signal]  From another page.
- * @property {(offer: Offer) => void} [offer]     From the server: what there is to receive.
- * @property {(state: "lost" | "reset") => void} [media]
- *   Nothing goes through the server any more; or it does again, and everything begins anew.
+ * @property {(event: "signal" | "offer" | "media", told: object) => void} told
+ *   What the server says that is for this engine alone.
  * @property {(source: Source, track: MediaStreamTrack | null) => void} publish
  *   Send this track from now on, in place of the one before; with null, nothing.
  * @property {(ice: Ice) => void} relays        Fresh credentials.
@@ -37,7 +35,7 @@
  * @typedef {object} EngineWorld
  * @property {(to: string, body: {description?: RTCSessionDescriptionInit, candidate?: RTCIceCandidateInit | null, tracks?: Track[]}) => Promise<boolean>} send
  *   Pass a signal on; false: it did not arrive.
- * @property {<Answer>(event: string, question: object) => Promise<Result<Answer>>} ask  Ask the server.
+ * @property {(event: string, question: object) => Promise<Result<any>>} ask
  * @property {() => Promise<Ice | null>} ice    Ask for fresh credentials.
  * @property {(config: RTCConfiguration) => RTCPeerConnection} connect
  * @property {EngineListener} listener
@@ -52,9 +50,6 @@
 
 /** How much one screen may take; text has to be sharp, and need not be smooth. */
 export const SCREEN_BITRATE = 1_500_000;
-
-/** @param {Source} source */
-export const kindOf = (source) => (source === "camera" || source === "screen" ? "video" : "audio");
 
 /**
  * The quality for a call of so many: the steps are ascending by people, the last one holds for all above.

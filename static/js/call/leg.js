@@ -4,7 +4,7 @@
 /** @import { Link } from "./call.js" */
 /** @import { EngineWorld } from "./engine.js" */
 
-import { routeOf, troubleOf } from "./facts.js";
+import { routeOf, troubleOf } from "./rtc.js";
 
 /** How long a new connection, or one that looks for another way, may take before everything begins anew. */
 const CONNECT_WITHIN_MS = 15_000;

@@ -148,10 +148,6 @@ export class Meeting {
     return this.#entry?.grants ?? { publish: !this.#watches, screen: false, moderate: false };
   }
 
-  get limits() {
-    return this.#entry?.limits ?? null;
-  }
-
   /** Whether there is a relay, as far as is known before entering. */
   get hasRelay() {
     return this.#hasRelay;
@@ -350,9 +346,9 @@ export class Meeting {
         this.#refusedAtTheDoor(code, message);
       },
       participant: (news) => this.#inTurn(() => this.#heard(news)),
-      signal: (signal) => this.#inTurn(() => this.#engine?.signal?.(signal)),
-      offer: (offer) => this.#inTurn(() => this.#engine?.offer?.(offer)),
-      media: ({ state }) => this.#inTurn(() => this.#engine?.media?.(state)),
+      signal: (signal) => this.#inTurn(() => this.#engine?.told("signal", signal)),
+      offer: (offered) => this.#inTurn(() => this.#engine?.told("offer", offered)),
+      media: (news) => this.#inTurn(() => this.#engine?.told("media", news)),
       moderated: ({ action, source, by }) => void this.#obey(action, source, by?.name),
       call: ({ locked }) => {
         this.#locked = locked;
@@ -429,8 +425,16 @@ export class Meeting {
     const first = this.#phase === "connecting";
     this.#entry = entry;
     this.#starting ??= this.#world.engine(entry.engine, this.#engineWorld());
-    const engine = await this.#starting;
+    const engine = await this.#starting.catch(() => null);
     if (!this.#wantsIn()) return;
+    if (!engine) {
+      // The server has become another version since this page was loaded.
+      this.#starting = null;
+      this.#entry = null;
+      void this.#signaling.ask("leave", {});
+      this.#refuse("This page is too old for the server. Load it again.");
+      return;
+    }
     this.#engine = engine;
     const gone = this.#call.entered(entry, this.#world.now());
     for (const { id } of gone) engine.left(id);

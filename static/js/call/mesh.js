@@ -72,10 +72,17 @@ export class Mesh {
     this.#peers.delete(id);
   }
 
+  /**
+   * @param {string} event
+   * @param {any} told
+   */
+  told(event, told) {
+    if (event === "signal" && !this.#over) this.#signalled(told);
+  }
+
   /** @param {Signal} signal */
-  signal(signal) {
+  #signalled(signal) {
     const { from } = signal;
-    if (this.#over) return;
     if (!this.#known.has(from) && !this.#peers.has(from)) {
       this.#keep(signal);
       return;
@@ -179,6 +186,6 @@ export class Mesh {
   #hearEarly(id) {
     const kept = this.#early.get(id) ?? [];
     this.#early.delete(id);
-    for (const signal of kept) this.signal(signal);
+    for (const signal of kept) this.#signalled(signal);
   }
 }

@@ -4,11 +4,11 @@
 // meets an offer of ours under way. The transceiver of a source is made once and kept: a source that ends is sent as
 // nothing, and one that begins again needs no new line in the description.
 
-/** @import { EngineWorld } from "./engine.js" */
+/** @import { EngineWorld, Route } from "./engine.js" */
 /** @import { Quality, Signal, Source, Track } from "./wire.js" */
 
-import { SCREEN_BITRATE, kindOf } from "./engine.js";
-import { loudnessOf, routeOf, sessionOf, troubleOf } from "./facts.js";
+import { SCREEN_BITRATE } from "./engine.js";
+import { kindOf, limitTo, loudnessOf, routeOf, sessionOf, troubleOf } from "./rtc.js";
 
 /** How long the other side of a failed connection may take to mend it, before this one tries as well. */
 const POLITE_WAIT_MS = 3_000;
@@ -159,8 +159,9 @@ export class Peer {
     return loudnessOf(this.#connection, this.#received.get("microphone"));
   }
 
-  route() {
-    return routeOf(this.#id, this.#connection);
+  /** @returns {Promise<Route | null>} */
+  async route() {
+    return this.#connection && routeOf(this.#id, this.#connection);
   }
 
   close() {
@@ -317,24 +318,8 @@ export class Peer {
   }
 
   async #applyLimits() {
-    await this.#limitTo("camera", this.#quality?.bitrate, this.#quality?.frame_rate);
-    await this.#limitTo("screen", SCREEN_BITRATE, undefined);
-  }
-
-  /**
-   * @param {Source} source
-   * @param {number | undefined} maxBitrate
-   * @param {number | undefined} maxFramerate
-   */
-  async #limitTo(source, maxBitrate, maxFramerate) {
-    const sender = this.#senders.get(source)?.sender;
-    const parameters = sender?.getParameters();
-    const [encoding] = parameters?.encodings ?? [];
-    if (!sender || !parameters || !encoding || maxBitrate === undefined) return;
-    if (encoding.maxBitrate === maxBitrate && encoding.maxFramerate === maxFramerate) return;
-    encoding.maxBitrate = maxBitrate;
-    if (maxFramerate !== undefined) encoding.maxFramerate = maxFramerate;
-    await sender.setParameters(parameters);
+    await limitTo(this.#senders.get("camera"), this.#quality?.bitrate, this.#quality?.frame_rate);
+    await limitTo(this.#senders.get("screen"), SCREEN_BITRATE);
   }
 
   #changed() {

@@ -6,7 +6,7 @@
 
 /** @import { Link } from "./call.js" */
 /** @import { Engine, EngineWorld, Route } from "./engine.js" */
-/** @import { Entry, Ice, Offer, Participant, Quality, Source } from "./wire.js" */
+/** @import { Entry, Ice, MediaNews, Participant, Quality, Source } from "./wire.js" */
 
 import { Downlink } from "./downlink.js";
 import { Uplink } from "./uplink.js";
@@ -51,7 +51,7 @@ export class Sfu {
   /** Counts beginnings. */
   #round = 0;
   /** The beginning that the server agreed to. */
-  #begun = 0;
+  #begun = -1;
   /** Whether another beginning is to come. */
   #waits = false;
   #failures = 0;
@@ -101,22 +101,14 @@ export class Sfu {
     this.#count();
   }
 
-  /** @param {Offer} offer */
-  offer(offer) {
-    this.#down?.take(offer);
-  }
-
-  /** @param {"lost" | "reset"} state */
-  media(state) {
+  /**
+   * @param {string} event
+   * @param {any} told
+   */
+  told(event, told) {
     if (this.#over) return;
-    this.#lost = state === "lost";
-    if (this.#lost) {
-      this.#world.listener.trouble("media-lost");
-      this.#tellLinks();
-    } else {
-      this.#failures = 0;
-      void this.#begin();
-    }
+    if (event === "offer") this.#down?.take(told);
+    if (event === "media") this.#media(told);
   }
 
   /**
@@ -160,6 +152,18 @@ export class Sfu {
   close() {
     this.#over = true;
     this.#stop();
+  }
+
+  /** @param {MediaNews} news */
+  #media({ state }) {
+    this.#lost = state === "lost";
+    if (this.#lost) {
+      this.#world.listener.trouble("media-lost");
+      this.#tellLinks();
+    } else {
+      this.#failures = 0;
+      void this.#begin();
+    }
   }
 
   get #people() {

@@ -3,7 +3,7 @@
 
 /** @import { Manager, Socket } from "../../vendor/socket.io.esm.min.js" */
 /** @import { Goodbye, Refusal, Result } from "../protocol.js" */
-/** @import { CallFacts, Ended, Moderated, Offer, ParticipantNews, Signal } from "./wire.js" */
+/** @import { CallFacts, Ended, MediaNews, Moderated, Offered, ParticipantNews, Signal } from "./wire.js" */
 
 const NAMESPACE = "/calls";
 const ANSWER_WITHIN_MS = 8_000;
@@ -20,8 +20,8 @@ const RECONNECT_LONGEST_MS = 1_500;
  * @property {(refusal: Refusal) => void} refused  This person cannot use calls with what they have.
  * @property {(news: ParticipantNews) => void} participant
  * @property {(signal: Signal) => void} signal
- * @property {(offer: Offer) => void} offer
- * @property {(media: {state: "lost" | "reset"}) => void} media
+ * @property {(offered: Offered) => void} offer
+ * @property {(news: MediaNews) => void} media
  * @property {(moderated: Moderated) => void} moderated
  * @property {(call: CallFacts) => void} call
  * @property {() => void} superseded

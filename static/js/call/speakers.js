@@ -35,12 +35,6 @@ export class Speakers {
     return new Set(this.#people.keys());
   }
 
-  /** The one who is loudest. */
-  get loudest() {
-    const [first] = [...this.#people].sort(([, a], [, b]) => b.level - a.level);
-    return first?.[0] ?? null;
-  }
-
   /** @param {string} id */
   forget(id) {
     this.#people.delete(id);

@@ -56,11 +56,13 @@ export class Uplink {
   /** Send what there is to send now. */
   update() {
     this.#leg.do(async () => {
-      for (const [source, track] of this.#tracks) await this.#send(source, track);
-      for (const [source, transceiver] of this.#senders) {
-        if (this.#tracks.has(source)) continue;
-        await transceiver.sender.replaceTrack(null);
-        if (source === "screen" || source === "screen-audio") transceiver.direction = "inactive";
+      const known = [...this.#senders];
+      for (const [source, track] of this.#tracks) if (!this.#senders.has(source)) this.#add(source, track);
+      for (const [source, transceiver] of known) {
+        const track = this.#tracks.get(source) ?? null;
+        await transceiver.sender.replaceTrack(track);
+        if (track) transceiver.direction = "sendonly";
+        else if (source === "screen" || source === "screen-audio") transceiver.direction = "inactive";
       }
     });
   }
@@ -100,13 +102,7 @@ export class Uplink {
    * @param {Source} source
    * @param {MediaStreamTrack} track
    */
-  async #send(source, track) {
-    const known = this.#senders.get(source);
-    if (known) {
-      await known.sender.replaceTrack(track);
-      known.direction = "sendonly";
-      return;
-    }
+  #add(source, track) {
     const sendEncodings = this.#encodings(source);
     const init = /** @type {RTCRtpTransceiverInit} */ ({ direction: "sendonly", ...(sendEncodings && { sendEncodings }) });
     this.#senders.set(source, this.#leg.connection.addTransceiver(track, init));

@@ -47,9 +47,10 @@
  * @property {Track[]} [tracks]
  */
 
-/** What one receives through the server; all of it, each time. */
+/** What this participant receives through the server: all of it, each time. */
 /** @typedef {Track & {participant: string}} Line */
-/** @typedef {{seq: number, offer: RTCSessionDescriptionInit, tracks: Line[]}} Offer */
+/** @typedef {{seq: number, offer: RTCSessionDescriptionInit, tracks: Line[]}} Offered */
+/** @typedef {{state: "lost" | "reset"}} MediaNews */
 
 /** @typedef {"joined" | "changed" | "reconnecting" | "left"} Change */
 /** @typedef {{change: Change, participant: Participant, reason?: string}} ParticipantNews */

@@ -5,6 +5,7 @@
 /** @import { Kind } from "../call/capture.js" */
 /** @import { Step } from "../call/check.js" */
 /** @import { Engine, EngineWorld } from "../call/engine.js" */
+/** @import { Result } from "../protocol.js" */
 /** @import { CallInRoom, Entry, Ice } from "../call/wire.js" */
 
 import { Capture, askForScreen } from "../call/capture.js";
@@ -277,7 +278,8 @@ export class CallView extends HTMLElement {
         return (await meeting.inquire("peek")).ok ? performance.now() - began : null;
       },
       ice: async () => {
-        const result = await /** @type {typeof meeting.inquire<Ice>} */ (meeting.inquire.bind(meeting))("ice");
+        /** @type {Result<Ice>} */
+        const result = await meeting.inquire("ice");
         return result.ok ? result.answer : null;
       },
       connect: (config) => new RTCPeerConnection(config),

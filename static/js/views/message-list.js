@@ -163,9 +163,10 @@ export class MessageList extends HTMLElement {
     const row = [...this.#rows.values()].find(({ entry }) => entry.message === id);
     if (!row || !this.#isChangeable(row.entry)) return;
     this.#hideTools();
-    const whose = row.entry.mine ? "Delete" : `Delete ${row.entry.name}’s message`;
-    /** @type {HTMLElement} */ (this.#confirm.querySelector("[data-question]")).textContent = `${whose} for everybody?`;
-    this.#confirm.setAttribute("aria-label", `${whose} for everybody?`);
+    const { mine, name } = row.entry;
+    const [words, question] = mine ? ["", "this message"] : [`${name}’s message `, `${name}’s message`];
+    /** @type {HTMLElement} */ (this.#confirm.querySelector("[data-question]")).textContent = `Delete ${words}for everybody?`;
+    this.#confirm.setAttribute("aria-label", `Delete ${question} for everybody?`);
     row.element.append(this.#confirm);
     this.#confirm.hidden = false;
     row.element.scrollIntoView({ block: "nearest" });

@@ -1,0 +1,80 @@
+// What both engines need to know of peer connections.
+
+/** @import { Route, Trouble } from "./engine.js" */
+/** @import { Source } from "./wire.js" */
+
+/** @param {Source} source */
+export const kindOf = (source) => (source === "camera" || source === "screen" ? "video" : "audio");
+
+/**
+ * The name of the peer connection that a description is of (RFC 8866, 5.2: the origin's session id).
+ *
+ * @param {string | undefined} sdp
+ */
+export const sessionOf = (sdp) => sdp?.match(/^o=\S+ (\S+)/m)?.[1] ?? "";
+
+/**
+ * How loud a track is that comes by a connection, from 0 to 1.
+ *
+ * @param {RTCPeerConnection | undefined | null} connection
+ * @param {MediaStreamTrack | undefined} track
+ */
+export function loudnessOf(connection, track) {
+  const receiver = connection?.getReceivers().find((each) => each.track === track);
+  const [newest] = receiver?.getSynchronizationSources() ?? [];
+  return newest?.audioLevel ?? 0;
+}
+
+/**
+ * What a failure to find a candidate says of the relay, if anything.
+ *
+ * @param {RTCPeerConnectionIceErrorEvent} error
+ * @returns {Trouble | null}
+ */
+export function troubleOf({ errorCode, url }) {
+  if (!url?.startsWith("turn")) return null;
+  return errorCode === 701 ? "relay-unreachable" : "relay-refused";
+}
+
+/**
+ * Send no more than this on a line, if anything is sent on it.
+ *
+ * @param {RTCRtpTransceiver | undefined} transceiver
+ * @param {number | undefined} maxBitrate
+ * @param {number} [maxFramerate]
+ */
+export async function limitTo(transceiver, maxBitrate, maxFramerate) {
+  const sender = transceiver?.sender;
+  const parameters = sender?.getParameters();
+  const [encoding] = parameters?.encodings ?? [];
+  if (!sender || !parameters || !encoding || maxBitrate === undefined) return;
+  if (encoding.maxBitrate === maxBitrate && encoding.maxFramerate === maxFramerate) return;
+  encoding.maxBitrate = maxBitrate;
+  if (maxFramerate !== undefined) encoding.maxFramerate = maxFramerate;
+  await sender.setParameters(parameters);
+}
+
+/**
+ * Which way a connection goes, if it does.
+ *
+ * @param {string} id
+ * @param {RTCPeerConnection} connection
+ * @returns {Promise<Route | null>}
+ */
+export async function routeOf(id, connection) {
+  /** @type {any[]} */
+  const stats = [...(await connection.getStats()).values()];
+  const transport = stats.find(({ type }) => type === "transport");
+  const pair = stats.find((stat) => stat.id === transport?.selectedCandidatePairId);
+  const local = stats.find((stat) => stat.id === pair?.localCandidateId);
+  const remote = stats.find((stat) => stat.id === pair?.remoteCandidateId);
+  if (!local || !remote) return null;
+  const { currentRoundTripTime: seconds } = pair;
+  return {
+    id,
+    local: local.candidateType,
+    remote: remote.candidateType,
+    protocol: local.relayProtocol ?? local.protocol,
+    ms: seconds === undefined ? null : Math.round(seconds * 1_000),
+  };
+}

@@ -1,0 +1,109 @@
+"""What is known to be unsafe among the pinned packages: `make advisories`.
+
+Asks the package index about each pin, by its JSON API (`/pypi/<name>/<version>/json` has `vulnerabilities`). Where the
+index cannot be reached, or is a mirror that serves no such thing, it says so and holds the pins to `MENDED` alone. The
+tests ask nobody: they would fail one day without anybody having changed anything.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from tests.helpers.servers import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+INDEX: Final = "https://pypi.org/pypi"
+SECONDS: Final = 20.0
+
+MENDED: Final = {
+    "aiohttp": ((3, 13, 3), "CVE-2025-69223 and others: request smuggling, unbounded bodies"),
+    "jinja2": ((3, 1, 6), "CVE-2025-27516: a way out of the sandbox"),
+    "pyjwt": ((2, 10, 1), "CVE-2024-53861: part of an issuer was taken as the issuer"),
+    "python-socketio": ((5, 14, 0), "CVE-2025-61765: pickled messages between servers"),
+    "mako": ((1, 2, 2), "CVE-2022-40023: an expression that takes for ever"),
+    "idna": ((3, 7), "CVE-2024-3651: a name that takes for ever"),
+    "aiosmtplib": ((1, 1, 7), "a response that was injected before STARTTLS"),
+}
+"""The first versions in which what was known is mended."""
+
+_PIN: Final = re.compile(r"^([A-Za-z0-9._-]+)==([0-9][\w.]*)", re.MULTILINE)
+
+
+class Finding(NamedTuple):
+    """A pin that is known to be unsafe."""
+
+    name: str
+    version: str
+    why: str
+
+
+def pins(text: str) -> dict[str, str]:
+    """The versions that a requirements file pins."""
+    return {name.lower().replace("_", "-"): version for name, version in _PIN.findall(text)}
+
+
+def below_mended(pinned: dict[str, str]) -> list[Finding]:
+    """What is older than the first version that is mended."""
+    return [
+        Finding(name, version, MENDED[name][1])
+        for name, version in pinned.items()
+        if name in MENDED and tuple(map(int, re.findall(r"\d+", version)[:3])) < MENDED[name][0]
+    ]
+
+
+def read(name: str, version: str, document: Any) -> list[Finding] | None:
+    """What the index says of one version; None if it tells nothing of vulnerabilities."""
+    if not isinstance(document, dict) or not isinstance(document.get("vulnerabilities"), list):
+        return None
+    return [
+        Finding(name, version, f"{each.get('id')}: {each.get('summary') or each.get('details', '')[:200]}")
+        for each in document["vulnerabilities"]
+        if not each.get("withdrawn")
+    ]
+
+
+def ask(name: str, version: str) -> Any:
+    """The index's document about one version; None if it gives none."""
+    try:
+        with urllib.request.urlopen(f"{INDEX}/{name}/{version}/json", timeout=SECONDS) as answer:  # noqa: S310
+            return json.loads(answer.read())
+    except (urllib.error.URLError, TimeoutError, ValueError):
+        return None
+
+
+def findings(pinned: dict[str, str], asks: Callable[[str, str], Any] = ask) -> Iterator[Finding | str]:
+    """What is unsafe, and a line for each pin of which nothing could be learned."""
+    yield from below_mended(pinned)
+    silent = []
+    for name, version in pinned.items():
+        told = read(name, version, asks(name, version))
+        if told is None:
+            silent.append(name)
+            if len(silent) == 1 and name == next(iter(pinned)):
+                yield "The package index tells nothing of advisories here; only what is written in MENDED was compared."
+                return
+        else:
+            yield from told
+    if silent:
+        yield f"The package index tells nothing of: {', '.join(silent)}."
+
+
+def main() -> int:
+    found = list(findings(pins((ROOT / "requirements.txt").read_text())))
+    for each in found:
+        print(each if isinstance(each, str) else f"{each.name} {each.version}: {each.why}")
+    unsafe = [each for each in found if isinstance(each, Finding)]
+    if not unsafe:
+        print("No pin is known to be unsafe.")
+    return 1 if unsafe else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
