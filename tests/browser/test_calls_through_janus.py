@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 import pytest_asyncio
@@ -10,7 +10,9 @@ from playwright.async_api import async_playwright
 
 from tests.browser.conftest import QUIET, chromium_path
 from tests.browser.test_calls import (
+    SMALL,
     House,
+    Place,
     couple,
     pair,
     place,
@@ -21,6 +23,7 @@ from tests.browser.test_calls import (
     test_two_screens_shared_at_the_same_moment,
 )
 from tests.helpers.call_tabs import CALL_FLAGS, CallTab, until
+from tests.helpers.callers import party
 from tests.helpers.janus_server import SECRET, JanusServer
 from tests.helpers.servers import serving
 
@@ -41,7 +44,18 @@ __all__ = [
 ]
 """What the other engine is held to as well; the fixtures find this module's `house`."""
 
-BACK_WITHIN_SECONDS = 5.0
+BACK_WITHIN_SECONDS: Final = 5.0
+
+SENT: Final = """async () => {
+    const found = {};
+    for (const connection of __connections) {
+        for (const stat of (await connection.getStats()).values()) {
+            if (stat.type === 'outbound-rtp' && stat.rid && stat.active) found[stat.rid] = stat.frameWidth ?? 0;
+        }
+    }
+    return found;
+}"""
+"""How wide each size is in which the camera is sent."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -83,3 +97,38 @@ async def test_janus_is_killed_in_a_call(pair: tuple[CallTab, CallTab], janus: J
         await each.sees("Anna", "Bob")
         await each.receives(videos=1, sounds=1)
         await each.shows(other, presence="here")
+
+
+async def test_a_small_tile_receives_a_small_picture(house: House, place: Place) -> None:
+    """From five people on a camera is sent in two sizes; whoever enlarges a tile receives the large one."""
+    async with party(house.server) as crowd:
+        tabs = []
+        for name in ("Anna", "Bob"):
+            context = await house.chromium.new_context(viewport=SMALL)
+            place.stack.push_async_callback(context.close)
+            tab = await CallTab.of(context, house.server.url, f"/r/{place.room}", name, size=(640, 480))
+            place.tabs.append(tab)
+            await tab.joins(name)
+            tabs.append(await tab.calls())
+        anna, bob = tabs
+        await bob.sees("Anna", "Bob")
+        assert (await anna.evaluate(SENT)).keys() == {"h"}
+
+        async def width() -> int:
+            script = "() => document.querySelector('.tile:not(.tile-mine):not(.tile-dark) video').videoWidth"
+            return int(await bob.evaluate(script))
+
+        async def receives(wanted: int) -> None:
+            async def right() -> bool:
+                return await width() == wanted
+
+            await until(right, lambda: f"Bob wants Anna {wanted} pixels wide", lambda: anna.evaluate(SENT))
+
+        await receives(640)
+        for name in ("Carl", "Dora", "Eve"):
+            await crowd.enters(name, place.room, audio=False, video=False)
+        await bob.told("5 participants")
+        await receives(320)
+        assert await anna.evaluate(SENT) == {"h": 640, "l": 320}
+        await bob.page.get_by_role("button", name="Enlarge: Anna").click()
+        await receives(640)

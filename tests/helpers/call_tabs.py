@@ -53,12 +53,26 @@ class CallTab(Tab):
 
     @classmethod
     async def of(
-        cls, context: BrowserContext, url: str, path: str, name: str, *, canvas: bool = True, relay: bool = False
+        cls,
+        context: BrowserContext,
+        url: str,
+        path: str,
+        name: str,
+        *,
+        canvas: bool = True,
+        relay: bool = False,
+        size: tuple[int, int] = (160, 120),
     ) -> CallTab:
-        """Open a page as somebody; with `relay`, nothing but a relay leads to them."""
+        """Open a page as somebody with a camera of this size; with `relay`, nothing but a relay leads to them."""
         tab = cls(await context.new_page(), url)
         tab.name = name
-        me = {"colour": f"rgb{COLOURS[name]}", "tone": TONES[name], "canvas": canvas, "relay": relay}
+        me = {
+            "colour": f"rgb{COLOURS[name]}",
+            "tone": TONES[name],
+            "canvas": canvas,
+            "relay": relay,
+            "size": list(size),
+        }
         await tab.page.add_init_script(
             f"window.__me = {me!s};".replace("True", "true").replace("False", "false") + SCRIPT
         )

@@ -1,10 +1,10 @@
 // For tests: a camera of one flat colour and a microphone with a tone, so that a pixel tells who is seen where.
-// `window.__me = {colour, tone, canvas, relay}` comes before it; without `canvas` the browser's own devices are used.
+// `window.__me = {colour, tone, canvas, relay, size}` comes before it; without `canvas` the browser's own devices are used.
 (() => {
-  const { colour, tone, canvas: painted, relay } = window.__me;
+  const { colour, tone, canvas: painted, relay, size } = window.__me;
   window.__tracks = [];
 
-  function camera(width = 160, height = 120) {
+  function camera([width, height] = size) {
     const canvas = document.createElement("canvas");
     canvas.width = width;
     canvas.height = height;
@@ -49,7 +49,7 @@
       return new MediaStream(tracks);
     };
     navigator.mediaDevices.getDisplayMedia = async ({ audio }) => {
-      const tracks = [camera(320, 180), audio && microphone()].filter(Boolean);
+      const tracks = [camera([320, 180]), audio && microphone()].filter(Boolean);
       window.__tracks.push(...tracks);
       return new MediaStream(tracks);
     };

@@ -144,6 +144,20 @@ async def test_janus_gets_no_more_than_somebody_may_send(tmp_path: Path, janus: 
                 await asyncio.sleep(0.02)
 
 
+async def test_whoever_begins_anew_leaves_nothing_of_the_beginning_before(tmp_path: Path, janus: JanusServer) -> None:
+    async with serving(tmp_path / "data", **through(janus)) as server, party(server) as people:
+        alice = await people.enters("alice")
+        (engine,) = server.house.engines
+        for _ in range(3):
+            await alice.does("ready")
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while len(engine._session.handles) > 1:  # type: ignore[attr-defined]
+                    await asyncio.sleep(0.02)
+            await alice.call("publish", {"offer": SENDING, "tracks": CAMERA})
+            assert len(engine._session.handles) == 2, "up, and what rooms are made by"  # type: ignore[attr-defined]
+            await alice.does("candidate", {"pc": "up", "candidate": None})
+
+
 async def test_what_an_earlier_server_left_behind_is_cleared(tmp_path: Path, janus: JanusServer) -> None:
     session = JanusSession(SECRET, lambda *_: None)
     await session.connect(janus.url)

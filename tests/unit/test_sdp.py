@@ -111,6 +111,7 @@ def test_what_could_be_understood_in_two_ways_is_refused(text: str) -> None:
 def test_there_is_an_end_to_everything() -> None:
     lines = [f"m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:{number}\r\n" for number in range(17)]
     assert len(sdp.read(HEAD + "".join(lines[:16])).lines) == 16
+    assert len(sdp.read(HEAD + "".join(lines), lines=17).lines) == 17
     candidate = "a=candidate:1 1 udp 2 192.0.2.7 9 typ host\r\n"
     assert sdp.read(HEAD + AUDIO + candidate * 50).candidates == 50
     for text in (HEAD + "".join(lines), HEAD + AUDIO + candidate * 51, HEAD + "a=x-padding:" + "x" * 65_536 + "\r\n"):
