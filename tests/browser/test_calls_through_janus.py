@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -25,10 +26,11 @@ from tests.browser.test_calls import (
 from tests.helpers.call_tabs import CALL_FLAGS, CallTab, until
 from tests.helpers.callers import party
 from tests.helpers.janus_server import SECRET, JanusServer
-from tests.helpers.servers import serving
+from tests.helpers.servers import Process, serving
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -76,6 +78,16 @@ async def house(tmp_path_factory: pytest.TempPathFactory, janus: JanusServer) ->
         await browser.close()
 
 
+async def everybody_is_seen(tabs: Sequence[CallTab]) -> float:
+    """Wait until everybody is here and has a picture, for everybody; returns after how many seconds they had."""
+
+    async def seen() -> bool:
+        tiles = [tile for tab in tabs for tile in await tab.tiles()]
+        return all(tile["presence"] == "here" and tile["colour"] for tile in tiles)
+
+    return await until(seen, lambda: "everybody wants to see everybody", tabs[0].tiles)
+
+
 async def test_janus_is_killed_in_a_call(pair: tuple[CallTab, CallTab], janus: JanusServer) -> None:
     """Everybody stays, and is told; seconds after it is back everybody sees and hears everybody, without a reload."""
     anna, bob = pair
@@ -86,13 +98,7 @@ async def test_janus_is_killed_in_a_call(pair: tuple[CallTab, CallTab], janus: J
         await each.told("Pictures and sound have stopped.")
         await each.told("2 participants")
     await janus.start()
-
-    async def seen() -> bool:
-        tiles = [tile for each in pair for tile in await each.tiles()]
-        return all(tile["presence"] == "here" and tile["colour"] for tile in tiles)
-
-    took = await until(seen, lambda: "both want to see both", anna.tiles)
-    assert took < BACK_WITHIN_SECONDS
+    assert await everybody_is_seen(pair) < BACK_WITHIN_SECONDS
     for each, other in ((anna, "Bob"), (bob, "Anna")):
         await each.sees("Anna", "Bob")
         await each.receives(videos=1, sounds=1)
@@ -132,3 +138,31 @@ async def test_a_small_tile_receives_a_small_picture(house: House, place: Place)
         assert await anna.evaluate(SENT) == {"h": 640, "l": 320}
         await bob.page.get_by_role("button", name="Enlarge: Anna").click()
         await receives(640)
+
+
+async def test_the_server_is_killed_in_a_call(house: House, tmp_path: Path) -> None:
+    """With it goes what there was in Janus; both pages stay in the call, and see each other again when it is back."""
+    janus = await JanusServer(tmp_path).start()
+    environ = {"CHATZILLA_CALLS": "janus", "CHATZILLA_JANUS_URL": janus.url, "CHATZILLA_JANUS_SECRET": SECRET}
+    server = await Process(tmp_path / "data", environ=environ).start()
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(janus.kill)
+        stack.push_async_callback(server.kill)
+        tabs = []
+        for name in ("Anna", "Bob"):
+            context = await house.chromium.new_context(viewport=SMALL)
+            stack.push_async_callback(context.close)
+            tab = await CallTab.of(context, server.url, "/r/garden", name)
+            await tab.joins(name)
+            tabs.append(await tab.calls())
+        for each in tabs:
+            await each.sees("Anna", "Bob")
+        await server.kill()
+        for each in tabs:
+            await each.told("The server is out of reach. Coming back…")
+        await server.start()
+        assert await everybody_is_seen(tabs) < BACK_WITHIN_SECONDS
+        for each in tabs:
+            await each.sees("Anna", "Bob")
+            await each.receives(videos=1, sounds=1)
+            each.assert_well_behaved()

@@ -299,6 +299,16 @@ test("who comes back to the server finds everything as it was, unless something 
   assert.deepEqual(page.published, ["microphone", "camera", "screen"]);
 });
 
+test("who comes back as somebody else, after media were lost, is connected again", async () => {
+  const page = await new Page(anna).calls();
+  page.sfu.told("media", { state: "lost" });
+  page.me = participant("me-again");
+  await page.enters();
+  await page.isOffered(1, { 0: ["anna", "camera"] });
+  page.connects();
+  assert.equal(page.links.get("anna"), "connected");
+});
+
 test("who comes back as somebody else begins anew", async () => {
   const page = await new Page(anna).calls();
   page.me = participant("me-again");

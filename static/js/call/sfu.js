@@ -170,6 +170,15 @@ export class Sfu {
     return this.#known.size + 1;
   }
 
+  /** What the connections of this beginning may ask for. */
+  get #wishes() {
+    const round = this.#round;
+    const ifPresent = (/** @type {() => void} */ act) => () => {
+      if (round === this.#round) act();
+    };
+    return { changed: ifPresent(() => this.#changed()), broken: ifPresent(() => this.#beginSoon()) };
+  }
+
   #stop() {
     this.#round += 1;
     this.#up?.close();
@@ -181,13 +190,7 @@ export class Sfu {
   async #begin() {
     this.#stop();
     const round = this.#round;
-    const wishes = {
-      changed: () => this.#changed(),
-      broken: () => {
-        if (round === this.#round) this.#beginSoon();
-      },
-    };
-    this.#down = new Downlink(this.#world, this.#config, wishes);
+    this.#down = new Downlink(this.#world, this.#config, this.#wishes);
     this.#tellLinks();
     const result = await this.#world.ask("ready", {});
     if (round !== this.#round) return;
@@ -196,6 +199,7 @@ export class Sfu {
       return;
     }
     this.#begun = round;
+    this.#lost = false;
     this.#send();
   }
 
@@ -216,14 +220,8 @@ export class Sfu {
     if (this.#up) {
       this.#up.update();
     } else if (this.#tracks.size > 0) {
-      const round = this.#round;
       const what = { tracks: this.#tracks, quality: this.#quality, twoSizes: this.#people >= TWO_SIZES_FROM };
-      this.#up = new Uplink(this.#world, this.#config, what, {
-        changed: () => this.#changed(),
-        broken: () => {
-          if (round === this.#round) this.#beginSoon();
-        },
-      });
+      this.#up = new Uplink(this.#world, this.#config, what, this.#wishes);
     }
   }
 
