@@ -133,9 +133,9 @@ async def end_membership(means: Means, actor: Account | None, ident: AccountId) 
     now = means.ports.clock.wall_ms()
     gone = replace(person, role=Role.REMOVED, ends_at=None if person.ends_at is None else now)
     await means.records.end_membership(gone, _deed(means, actor, "remove-person", person, role=person.role.value))
-    means.sign_ins.became(gone)
     for session in _of(means, ident):
         means.ports.audience.turn_out(session.connection, "You are not a member of this server any more.")
+    means.sign_ins.became(gone)
 
 
 async def ban(means: Means, actor: Account | None, wanted: Wanted) -> Sequence[Ban]:
