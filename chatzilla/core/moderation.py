@@ -110,6 +110,8 @@ async def set_role(means: Means, actor: Account | None, ident: AccountId, role: 
     await means.records.set_role(changed, entry, keeps=keeps)
     means.sign_ins.became(changed)
     for session in _of(means, ident):
+        if session.right is not None:
+            continue  # who came by a right to one room has that, and nothing of the person's
         session.account = changed
         session.voice = policy.may(role, Act.POST, Thing.ROOM)
     means.ports.audience.tell_you(changed)
@@ -133,10 +135,10 @@ async def end_membership(means: Means, actor: Account | None, ident: AccountId) 
     now = means.ports.clock.wall_ms()
     gone = replace(person, role=Role.REMOVED, ends_at=None if person.ends_at is None else now)
     await means.records.end_membership(gone, _deed(means, actor, "remove-person", person, role=person.role.value))
-    means.sign_ins.became(gone)
     for session in _of(means, ident):
         means.ports.audience.turn_out(session.connection, "You are not a member of this server any more.")
     means.ports.put_out_of_calls(ident, None)
+    means.sign_ins.became(gone)
 
 
 async def ban(means: Means, actor: Account | None, wanted: Wanted) -> Sequence[Ban]:

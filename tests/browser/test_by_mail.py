@@ -59,10 +59,12 @@ async def mailed(chromium: Browser, tmp_path: Path) -> AsyncIterator[Mailed]:
         process.port = port
         await process.start()
         house = Mailed(process, office, chromium, [])
-        yield house
-        for tab in house.tabs:
-            tab.assert_well_behaved()
-        await process.kill()
+        try:
+            yield house
+            for tab in house.tabs:
+                tab.assert_well_behaved()
+        finally:
+            await process.kill()
 
 
 async def asks(tab: Tab, address: str) -> None:

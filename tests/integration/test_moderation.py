@@ -416,7 +416,8 @@ async def test_a_membership_ends_with_its_sign_ins_and_links_and_a_role_brings_i
     _, device = await bob.ask("POST", "links", {"account": "me"})
     assert (await olga.ask("DELETE", f"people/{bob.id}"))[0] == 204
     for ear in ears:
-        assert (await ear.hears("goodbye"))["reconnect"] is False
+        goodbye = await ear.hears("goodbye")
+        assert (goodbye["code"], goodbye["reconnect"]) == ("forbidden", False)
         await asyncio.wait_for(ear.gone.wait(), 5)
     assert (await bob.ask("GET", "me"))[0] == 401
     for link in (invitation, device):

@@ -313,7 +313,7 @@ async def test_a_rebound_host_is_nobody(doorway: Doorway) -> None:
 async def test_a_sign_in_that_was_there_before_is_not_taken_over(place: MailTown) -> None:
     """Whatever cookies a browser brings: who signs in gets a sign-in that nobody knew, by mail and by link."""
     async with town(place.server) as people:
-        eve = await people.enters("Eve")
+        eve = await people.enters("Mallory")
         port = place.server.url.rpartition(":")[2]
         planted = (
             f"chatzilla-session-{port}={eve.token}; chatzilla-session-{port}=x; chatzilla-browser-{port}={'e' * 22}"
@@ -332,7 +332,7 @@ async def test_a_sign_in_that_was_there_before_is_not_taken_over(place: MailTown
         assert eve.token not in tokens
         again = await alice.opens("/", headers={"Cookie": f"chatzilla-session-{port}={eve.token}x"})
         assert again.status == 200
-        assert "Eve" not in again.text
+        assert "Mallory" not in again.text
 
 
 async def test_a_new_sign_in_ends_the_one_that_the_browser_had(place: MailTown) -> None:

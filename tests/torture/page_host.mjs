@@ -97,6 +97,7 @@ class Page {
         typing() {},
         room() {},
         gone() {},
+        you() {},
         mine() {},
         refused: ({ code, message }) => tab.refusals.push(`${code}: ${message}`),
         ended: ({ code, message }) => tab.refusals.push(`${code}: ${message}`),
