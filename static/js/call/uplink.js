@@ -5,6 +5,7 @@
 // which Janus does not answer. A camera is described in two sizes from the beginning, since a line cannot become so
 // later; the small one is encoded only where enough people are there to want it.
 
+/** @import { Result } from "../protocol.js" */
 /** @import { EngineWorld } from "./engine.js" */
 /** @import { Wishes } from "./leg.js" */
 /** @import { Quality, Source, Track } from "./wire.js" */
@@ -140,7 +141,7 @@ export class Uplink {
       mid !== null && direction === "sendonly" ? [{ mid, source }] : [],
     );
     const { type, sdp } = /** @type {RTCSessionDescription} */ (connection.localDescription);
-    /** @type {import("../protocol.js").Result<{answer: RTCSessionDescriptionInit}>} */
+    /** @type {Result<{answer: RTCSessionDescriptionInit}>} */
     const result = await this.#world.ask("publish", { offer: { type, sdp }, tracks });
     if (!result.ok) {
       // Whether the server has heard it is not known, so it is not said again on this connection.
@@ -159,10 +160,12 @@ export class Uplink {
     const parameters = sender?.getParameters();
     let changed = false;
     for (const encoding of parameters?.encodings ?? []) {
-      const { active, maxBitrate, maxFramerate } = wanted.find(({ rid }) => rid === encoding.rid) ?? {};
-      if (encoding.active === active && encoding.maxBitrate === maxBitrate && encoding.maxFramerate === maxFramerate) continue;
-      Object.assign(encoding, { active, ...(maxBitrate !== undefined && { maxBitrate }), ...(maxFramerate !== undefined && { maxFramerate }) });
-      changed = true;
+      const limits = wanted.find(({ rid }) => rid === encoding.rid) ?? {};
+      for (const key of /** @type {const} */ (["active", "maxBitrate", "maxFramerate"])) {
+        if (limits[key] === undefined || encoding[key] === limits[key]) continue;
+        Object.assign(encoding, { [key]: limits[key] });
+        changed = true;
+      }
     }
     if (sender && parameters && changed) await sender.setParameters(parameters);
   }
