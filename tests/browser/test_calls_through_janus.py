@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from playwright.async_api import async_playwright
 
@@ -19,7 +19,7 @@ async def test_the_page_in_a_call_through_janus(tmp_path: Path) -> None:
     """People come, share screens, switch cameras, and stay when Janus dies; what is seen is as in a mesh."""
     janus = await JanusServer(tmp_path).start()
     try:
-        settings = {"calls": "janus", "janus_url": janus.url, "janus_secret": SECRET}
+        settings: dict[str, Any] = {"calls": "janus", "janus_url": janus.url, "janus_secret": SECRET}
         async with serving(tmp_path / "data", **settings) as server, async_playwright() as playwright:
             browser = await playwright.chromium.launch(executable_path=chromium_path(), args=QUIET + CALL_FLAGS)
 
