@@ -313,6 +313,22 @@ test("both sides set up anew at the same moment, and one connection is left", as
   assert.deepEqual(bob.sources("anna"), ["camera", "microphone"]);
 });
 
+test("an offer to a connection that the other side has given up does not stand in the way of a new one", async () => {
+  const net = new Net();
+  const [anna, bob] = await net.call("anna", "bob");
+  net.turn = () => new Promise(() => {}); // what Anna says now arrives, and its answer never comes
+  anna.sends("screen");
+  await idle();
+  assert.equal(anna.connection.signalingState, "have-local-offer");
+  net.turn = async () => {};
+  bob.connection.becomes("failed");
+  await net.clock.advance(12_000);
+  anna.connects();
+  bob.connects();
+  assert.deepEqual(bob.sources("anna"), ["camera", "microphone", "screen"]);
+  assert.deepEqual(anna.sources("bob"), ["camera", "microphone"]);
+});
+
 test("a failed connection is restarted by one side with fresh credentials; then everything begins anew", async () => {
   const net = new Net();
   const [anna, bob] = await net.call("anna", "bob");

@@ -161,16 +161,14 @@ export class Mesh {
   }
 
   /**
-   * The other side began a new peer connection; an old one leads nowhere any more. If both begin at once, the one who
-   * is polite gives way.
+   * The other side began a new peer connection; an old one leads nowhere any more, nor does an offer to it. (Two new ones
+   * that meet are an ordinary collision, for the peer to settle.)
    *
    * @param {string} id
    * @param {Signal} offer
    */
   #meetAnew(id, offer) {
-    const before = this.#peers.get(id);
-    if (before?.isOffering && !before.polite) return;
-    before?.close();
+    this.#peers.get(id)?.close();
     this.#meet(id).take(offer);
   }
 
