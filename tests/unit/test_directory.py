@@ -77,7 +77,14 @@ class World:
         self.said: list[str] = []
         self.ports = cast(
             "Ports",
-            SimpleNamespace(directory=self.directory, clock=self.clock, audience=Audience(), store=self, log=self),
+            SimpleNamespace(
+                directory=self.directory,
+                clock=self.clock,
+                audience=Audience(),
+                store=self,
+                log=self,
+                put_out_of_calls=lambda _account, _room: None,
+            ),
         )
         self.presence = cast("Presence", None)
 
