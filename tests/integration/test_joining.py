@@ -45,7 +45,7 @@ class TestTheAnswer:
         alice = await connect(auth=FULL)
         answer = await alice.joins(name="Alice")
         assert set(answer) == {"you", "room", "here", "messages", "cursor", "epoch", "more"}
-        assert set(answer["you"]) == {"id", "name", "verified", "token"}
+        assert set(answer["you"]) == {"id", "name", "verified", "role", "token"}
         assert (answer["you"]["name"], answer["you"]["verified"]) == ("Alice", False)
         assert answer["room"] == {
             "room": "lobby",
