@@ -509,7 +509,8 @@ async def test_no_route_with_a_name_in_it_leads_out_of_its_folder(place: MailTow
                 assert length is not None, (root, climb, head)
                 body = await reader.readexactly(int(length[1]))
                 status = int(head.split()[1])
-                assert status in (308, 400, 401, 404, 405, 429), (root, climb, status)
+                # Whatever another system calls a session is the name of a call: its page says nothing but that.
+                assert status in (308, 400, 401, 404, 405, 429) or (root, status) == ("/call/", 200), (root, climb)
                 for leaked in (b"[build-system]", b"root:x:", b"{% block", b"[core]"):
                     assert leaked not in body, (root, climb)
     finally:
