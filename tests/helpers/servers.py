@@ -8,7 +8,7 @@ import signal
 import socket
 import ssl
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -114,7 +114,9 @@ class Process:
         """Send a signal and wait for the end; returns the exit status."""
         assert self._process is not None
         if self._process.returncode is None:
-            self._process.send_signal(signum)
+            with suppress(ProcessLookupError):
+                # `send_signal` would look whether it has ended, and take its status away from whoever waits for it.
+                os.kill(self._process.pid, signum)
         return await asyncio.wait_for(self._process.wait(), PATIENCE_SECONDS)
 
     async def kill(self) -> None:

@@ -68,7 +68,8 @@ async def test_it_opens_the_chat_of_its_room_and_of_no_other(house: Town) -> Non
         stack.push_async_callback(ann.close)
         stack.push_async_callback(bob.close)
         answer = await ann.joins("garden")
-        assert answer["you"] == {"id": right.account.id, "name": "Ann", "verified": False, "token": right.token}
+        ann_is = {"id": right.account.id, "name": "Ann", "verified": False, "role": "speaker"}
+        assert answer["you"] == ann_is | {"token": right.token}
         await bob.joins("garden")
         await ann.says("garden", "hello")
         assert (await bob.hears())["content"] == "hello"
