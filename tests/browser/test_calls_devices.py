@@ -133,7 +133,7 @@ async def test_several_cameras_and_a_choice_that_is_remembered(house: House, sta
     assert len(set(labels)) == 3
     assert all(labels)
     await camera.select_option(index=2)
-    used = "() => document.querySelector('[data-mirror] video').srcObject.getTracks()[0].label"
+    used = "() => document.querySelector('[data-mirror] video')?.srcObject?.getTracks()[0]?.label"
     await anna.page.wait_for_function(f"label => ({used})() === label", arg=labels[2])
     await anna.joins_call()
     await anna.page.reload()
