@@ -9,7 +9,7 @@ import pytest
 
 from chatzilla import control
 from tests.browser.test_page import DESK, HIDE, PHONE, assert_accessible, overflow
-from tests.browser.test_sign_in import Closed, comes_in
+from tests.browser.test_sign_in import OUT_WITHIN_SECONDS, Closed, comes_in, makes_link, opens_people
 from tests.helpers.servers import Process
 
 if TYPE_CHECKING:
@@ -115,6 +115,31 @@ async def test_a_private_room_from_the_first_word_to_the_last(house: House) -> N
     await alice.shows("Alice made this room.", "between us", "yes", *said, "Alice removed Bob.")
     response = await bob.page.request.get(alice.page.url)
     assert response.status == 404
+
+
+async def test_whoever_was_invited_by_a_code_and_let_into_a_private_room_is_out_at_once(house: House) -> None:
+    """A small team from its first link: Bob comes in by a QR code, both talk in private, and his sign-in is ended."""
+    olga = await house.owner()
+    await opens_people(olga)
+    path = await makes_link(olga)
+    await olga.page.keyboard.press("Escape")
+    bob = await comes_in(await house.browser(path), "Bob")
+
+    await makes(olga, "Plans", "Bob")
+    await bob.page.get_by_role("link", name="Plans, private").click()
+    await is_in(bob, "Plans")
+    await bob.says("between us")
+    await olga.shows("Olga made this room.", "between us")
+
+    await opens_people(olga)
+    await olga.page.locator("[data-sign-ins] li").filter(has_text="Bob").get_by_role("button").click()
+    await bob.page.get_by_role("heading", name="This Chatzilla is closed").wait_for(timeout=OUT_WITHIN_SECONDS * 1000)
+    await olga.page.keyboard.press("Escape")
+    await olga.says("on my own")
+    await olga.shows("Olga made this room.", "between us", "on my own")
+    await bob.page.goto(olga.page.url)
+    await bob.page.get_by_role("heading", name="This Chatzilla is closed").wait_for()
+    bob.complaints.clear()
 
 
 async def test_writing_to_a_person_from_wherever_their_name_is(house: House) -> None:
