@@ -203,37 +203,6 @@ async def test_what_one_was_like_is_remembered(place: Place) -> None:
     await anna.sees("Anna", "Bob")
 
 
-async def test_two_screens_shared_at_the_same_moment(pair: tuple[CallTab, CallTab]) -> None:
-    """Both offers cross, both screens arrive; the browser's own button ends one, and no camera comes back with it."""
-    anna, bob = pair
-    await bob.presses("Turn your camera off")
-    await anna.sees("Anna", "Bob", dark=["Bob"])
-    share = "() => document.querySelector('call-controls [data-screen]').click()"
-    for each in (anna, bob):
-        await each.evaluate(share)
-    for each in (anna, bob):
-        await each.sees("Anna", "Bob", dark=["Bob"], screens=["Anna", "Bob"])
-    await anna.receives(videos=1, sounds=3 - 1)
-    await bob.receives(videos=2, sounds=2)
-    large = [tile["name"] for tile in await anna.tiles() if tile["large"]]
-    assert large == ["Bob’s screen"]
-    await bob.evaluate(
-        """() => {
-            const screen = __tracks.findLast(track => track.kind === 'video');
-            screen.stop();
-            screen.dispatchEvent(new Event('ended'));
-        }"""
-    )
-    await anna.sees("Anna", "Bob", dark=["Bob"], screens=["Anna"])
-    await anna.presses("Stop sharing your screen")
-    await bob.sees("Anna", "Bob", dark=["Bob"])
-    await anna.presses("Share your screen")
-    await bob.sees("Anna", "Bob", dark=["Bob"], screens=["Anna"])
-    await bob.receives(videos=2, sounds=2)
-    await anna.presses("Stop sharing your screen")
-    await bob.presses("Turn your camera on")
-
-
 async def test_hands_zoom_and_full_screen(pair: tuple[CallTab, CallTab]) -> None:
     """Raise a hand; make a tile large with the mouse and by the keyboard; fill the screen with it."""
     anna, bob = pair
@@ -397,6 +366,37 @@ async def test_a_device_that_is_unplugged(pair: tuple[CallTab, CallTab]) -> None
     assert await bob.evaluate("() => __tracks.filter(track => track.readyState === 'live').length") == 2
     await anna.receives(videos=1, sounds=1)
     await anna.sees("Anna", "Bob")
+
+
+async def test_two_screens_shared_at_the_same_moment(pair: tuple[CallTab, CallTab]) -> None:
+    """Both offers cross, both screens arrive; the browser's own button ends one, and no camera comes back with it."""
+    anna, bob = pair
+    await bob.presses("Turn your camera off")
+    await anna.sees("Anna", "Bob", dark=["Bob"])
+    share = "() => document.querySelector('call-controls [data-screen]').click()"
+    for each in (anna, bob):
+        await each.evaluate(share)
+    for each in (anna, bob):
+        await each.sees("Anna", "Bob", dark=["Bob"], screens=["Anna", "Bob"])
+    await anna.receives(videos=1, sounds=3 - 1)
+    await bob.receives(videos=2, sounds=2)
+    large = [tile["name"] for tile in await anna.tiles() if tile["large"]]
+    assert large == ["Bob’s screen"]
+    await bob.evaluate(
+        """() => {
+            const screen = __tracks.findLast(track => track.kind === 'video');
+            screen.stop();
+            screen.dispatchEvent(new Event('ended'));
+        }"""
+    )
+    await anna.sees("Anna", "Bob", dark=["Bob"], screens=["Anna"])
+    await anna.presses("Stop sharing your screen")
+    await bob.sees("Anna", "Bob", dark=["Bob"])
+    await anna.presses("Share your screen")
+    await bob.sees("Anna", "Bob", dark=["Bob"], screens=["Anna"])
+    await bob.receives(videos=2, sounds=2)
+    await anna.presses("Stop sharing your screen")
+    await bob.sees("Anna", "Bob", dark=["Bob"])
 
 
 @pytest.mark.parametrize(("scheme", "viewport"), [("light", DESK), ("dark", PHONE)], ids=["desk", "phone"])
