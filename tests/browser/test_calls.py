@@ -397,6 +397,7 @@ async def test_two_screens_shared_at_the_same_moment(pair: tuple[CallTab, CallTa
     await bob.receives(videos=2, sounds=2)
     await anna.presses("Stop sharing your screen")
     await bob.sees("Anna", "Bob", dark=["Bob"])
+    await bob.presses("Turn your camera on")
 
 
 @pytest.mark.parametrize(("scheme", "viewport"), [("light", DESK), ("dark", PHONE)], ids=["desk", "phone"])
