@@ -14,7 +14,7 @@ from playwright.async_api import async_playwright
 
 from tests.browser.conftest import QUIET, chromium_path
 from tests.helpers.call_tabs import CALL_FLAGS, CallTab, until
-from tests.helpers.coturn import COTURN, SECRET, coturn
+from tests.helpers.coturn import SECRET, coturn
 from tests.helpers.servers import Process
 
 if TYPE_CHECKING:
@@ -134,7 +134,6 @@ async def test_a_machine_that_sleeps_for_a_while(playwright: Playwright, tmp_pat
         await bob.sees("Anna", "Bob")
 
 
-@pytest.mark.skipif(COTURN is None, reason="coturn is not installed")
 async def test_three_people_one_of_whom_a_relay_alone_reaches(playwright: Playwright, tmp_path: Path) -> None:
     """Carl's network lets nothing through but the relay; all three see and hear each other, and the check says why."""
     async with AsyncExitStack() as stack:
@@ -159,7 +158,6 @@ async def test_three_people_one_of_whom_a_relay_alone_reaches(playwright: Playwr
         assert any("directly" in route for route in await anna.page.locator("[data-routes] li").all_inner_texts())
 
 
-@pytest.mark.skipif(COTURN is None, reason="coturn is not installed")
 async def test_a_relay_that_refuses_the_credentials(playwright: Playwright, tmp_path: Path) -> None:
     """Who can be reached without it is; who cannot is told what is wrong, and whose matter it is."""
     async with AsyncExitStack() as stack:
