@@ -81,6 +81,10 @@ class Engine {
   notes = [];
   /** @type {[string, number][]} */
   loud = [];
+  /** How often it was asked who is loud. */
+  looks = 0;
+  /** Whether it answers that. */
+  deaf = false;
   world;
 
   /** @param {EngineWorld} world */
@@ -128,7 +132,9 @@ class Engine {
     this.notes.push(`limit ${bitrate}`);
   }
 
-  levels() {
+  async levels() {
+    this.looks += 1;
+    if (this.deaf) await new Promise(() => {});
     return this.loud;
   }
 
@@ -573,4 +579,15 @@ test("who speaks is marked, by the levels of the engine", async () => {
   one.engine.loud = [];
   await one.clock.advance(5_000);
   assert.equal(one.meeting.call.tiles.find(({ key }) => key === "anna")?.speaking, false);
+});
+
+test("one look at the levels at a time, however long it takes; the roster does not wait for it", async () => {
+  const one = await inside();
+  one.engine.deaf = true;
+  await one.clock.advance(300);
+  const { looks } = one.engine;
+  await one.clock.advance(10_000);
+  assert.equal(one.engine.looks, looks);
+  one.wire.ear.participant({ change: "joined", participant: participant("carl") });
+  assert.deepEqual(one.meeting.call.others.map(({ id }) => id), ["anna", "carl"]);
 });

@@ -35,7 +35,17 @@ class Transceiver {
       setParameters: async (/** @type {any} */ parameters) => void (sender.parameters = parameters),
     };
     this.sender = sender;
-    this.receiver = { track: { kind: this.kind, of: connection }, getSynchronizationSources: () => [] };
+    const receiver = {
+      track: { kind: this.kind, of: connection },
+      /** What has been heard on it: energy and seconds. @type {{energy: number, seconds: number} | null} */
+      played: null,
+      getStats: async () => {
+        const { energy: totalAudioEnergy, seconds: totalSamplesDuration } = receiver.played ?? {};
+        const heard = receiver.played ? [{ id: "I", type: "inbound-rtp", totalAudioEnergy, totalSamplesDuration }] : [];
+        return new Map(heard.map((stat) => [stat.id, stat]));
+      },
+    };
+    this.receiver = receiver;
   }
 
   get direction() {

@@ -6,7 +6,7 @@
 /** @import { EngineWorld } from "./engine.js" */
 /** @import { Line, Offered, Source } from "./wire.js" */
 
-import { loudnessOf, sessionOf } from "./rtc.js";
+import { Loudness, sessionOf } from "./rtc.js";
 import { Leg } from "./leg.js";
 
 /** Refusals of an answer after which another offer, or another beginning, comes by itself. */
@@ -23,6 +23,7 @@ export class Downlink {
   #session = "";
   /** @type {ReadonlyMap<string, Line>} By their mids. */
   #lines = new Map();
+  #loudness = new Loudness();
   /** @type {Map<string, Received>} By whose it is and of which source. */
   #received = new Map();
 
@@ -69,12 +70,11 @@ export class Downlink {
     this.#leg?.mend();
   }
 
-  /** @returns {Iterable<[string, number]>} */
-  *levels() {
-    for (const { id, source, track } of this.#received.values()) {
-      const level = source === "microphone" ? loudnessOf(this.#leg?.connection ?? null, track) : 0;
-      if (level > 0) yield [id, level];
-    }
+  /** @returns {Promise<[string, number][]>} */
+  levels() {
+    const connection = this.#leg?.connection;
+    const voices = [...this.#received.values()].filter(({ source }) => source === "microphone");
+    return Promise.all(voices.map(async ({ id, track }) => [id, await this.#loudness.of(connection, track)]));
   }
 
   async route() {

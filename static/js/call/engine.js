@@ -19,7 +19,8 @@
  * @property {(quality: Quality) => void} limit How much to send of a camera.
  * @property {(widths: ReadonlyMap<string, number>) => void} [watched]
  *   How wide each person is shown here, for an engine that can fetch a smaller picture.
- * @property {() => Iterable<[string, number]>} levels  How loud the others are, from 0 to 1.
+ * @property {() => Promise<Iterable<[string, number]>>} levels
+ *   How loud the others have been since this was last asked, from 0 to 1.
  * @property {() => Promise<Route[]>} routes    Which way the media go, for those who ask why it does not work.
  * @property {() => void} close
  */

@@ -27,7 +27,7 @@ const PASSING = new Set(["timeout", "offline", "unavailable", "too-fast", "inter
 /** @typedef {"preview" | "connecting" | "in" | "over"} Phase */
 /** Why it is over: `again` means that one may enter once more. */
 /** @typedef {{title: string, words: string, again: boolean}} Farewell */
-/** @typedef {{level: () => number, close: () => void}} Meter */
+/** @typedef {{level: (ms: number) => number, close: () => void}} Meter */
 
 /**
  * @typedef {object} Listener
@@ -174,9 +174,9 @@ export class Meeting {
     return this.#troubles;
   }
 
-  /** How loud this person is, from 0 to 1. */
-  get level() {
-    return this.#capture.speaks ? (this.#meter?.level() ?? 0) : 0;
+  /** How loud this person has been, from 0 to 1. @param {number} ms  Over how long, until now. */
+  level(ms) {
+    return this.#capture.speaks ? (this.#meter?.level(ms) ?? 0) : 0;
   }
 
   /** Open microphone and camera to look into the mirror, as they were the last time. */
@@ -460,7 +460,7 @@ export class Meeting {
     } else {
       this.#capture.close();
     }
-    this.#listenToLevels(this.#call);
+    void this.#listenToLevels(this.#call);
   }
 
   /** @returns {EngineWorld} */
@@ -717,13 +717,15 @@ export class Meeting {
     this.#meter = null;
   }
 
-  /** @param {Call} call */
-  #listenToLevels(call) {
+  /** One look at a time: the next one is due a while after this one is answered. @param {Call} call */
+  async #listenToLevels(call) {
     if (call !== this.#call || !this.#engine) return;
-    const me = call.me?.id ?? "";
-    if (call.levels([...this.#engine.levels(), [me, this.level]], this.#world.now())) this.#changed();
     this.#sweep();
-    this.#world.later(() => this.#listenToLevels(call), LEVELS_EVERY_MS);
+    const levels = await this.#engine.levels();
+    if (call !== this.#call) return;
+    const me = call.me?.id ?? "";
+    if (call.levels([...levels, [me, this.level(LEVELS_EVERY_MS)]], this.#world.now())) this.#changed();
+    this.#world.later(() => void this.#listenToLevels(call), LEVELS_EVERY_MS);
   }
 
   #sweep() {

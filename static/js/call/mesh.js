@@ -114,12 +114,9 @@ export class Mesh {
     for (const peer of this.#peers.values()) peer.limit(quality);
   }
 
-  /** @returns {Iterable<[string, number]>} */
-  *levels() {
-    for (const [id, peer] of this.#peers) {
-      const level = peer.level();
-      if (level > 0) yield [id, level];
-    }
+  /** @returns {Promise<[string, number][]>} */
+  levels() {
+    return Promise.all([...this.#peers].map(async ([id, peer]) => [id, await peer.level()]));
   }
 
   /** @returns {Promise<Route[]>} */

@@ -8,7 +8,7 @@
 /** @import { Quality, Signal, Source, Track } from "./wire.js" */
 
 import { SCREEN_BITRATE } from "./engine.js";
-import { kindOf, limitTo, loudnessOf, routeOf, sessionOf, troubleOf } from "./rtc.js";
+import { Loudness, kindOf, limitTo, routeOf, sessionOf, troubleOf } from "./rtc.js";
 
 /** How long the other side of a failed connection may take to mend it, before this one tries as well. */
 const POLITE_WAIT_MS = 3_000;
@@ -39,6 +39,7 @@ export class Peer {
   #theirs = new Map();
   /** @type {Map<Source, MediaStreamTrack>} */
   #received = new Map();
+  #loudness = new Loudness();
   /** @type {RTCIceCandidateInit[]} Which came before the description that they belong to. */
   #candidates = [];
   #session = "";
@@ -156,7 +157,7 @@ export class Peer {
 
   /** How loud the microphone is, from 0 to 1. */
   level() {
-    return loudnessOf(this.#connection, this.#received.get("microphone"));
+    return this.#loudness.of(this.#connection, this.#received.get("microphone"));
   }
 
   /** @returns {Promise<Route | null>} */

@@ -3,6 +3,8 @@
 /** @import { Route, Trouble } from "./engine.js" */
 /** @import { Source } from "./wire.js" */
 
+/** @typedef {{energy: number, seconds: number}} Played */
+
 /** @param {Source} source */
 export const kindOf = (source) => (source === "camera" || source === "screen" ? "video" : "audio");
 
@@ -14,15 +16,31 @@ export const kindOf = (source) => (source === "camera" || source === "screen" ? 
 export const sessionOf = (sdp) => sdp?.match(/^o=\S+ (\S+)/m)?.[1] ?? "";
 
 /**
- * How loud a track is that comes by a connection, from 0 to 1.
- *
- * @param {RTCPeerConnection | undefined | null} connection
- * @param {MediaStreamTrack | undefined} track
+ * How loud what is received is: over all the time since it was last looked at, so that no short word falls between two
+ * looks. The browser adds up energy and time of what it plays (https://www.w3.org/TR/webrtc-stats/, totalAudioEnergy).
  */
-export function loudnessOf(connection, track) {
-  const receiver = connection?.getReceivers().find((each) => each.track === track);
-  const [newest] = receiver?.getSynchronizationSources() ?? [];
-  return newest?.audioLevel ?? 0;
+export class Loudness {
+  /** What was played when it was last looked at. @type {WeakMap<RTCRtpReceiver, Played>} */
+  #before = new WeakMap();
+
+  /**
+   * @param {RTCPeerConnection | undefined | null} connection
+   * @param {MediaStreamTrack | undefined} track
+   * @returns {Promise<number>} From 0 to 1.
+   */
+  async of(connection, track) {
+    const receiver = connection?.getReceivers().find((each) => each.track === track);
+    if (!receiver) return 0;
+    /** @type {any[]} */
+    const stats = [...(await receiver.getStats()).values()];
+    const { totalAudioEnergy: energy = 0, totalSamplesDuration: seconds = 0 } =
+      stats.find(({ type }) => type === "inbound-rtp") ?? {};
+    const known = this.#before.get(receiver);
+    this.#before.set(receiver, { energy, seconds });
+    // A stream that begins anew counts from nothing again.
+    const before = known && known.seconds <= seconds ? known : { energy: 0, seconds: 0 };
+    return seconds > before.seconds ? Math.sqrt((energy - before.energy) / (seconds - before.seconds)) : 0;
+  }
 }
 
 /**

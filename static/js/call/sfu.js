@@ -140,8 +140,8 @@ export class Sfu {
     this.#choose();
   }
 
-  levels() {
-    return this.#down?.levels() ?? [];
+  async levels() {
+    return (await this.#down?.levels()) ?? [];
   }
 
   /** @returns {Promise<Route[]>} */

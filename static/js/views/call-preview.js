@@ -121,7 +121,7 @@ export class CallPreview extends HTMLElement {
   /** @param {Meeting} meeting */
   #listen(meeting) {
     if (meeting !== this.#meeting || this.hidden) return;
-    const percent = Math.round(meeting.level * 100);
+    const percent = Math.round(meeting.level(LEVEL_EVERY_MS) * 100);
     this.#level.style.setProperty("--level", String(percent / 100));
     this.#level.setAttribute("aria-valuenow", String(percent));
     setTimeout(() => this.#listen(meeting), LEVEL_EVERY_MS);
