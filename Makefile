@@ -20,7 +20,8 @@ run: setup
 setup: .setup/run
 
 test: check system
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not alone" --numprocesses logical --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m alone
 
 check: .setup/dev
 	$(BIN)/python -m ruff check .

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from playwright.async_api import Browser, Playwright, ViewportSize
 
+pytestmark = pytest.mark.alone
+
 LONGEST_GAP_MS: Final = 300.0
 ROSTER_WITHIN_SECONDS: Final = 3.0
 SMALL: Final[ViewportSize] = {"width": 900, "height": 560}

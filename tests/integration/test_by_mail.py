@@ -201,6 +201,7 @@ async def test_the_answer_does_not_wait_for_the_mail(place: MailTown) -> None:
     assert (await place.office.next()).recipients == [ALICE]
 
 
+@pytest.mark.alone
 async def test_a_stopwatch_cannot_tell_who_is_known(tmp_path: Path) -> None:
     """Asked in turn, many times: the middle times of both differ by less than each varies by itself."""
     async with mail_town(tmp_path / "data", proxies=1) as place:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -86,7 +85,7 @@ async def test_a_room_must_be_joined_first(lobby: Lobby) -> None:
 class TestTheClientId:
     """1 to 64 printable ASCII characters."""
 
-    @pytest.mark.parametrize("client_id", ["1", "x" * 64, str(uuid.uuid4()), "a b", "~!@#"])
+    @pytest.mark.parametrize("client_id", ["1", "x" * 64, "5f0c6e5e-3a0c-4b0e-9a43-6d1a7c1b2f7d", "a b", "~!@#"])
     async def test_these_pass(self, lobby: Lobby, client_id: str) -> None:
         alice = await lobby("alice")
         assert (await alice.says("lobby", "hello", client_id))["client_id"] == client_id

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,8 @@ from tests.helpers.clients import CHAT
 from tests.helpers.engines import left_in
 from tests.helpers.house import open_house
 from tests.helpers.sockets import BINARY, CLOSE, CONTINUATION, PING, TEXT, RawSocket, frame, hang_up_all
+
+pytestmark = pytest.mark.alone
 
 PACKETS = [
     *(f"40{CHAT},", f'40{CHAT},{{"dialect":"full"}}', f'40{CHAT},{{"token":"x"}}', "40", "40/none,", f"41{CHAT},"),

@@ -24,7 +24,10 @@ from tests.torture.durability_crowd import HALL
 from tests.torture.durability_lag import LAUNCHER, Found, Stopwatch, crowd, watched
 from tests.torture.durability_trace import SYNCS, traced
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="strace slows Linux's disks down")
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.skipif(sys.platform != "linux", reason="strace slows Linux's disks down"),
+]
 
 CPU_MS = 20.0
 """What one turn of the loop may cost, and one collection of garbage, in whatever thread: all others stand still."""

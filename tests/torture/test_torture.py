@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from tests.torture.run import Outcome
 
+pytestmark = pytest.mark.alone
+
 SIDE_BY_SIDE: Final = 4
 SHORT: Final = Scale(faults=150, seconds=24, kills=4, terms=1, absences=1, writes_per_second=4, heartbeat=2)
 
