@@ -24,6 +24,33 @@ const WORDS = {
   purge: ({ room, details }) => `deleted ${details.messages} messages of theirs ${room ? `in ${room}` : "everywhere"}`,
   lock: () => "locked the room",
   unlock: () => "unlocked the room",
+  "create-room": ({ details }) => `made this ${details.kind} room`,
+  "rename-room": () => "renamed the room",
+  "set-topic": () => "changed the topic",
+  "archive-room": () => "archived the room",
+  "reopen-room": () => "opened the room again",
+  invite: ({ room }) => `invited them into ${room}`,
+  grade: ({ room, details }) => `let them ${details.grade} in ${room}`,
+  "remove-member": ({ room }) => `removed them from ${room}`,
+  inherit: ({ room, actor, person }) =>
+    actor?.id === person?.id ? `moderates ${room} from then on` : `left them ${room} to moderate`,
+  "make-link": (deed) => `made ${linkOf(deed)}`,
+  "revoke-link": (deed) => `revoked ${linkOf(deed)}`,
+  "end-sign-in": () => "ended a sign-in of theirs",
+  "end-sign-ins": () => "ended all of their sign-ins",
+  "make-token": ({ details }) => `made a token for them, for ${details.days} days`,
+  "end-token": () => "ended a token of theirs",
+  "make-bot": () => "made this bot",
+  "end-bot": () => "ended this bot",
+  "make-hook": () => "made a hook for this room",
+  "end-hook": ({ person, room }) => (person ? `ended a hook of theirs in ${room}` : "ended a hook of this room"),
+  "rotate-key": ({ details }) => (details.forget ? "changed the key and ended all sign-ins" : "changed the key"),
+  mute: ({ room }) => `muted them in the call in ${room}`,
+  unpublish: ({ room }) => `took away what they sent in the call in ${room}`,
+  "kick-from-call": ({ room }) => `put them out of the call in ${room}`,
+  "lock-call": () => "locked the call",
+  "unlock-call": () => "unlocked the call",
+  "end-call": () => "ended the call for everybody",
 };
 
 export class KeepingOrder extends Dialog {
@@ -122,9 +149,10 @@ export class KeepingOrder extends Dialog {
   #deedEntry(deed) {
     const fragment = /** @type {DocumentFragment} */ (this.#deed.content.cloneNode(true));
     const [name, facts] = fragment.querySelectorAll("strong, strong + span");
-    name.textContent = deed.person?.name ?? deed.room ?? "";
+    name.textContent = deed.person?.name ?? deed.room ?? "The server";
     const done = WORDS[deed.act]?.(deed) ?? deed.act;
-    facts.textContent = `${deed.actor?.name ?? "The operator"} ${done} · ${momentOf(deed.at)}`;
+    const actor = (deed.actor?.name ?? "The operator") + (deed.details.unverified ? " (unverified)" : "");
+    facts.textContent = `${actor} ${done} · ${momentOf(deed.at)}`;
     return fragment;
   }
 
@@ -164,6 +192,17 @@ export class KeepingOrder extends Dialog {
 
 /** @param {Deed["details"]} details */
 const addressOf = ({ network }) => (network === undefined ? "" : ` as ${network}`);
+
+/**
+ * A link, as the list tells of it: whom it signs in, or as what it lets somebody in.
+ *
+ * @param {Deed} deed
+ */
+const linkOf = ({ person, room, details }) => {
+  if (person) return "a link that signs them in";
+  const into = room ? `, into ${room}` : "";
+  return details.by_mail ? `an invitation by mail as ${details.role}${into}` : `a link for a new ${details.role}${into}`;
+};
 
 /** @param {Deed["details"]} details */
 const untilOf = ({ ends_at }) => (typeof ends_at === "number" ? `until ${momentOf(ends_at)}` : "for good");
