@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from chatzilla.core.audit import DEEDS_AT_MOST, PACE
+from chatzilla.core.audit import DEEDS_AT_MOST, PACE, Done
 from chatzilla.core.membership import find_heirs
 from chatzilla.core.policy import Role
 from chatzilla.core.rooms import Grade, RoomId
@@ -15,7 +15,7 @@ from tests.helpers.callers import Caller
 from tests.helpers.clients import Client
 from tests.helpers.clock import ManualClock
 from tests.helpers.people import Person, Town, town
-from tests.helpers.servers import serving
+from tests.helpers.servers import ROOT, serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -326,3 +326,15 @@ class TestHeirs:
         directory.keep(directory.find(room).graded(bob.id, Grade.POST))  # as an earlier version left such a room
         await find_heirs(place.server.house.ports)
         assert directory.find(room).grades == {bob.id: Grade.MODERATE}
+
+
+def test_every_word_of_the_list_is_documented_and_said_in_words_by_the_page() -> None:
+    """A word that the page does not know would be shown as it is written here."""
+    documented = (ROOT / "docs/protocol.md").read_text()
+    words = (ROOT / "static/js/views/keeping-order.js").read_text().partition("const WORDS = {")[2].partition("\n};")[0]
+    shown = {
+        line.strip().split(":")[0].strip('"') for line in words.splitlines() if line.startswith("  ") and ":" in line
+    }
+    for done in Done:
+        assert f"`{done}`" in documented
+        assert done in shown
