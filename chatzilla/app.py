@@ -12,6 +12,7 @@ from aiohttp import web
 from chatzilla import __version__
 from chatzilla.clock import SystemClock
 from chatzilla.control import Control
+from chatzilla.core import membership
 from chatzilla.core.bookings import Bookings
 from chatzilla.core.by_mail import ByMail
 from chatzilla.core.calls import Calls
@@ -112,6 +113,7 @@ class House:
             self.directory,
             rights=self.rights,
             ended=self._end_sign_ins,
+            retired=self._retire,
         )
         self.ports = Ports(self.log, self.store, self.delivery, clock, self.directory, self._put_out_of_calls)
         self.mailer: SmtpMailer | None = None
@@ -187,6 +189,9 @@ class House:
     def _put_out_of_calls(self, account: AccountId, room: RoomId | None) -> None:
         self.calls.put_out(account, room)
 
+    async def _retire(self, account: Account) -> None:
+        await membership.pass_on(self.ports, self.presence, account, by=None, gone=True)
+
     def _person(self, ident: AccountId) -> Account | None:
         return self.sign_ins.person(ident)
 
@@ -213,6 +218,7 @@ class House:
             self.mailer.start()
         for engine in self.engines:
             await engine.start()
+        await membership.find_heirs(self.ports)
         self.calls.start(self.sign_ins)
         await self.control.start()
         yield
@@ -342,7 +348,7 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
             web.post("/in/{secret}", entrance.enter),
             web.get("/api/v1/", reference.show),
             web.get("/api/v1/openapi.json", reference.serve),
-            *contract.routes(house.callers, *apis),
+            *contract.routes(house.callers, house.directory.vain, *apis),
             *(route for door in doors for route in door.routes()),
         ]
     )

@@ -2,7 +2,8 @@
 
     ChatError
     ├── BadRequest     bad-request     the call makes no sense as it stands
-    │   └── TooLong    too-long        a name or text over its limit
+    │   ├── TooLong    too-long        a name or text over its limit
+    │   └── UnknownValue  bad-request  one of a few words was asked for, such as a role, and this is another one
     ├── UnknownEvent   unknown-event
     ├── SignInNeeded   sign-in         a token that is missing, forged or over
     ├── NotJoined      not-joined      join first, then speak
@@ -41,6 +42,10 @@ class BadRequest(ChatError):
 
 class TooLong(BadRequest):
     code = "too-long"
+
+
+class UnknownValue(BadRequest):
+    pass
 
 
 class UnknownEvent(ChatError):

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from chatzilla.core import hooks, links, programs
 from chatzilla.core.addresses import parse_address
-from chatzilla.core.links import LINKS_PER_PERSON, Terms
+from chatzilla.core.audit import Done
+from chatzilla.core.links import Terms
 from chatzilla.core.people import key_of
 from chatzilla.core.policy import GIVEN, Role
 from chatzilla.core.rooms import parse_room
@@ -69,9 +70,7 @@ class Operators:
             raise BadRequest("Uses and hours are numbers.") from error
         email = None if asked.get("email") is None else parse_address(asked["email"])
         terms = Terms(Role(role), None if room is None else parse_room(room), lasts_ms, counted, email=email)
-        links.check(terms, self._sign_ins)
-        link, secret = links.drafted(self._sign_ins, terms, maker=None)
-        await self._sign_ins.register.make_link(link, links.digest(secret), at_most=LINKS_PER_PERSON)
+        secret = await links.make_as_operator(self._sign_ins, terms)
         if email is not None:
             return [f"{email} may come in by mail at {self.base}/"]
         return [f"{self.base}/in/{secret}"]
@@ -91,6 +90,8 @@ class Operators:
         lasts = max(now + LIFETIME_SECONDS, self._sign_ins.last_end() // 1000)  # the tokens of programs last longer
         self._database.rotate_key(until=0 if forget else lasts)
         self._tokens.renew(self._database.key, self._database.keys_before)
+        entry = self._sign_ins.rooms.scribe.entry(None, Done.ROTATE_KEY, forget=forget)
+        await self._sign_ins.register.note([entry])
         if forget:
             await self._sign_ins.end_everything()
         return ["A new key signs." + (" Everybody has to sign in again." if forget else "")]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Generator, Iterable, Sequence
 
     from chatzilla.core.addresses import Address
-    from chatzilla.core.audit import Deed
+    from chatzilla.core.audit import Deed, Scribe
     from chatzilla.core.bans import Ban
     from chatzilla.core.call import Call, CallId, CallLimits, CallRecord, Order, Participant, Source, Summary
     from chatzilla.core.call_events import CallEvent, IceServers, MediaRequest
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from chatzilla.core.session import Session
     from chatzilla.core.signin import SignIn
     from chatzilla.core.tokens import SignInId
+    from chatzilla.core.tries import Tries
 
 
 class Timer(Protocol):
@@ -147,6 +148,8 @@ class Store(Protocol):
 class Register(Protocol):
     """Who may come in: people, their sign-ins and links. Times are milliseconds since 1970.
 
+    `deeds`, here and below, are entries for the audit list, stored together with what they tell of.
+
     Whatever waits raises `Unavailable` while the database cannot be used.
     """
 
@@ -162,7 +165,7 @@ class Register(Protocol):
         """All links that can still be used, the newest first."""
         ...
 
-    async def make_link(self, link: Link, digest: str, *, at_most: int) -> None:
+    async def make_link(self, link: Link, digest: str, *, at_most: int, deeds: Sequence[Deed] = ()) -> None:
         """Store a link.
 
         Raises:
@@ -182,7 +185,7 @@ class Register(Protocol):
         """
         ...
 
-    async def begin(self, sign_in: SignIn, *, at_most: int) -> None:
+    async def begin(self, sign_in: SignIn, *, at_most: int, deeds: Sequence[Deed] = ()) -> None:
         """Store the token of a program, and the account where that is new or was ended: all of it or nothing.
 
         Raises:
@@ -221,7 +224,7 @@ class Register(Protocol):
         """
         ...
 
-    async def revoke_link(self, ident: LinkId, now: int) -> None: ...
+    async def revoke_link(self, ident: LinkId, now: int, *, deeds: Sequence[Deed] = ()) -> None: ...
 
     async def revoke_links_for(self, account: AccountId, now: int) -> None:
         """End every link that would sign this person in."""
@@ -232,9 +235,19 @@ class Register(Protocol):
         ...
 
     async def end_sign_ins(
-        self, idents: Sequence[SignInId], now: int, *, its_links: bool, its_hooks: bool = False
+        self,
+        idents: Sequence[SignInId],
+        now: int,
+        *,
+        its_links: bool,
+        its_hooks: bool = False,
+        deeds: Sequence[Deed] = (),
     ) -> None:
         """End sign-ins, and the sign-in links that were made in them; if asked, their invitations and hooks too."""
+        ...
+
+    async def note(self, deeds: Sequence[Deed]) -> None:
+        """Store entries alone."""
         ...
 
     def note_seen(self, ident: SignInId, now: int) -> None:
@@ -251,7 +264,7 @@ class HookRegister(Protocol):
         """All of them, the newest first."""
         ...
 
-    async def make(self, hook: Hook, digest: str, *, at_most: int) -> None:
+    async def make(self, hook: Hook, digest: str, *, at_most: int, deeds: Sequence[Deed] = ()) -> None:
         """Store a hook.
 
         Raises:
@@ -259,7 +272,7 @@ class HookRegister(Protocol):
         """
         ...
 
-    async def end(self, ident: HookId, now: int) -> None: ...
+    async def end(self, ident: HookId, now: int, *, deeds: Sequence[Deed] = ()) -> None: ...
 
 
 class RoomRegister(Protocol):
@@ -272,7 +285,9 @@ class RoomRegister(Protocol):
         """Every room that is not an ordinary one, with everybody who was given something there."""
         ...
 
-    async def create_room(self, room: Room, people: Collection[AccountId], now: int) -> bool:
+    async def create_room(
+        self, room: Room, people: Collection[AccountId], now: int, *, deeds: Sequence[Deed] = ()
+    ) -> bool:
         """Store a new room, which is one of these people's and of everybody's who is given something there.
 
         Returns:
@@ -280,19 +295,24 @@ class RoomRegister(Protocol):
         """
         ...
 
-    async def change_room(self, room: Room) -> bool:
+    async def change_room(self, room: Room, *, deeds: Sequence[Deed] = ()) -> bool:
         """Store the name, the topic and the state of a room; returns False where there is no such room."""
         ...
 
-    async def grade(self, room: RoomId, account: Account, grade: Grade | None, now: int) -> bool:
-        """Store what somebody is given in a room, which then is one of theirs; None is what everybody has.
+    async def grade(
+        self, room: RoomId, account: Account, grade: Grade | None, now: int, *, deeds: Sequence[Deed] = ()
+    ) -> bool:
+        """Store what somebody is given in a room, which then is one of theirs; None is what everybody has. The entries
+        are for what changes something.
 
         Returns:
             False where there is no such room.
         """
         ...
 
-    async def dismiss(self, room: RoomId, account: AccountId, *, heir: AccountId | None, now: int) -> None:
+    async def dismiss(
+        self, room: RoomId, account: AccountId, *, heir: AccountId | None, now: int, deeds: Sequence[Deed] = ()
+    ) -> None:
         """Store that a room is not somebody's any more, and that `heir` moderates it, if anybody."""
         ...
 
@@ -569,7 +589,11 @@ class Relay(Protocol):
 
 
 class Admission(Protocol):
-    """Who may do what in a room."""
+    """Who may do what in a room, and whose acts are written down."""
+
+    scribe: Scribe
+    vain: Tries
+    """Counts acts in vain."""
 
     def may(self, account: Account, act: Act, wanted: RoomId) -> bool: ...
 
@@ -593,6 +617,10 @@ class CallBook(Protocol):
     def keep(self, record: CallRecord) -> None: ...
 
     def forget(self, call: CallId) -> None: ...
+
+    def note(self, deed: Deed) -> None:
+        """Enter into the audit list what was done in a call."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

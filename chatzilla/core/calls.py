@@ -21,6 +21,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from chatzilla.core import policy
+from chatzilla.core.audit import Done
 from chatzilla.core.call import (
     Call,
     CallId,
@@ -47,6 +48,7 @@ from chatzilla.errors import BadRequest, Conflict, Forbidden, Full, NotFound, No
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from chatzilla.core.audit import Deed
     from chatzilla.core.call import Seat, Ticket
     from chatzilla.core.call_events import CallEvent, IceServers, MediaRequest
     from chatzilla.core.people import Account, AccountId
@@ -89,6 +91,9 @@ NO_CALLS: Final = "Calls are not possible on this server now."
 RESUME: Final = "call-resume"
 """The purpose of the key by which a participant comes back."""
 
+
+_DONE: Final = {Order.MUTE: Done.MUTE, Order.UNPUBLISH: Done.UNPUBLISH, Order.KICK: Done.KICK_FROM_CALL}
+"""As the audit list has it."""
 
 _SHOWN: Final = {"audio": Source.MICROPHONE, "video": Source.CAMERA, "screen": Source.SCREEN, "hand": None}
 """What others see of somebody, and which source each is about."""
@@ -353,20 +358,24 @@ class Calls:
             NotJoined: this connection is in no call.
             Forbidden: this is not theirs to do.
             NotFound: there is no such participant.
+            TooFast: they did too much of this lately; see `Scribe`.
         """
         call, moderator = self._moderator(seat)
         other = call.participants.get(target)
         if other is None:
-            raise NotFound("There is nobody like that in this call.")
+            raise self._admission.vain.judged(seat.address, NotFound("There is nobody like that in this call."))
         if other is moderator:
             raise BadRequest("For yourself, there are simpler ways.")
         above = policy.stands(moderator.account, other.account) is Thing.BELOW
         if other.may_moderate and not above:
-            raise Forbidden("They are a moderator, as you are.")
+            raise self._admission.vain.judged(seat.address, Forbidden("They are a moderator, as you are."))
+        entry = self._entry(seat, _DONE[order], other.account)
         if order is Order.KICK:
+            self._book.note(entry)
             self._kick(call, other, moderator)
             return
         await call.media.moderate(call, other, order, source)
+        self._book.note(entry)
         if other.id not in call.participants:
             return  # gone meanwhile
         if order is Order.MUTE:
@@ -390,6 +399,8 @@ class Calls:
             Forbidden: this is not theirs to do.
         """
         call, _ = self._moderator(seat)
+        if call.locked is not locked:
+            self._book.note(self._entry(seat, Done.LOCK_CALL if locked else Done.UNLOCK_CALL))
         call.locked = locked
         self._changed(call)
         self._tell(call.participants.values(), CallChanged(call))
@@ -402,6 +413,7 @@ class Calls:
             Forbidden: this is not theirs to do.
         """
         call, moderator = self._moderator(seat)
+        self._book.note(self._entry(seat, Done.END_CALL))
         self._end(call, by=moderator)
 
     # What happens to connections and people.
@@ -517,6 +529,12 @@ class Calls:
         self._calls[room] = call
         return call
 
+    def _entry(self, seat: Seat, act: Done, person: Account | None = None) -> Deed:
+        """The entry of what a moderator is about to do in a call."""
+        call, moderator = self._moderator(seat)
+        scribe = self._admission.scribe
+        return scribe.entry(moderator.account, act, person, room=call.room, address=seat.address)
+
     def _present(self, seat: Seat) -> tuple[Call, Participant]:
         if seat.call is None or seat.participant is None:
             raise NotJoined("Join the call first.")
@@ -525,7 +543,7 @@ class Calls:
     def _moderator(self, seat: Seat) -> tuple[Call, Participant]:
         call, participant = self._present(seat)
         if not participant.may_moderate:
-            raise Forbidden("Only a moderator of the call does that.")
+            raise self._admission.vain.judged(seat.address, Forbidden("Only a moderator of the call does that."))
         return call, participant
 
     def _waiting(self, claims: dict[str, Any]) -> tuple[Call, Participant] | None:

@@ -21,10 +21,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from chatzilla.core import policy
+from chatzilla.core.audit import Scribe
 from chatzilla.core.limits import Rate, Shared
 from chatzilla.core.policy import Act, Thing
 from chatzilla.core.rooms import LOBBY, NO_SUCH_ROOM, Grade, Kind, RoomHead, RoomId
-from chatzilla.core.tries import TOO_MANY, network_of
+from chatzilla.core.tries import TOO_MANY, Tries, network_of
 from chatzilla.errors import Forbidden, NotFound, TooFast
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
     from chatzilla.core.bans import Ban
     from chatzilla.core.people import Account, AccountId
-    from chatzilla.core.tries import Tries
     from chatzilla.ports import Clock, RoomRegister
 
 MAKING: Final = Rate(per_second=0.1, burst=50)
@@ -122,6 +122,10 @@ class Directory:
         """Held by whoever changes a room, from the first look until it is stored and known here."""
         self._tries = tries
         self._ban = ban
+        self.vain = Tries(clock)
+        """Acts in vain, by address: on what is not there, or not theirs. Counted apart from guesses at rooms."""
+        self.scribe = Scribe(clock)
+        """Begins the entries of what is done, here where everybody who does something looks."""
         self._making = Shared(MAKING, clock)
         self._rooms: dict[RoomId, Room] = {}
         self._made: Counter[tuple[AccountId | None, bool]] = Counter()
@@ -149,6 +153,10 @@ class Directory:
     def of(self, account: AccountId) -> list[Room]:
         """The private and direct rooms that somebody is in."""
         return [self._rooms[room] for room in self._of.get(account, ())]
+
+    def private(self) -> list[RoomId]:
+        """Every private room."""
+        return [room.id for room in self._rooms.values() if room.kind is Kind.PRIVATE]
 
     def __len__(self) -> int:
         return len(self._rooms)
@@ -327,8 +335,16 @@ def direct_between(people: Collection[AccountId]) -> RoomId:
 
 
 def heir_of(room: Room, eligible: Iterable[AccountId]) -> AccountId | None:
-    """Who moderates a private room that would have nobody to do it: whoever has been there longest and may."""
-    return None if room.kind is not Kind.PRIVATE or room.moderated else next(iter(eligible), None)
+    """Who moderates a private room that would have nobody to do it: whoever has been there longest and may.
+
+    Args:
+        room: the room; its people stand in the order in which they came.
+        eligible: who of them can moderate, in this order; a moderator who cannot any more is none.
+    """
+    able = tuple(eligible)
+    if room.kind is not Kind.PRIVATE or any(room.grades[each] is Grade.MODERATE for each in able):
+        return None
+    return next(iter(able), None)
 
 
 def _hidden(letter: str, digest: bytes) -> RoomId:

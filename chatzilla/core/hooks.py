@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NewType
 
 from chatzilla.core import policy
+from chatzilla.core.audit import Done
 from chatzilla.core.directory import is_hidden
 from chatzilla.core.messages import Draft, mint_client_id
 from chatzilla.core.people import hook_named
@@ -113,7 +114,9 @@ async def _make(
         made_at=sign_ins.clock.wall_ms(),
     )
     secret = secrets.token_urlsafe(16)
-    await register.make(hook, digest(secret), at_most=HOOKS_PER_PERSON)
+    by = None if maker is None else maker.account
+    entry = sign_ins.rooms.scribe.entry(by, Done.MAKE_HOOK, room=room, hook=ident)
+    await register.make(hook, digest(secret), at_most=HOOKS_PER_PERSON, deeds=[entry])
     return hook, secret
 
 
@@ -137,7 +140,9 @@ async def end(register: HookRegister, sign_ins: SignIns, account: Account | None
         if hook.id == ident:
             if account is not None:
                 policy.check(account, Act.END_HOOK, _stands(sign_ins, account, hook))
-            await register.end(hook.id, sign_ins.clock.wall_ms())
+            maker = sign_ins.person(hook.maker)
+            entry = sign_ins.rooms.scribe.entry(account, Done.END_HOOK, maker, room=hook.room, hook=hook.id)
+            await register.end(hook.id, sign_ins.clock.wall_ms(), deeds=[entry])
             return
     raise NotFound(NO_SUCH_HOOK)
 

@@ -14,9 +14,10 @@ import hashlib
 import secrets
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, NewType
+from typing import TYPE_CHECKING, Any, Final, NewType
 
 from chatzilla.core import policy
+from chatzilla.core.audit import Done
 from chatzilla.core.directory import is_hidden
 from chatzilla.core.people import LINK, account_named, guest_named, id_by_mail
 from chatzilla.core.policy import Act, Role, Thing
@@ -27,6 +28,7 @@ from chatzilla.errors import BadRequest, Conflict, NotFound, SignInNeeded, TooFa
 
 if TYPE_CHECKING:
     from chatzilla.core.addresses import Address
+    from chatzilla.core.audit import Deed
     from chatzilla.core.people import Account, AccountId
     from chatzilla.core.rooms import RoomId
     from chatzilla.core.signin import Bearer, SignIns
@@ -183,8 +185,22 @@ async def make(sign_ins: SignIns, bearer: Bearer, terms: Terms) -> tuple[Link, s
         if terms.room is not None and is_hidden(terms.room):
             sign_ins.rooms.check(account, Act.ADMIT, terms.room)
     link, secret = drafted(sign_ins, terms, maker=account.id, made_in=bearer.standing)
-    await sign_ins.register.make_link(link, digest(secret), at_most=LINKS_PER_PERSON)
+    deeds = [] if link.account == account.id else [_entry(sign_ins, account, Done.MAKE_LINK, link)]
+    await sign_ins.register.make_link(link, digest(secret), at_most=LINKS_PER_PERSON, deeds=deeds)
     return link, secret
+
+
+async def make_as_operator(sign_ins: SignIns, terms: Terms) -> str:
+    """Make a link, without asking whether anybody may; returns its secret.
+
+    Raises:
+        BadRequest, Conflict: see `check`.
+    """
+    check(terms, sign_ins)
+    link, secret = drafted(sign_ins, terms, maker=None)
+    entry = _entry(sign_ins, None, Done.MAKE_LINK, link)
+    await sign_ins.register.make_link(link, digest(secret), at_most=LINKS_PER_PERSON, deeds=[entry])
+    return secret
 
 
 def check(terms: Terms, sign_ins: SignIns) -> None:
@@ -235,7 +251,8 @@ async def owner_link(sign_ins: SignIns) -> str:
     terms = Terms(Role.OWNER, lasts_ms=OWNER_MS, account=None if owner is None else owner.id)
     link, secret = drafted(sign_ins, terms, maker=None)
     await sign_ins.register.revoke_owner_links(link.made_at)
-    await sign_ins.register.make_link(link, digest(secret), at_most=LINKS_PER_PERSON)
+    entry = _entry(sign_ins, None, Done.MAKE_LINK, link)
+    await sign_ins.register.make_link(link, digest(secret), at_most=LINKS_PER_PERSON, deeds=[entry])
     return secret
 
 
@@ -257,9 +274,21 @@ async def revoke(sign_ins: SignIns, account: Account, ident: str) -> None:
     for offer in await seen_by(sign_ins, account):
         if offer.link.id == ident:
             policy.check(account, Act.REVOKE_LINK, _stands(account, offer.link, offer.maker))
-            await sign_ins.register.revoke_link(offer.link.id, sign_ins.clock.wall_ms())
+            entry = _entry(sign_ins, account, Done.REVOKE_LINK, offer.link)
+            await sign_ins.register.revoke_link(offer.link.id, sign_ins.clock.wall_ms(), deeds=[entry])
             return
     raise NotFound("There is no such link.")
+
+
+def _entry(sign_ins: SignIns, actor: Account | None, act: Done, link: Link) -> Deed:
+    """What the audit list says of a link; not whose address it is for."""
+    details: dict[str, Any] = {
+        "link": link.id,
+        "role": link.role.value,
+        "uses": link.uses,
+        "by_mail": link.email is not None,
+    }
+    return sign_ins.rooms.scribe.entry(actor, act, sign_ins.person(link.account), room=link.room, **details)
 
 
 def _stands(account: Account, link: Link, maker: Account | None) -> Thing:

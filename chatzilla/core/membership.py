@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from chatzilla.core import policy, rooms
+from chatzilla.core.audit import Done, deed
 from chatzilla.core.directory import Room, direct_between, heir_of, is_hidden, mint_private
 from chatzilla.core.messages import NOTICE, Draft, mint_client_id
 from chatzilla.core.policy import Act, Role, Thing
@@ -26,6 +27,7 @@ from chatzilla.errors import BadRequest, Conflict, Forbidden, Full, NotFound
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from chatzilla.core.audit import Deed
     from chatzilla.core.people import Account, AccountId
     from chatzilla.core.presence import Presence
     from chatzilla.core.rooms import ConnectionId
@@ -167,7 +169,9 @@ async def create(ports: Ports, account: Account, plan: Plan, *, address: str | N
     async with directory.changing:
         _check_room_for(ports, account, direct=False)
         made = Room(LOBBY, plan.name, plan.kind, plan.topic, account.id, grades=grades)
-        room = await _settle(ports, made, [person.id for person in people])
+        entries = [_entry(ports, account, Done.CREATE_ROOM, address=address, kind=plan.kind.value)]
+        entries += [_entry(ports, account, Done.INVITE, person) for person in people]
+        room = await _settle(ports, made, [person.id for person in people], entries)
     for person in (account, *people):
         await _bring(ports, person, room)
     await _notice(ports, account, room.id, f"{account.name} made this room.")
@@ -237,7 +241,8 @@ async def change(ports: Ports, account: Account, ident: RoomId, wish: Wish, *, a
         if wish.archived is not None and wish.archived != (before.archived_at is not None):
             after = replace(after, archived_at=ports.clock.wall_ms() if wish.archived else None)
         if after != before:
-            if not await directory.register.change_room(after):
+            entries = [_entry(ports, account, act, room=ident, address=address) for act in _acts(before, after)]
+            if not await directory.register.change_room(after, deeds=entries):
                 raise NotFound(NOT_STORED)
             directory.keep(after)
             ports.audience.tell_room(directory.dress(RoomHead(ident, ident, 0, 0)))
@@ -277,7 +282,13 @@ async def invite(
         _check_admission(ports, room, invited, wanted)
         stored = wanted if room.hidden or wanted is not Grade.POST else None
         if held != stored or not room.hidden:
-            if not await directory.register.grade(ident, invited, stored, ports.clock.wall_ms()):
+            entries, regraded = [], wanted != (held or Grade.POST)
+            if held is None and (room.hidden or not regraded):
+                entries.append(_entry(ports, account, Done.INVITE, invited, room=ident))
+            if regraded:
+                entries.append(_entry(ports, account, Done.GRADE, invited, room=ident, grade=wanted.value))
+            now = ports.clock.wall_ms()
+            if not await directory.register.grade(ident, invited, stored, now, deeds=entries):
                 raise NotFound(NOT_STORED)
             directory.keep(room.graded(person, stored))
         await _bring(ports, invited, room)
@@ -315,25 +326,56 @@ async def remove(
         before = directory.find(ident)
         if before.hidden and person not in before.grades:
             raise NotFound("There is nobody like that in this room.")
-        after = before.graded(person, None)
-        heir = heir_of(after, (each for each in after.grades if _can_moderate(ports, each)))
-        if heir is not None:
-            after = after.graded(heir, Grade.MODERATE)
-        now = ports.clock.wall_ms()
-        if after.hidden and not after.grades:
-            after = replace(after, archived_at=now)
-            await directory.register.change_room(after)
-        await directory.register.dismiss(ident, person, heir=heir, now=now)
-        directory.keep(after)
-        rooms.expel(ports, presence, person, ident)
-        inheriting = None if heir is None else directory.person(heir)
-        if inheriting is not None:
-            ports.audience.tell_standing(ident, inheriting.id, may=directory.rights(inheriting, ident))
-    if before.hidden and after.grades:
         removed = directory.person(person)
+        entries = [] if leaving else [_entry(ports, account, Done.REMOVE_MEMBER, removed, room=ident)]
+        after, heir = await _take_out(ports, presence, before, person, by=account, entries=entries)
+    if before.hidden and after.grades:
         name = removed.name if removed is not None else "somebody"
         words = f"{account.name} left." if leaving else f"{account.name} removed {name}."
-        await _notice(ports, account, ident, words)
+        await _notice(ports, account, ident, words + _heir_in_words(heir))
+
+
+async def pass_on(
+    ports: Ports, presence: Presence, person: Account, *, by: Account | None, gone: bool, only: RoomId | None = None
+) -> None:
+    """See that no private room is left without a moderator by somebody who is kept from it now.
+
+    Args:
+        ports: the world.
+        presence: who is here.
+        person: who is banned, or not on the server any more.
+        by: whose doing it is; None is the operator.
+        gone: whether they are not on the server any more: then no private room is theirs.
+        only: the one room that it is about; None is every one.
+
+    Raises:
+        Unavailable: it could not be stored; asked again, or with the next start, it goes on.
+    """
+    directory = ports.directory
+    for ident in [room.id for room in directory.of(person.id) if room.kind is Kind.PRIVATE]:
+        if only is not None and ident != only:
+            continue
+        if not gone:
+            await _find_heir(ports, ident, by=by)
+            continue
+        async with directory.changing:
+            before = directory.find(ident)
+            if person.id not in before.grades:
+                continue
+            after, heir = await _take_out(ports, presence, before, person.id, by=by)
+        if after.grades:
+            words = f"{person.name} is not on this server any more."
+            await _notice(ports, person, ident, words + _heir_in_words(heir))
+
+
+async def find_heirs(ports: Ports) -> None:
+    """See that every private room has a moderator, if anybody in it can be one; the server starts with this.
+
+    Raises:
+        Unavailable: it could not be stored.
+    """
+    for ident in ports.directory.private():
+        await _find_heir(ports, ident, by=None)
 
 
 async def members(
@@ -474,9 +516,84 @@ def _check_removal(ports: Ports, account: Account, ident: RoomId, *, leaving: bo
     ports.directory.check(account, Act.LEAVE, ident)
 
 
-def _can_moderate(ports: Ports, ident: AccountId) -> bool:
+def _heir(ports: Ports, room: Room) -> Account | None:
+    """Who moderates a room from now on, if it would have nobody to do it."""
+    ident = heir_of(room, (each for each in room.grades if _can_moderate(ports, each, room.id)))
+    return None if ident is None else ports.directory.person(ident)
+
+
+def _can_moderate(ports: Ports, ident: AccountId, room: RoomId) -> bool:
+    """Whether somebody can be a moderator there, and is kept from it by no ban."""
     person = ports.directory.person(ident)
-    return person is not None and policy.may(person.role, Act.GRADE, Thing.OWN_ROOM)
+    if person is None or not policy.may(person.role, Act.GRADE, Thing.OWN_ROOM):
+        return False
+    return ports.directory.stands(person, room) is not Thing.BANNED_ROOM
+
+
+async def _take_out(
+    ports: Ports,
+    presence: Presence,
+    before: Room,
+    person: AccountId,
+    *,
+    by: Account | None,
+    entries: Sequence[Deed] = (),
+) -> tuple[Room, Account | None]:
+    """Take a room from somebody, while nobody else changes it; returns how it stands then, and who follows."""
+    directory, now = ports.directory, ports.clock.wall_ms()
+    after = before.graded(person, None)
+    heir = _heir(ports, after)
+    if heir is not None:
+        after = after.graded(heir.id, Grade.MODERATE)
+        entries = [*entries, _inheritance(ports, by, heir, after.id)]
+    if after.hidden and not after.grades:
+        after = replace(after, archived_at=now)
+        await directory.register.change_room(after)
+    heir_id = None if heir is None else heir.id
+    await directory.register.dismiss(after.id, person, heir=heir_id, now=now, deeds=entries)
+    directory.keep(after)
+    rooms.expel(ports, presence, person, after.id)
+    if heir is not None:
+        ports.audience.tell_standing(after.id, heir.id, may=directory.rights(heir, after.id))
+    return after, heir
+
+
+async def _find_heir(ports: Ports, ident: RoomId, *, by: Account | None) -> None:
+    """Let somebody moderate a private room that has nobody to do it, if anybody in it can."""
+    directory = ports.directory
+    async with directory.changing:
+        room = directory.find(ident)
+        heir = _heir(ports, room)
+        if heir is None:
+            return
+        entry, now = _inheritance(ports, by, heir, ident), ports.clock.wall_ms()
+        await directory.register.grade(ident, heir, Grade.MODERATE, now, deeds=[entry])
+        directory.keep(room.graded(heir.id, Grade.MODERATE))
+        ports.audience.tell_standing(ident, heir.id, may=directory.rights(heir, ident))
+    await _notice(ports, heir, ident, _heir_in_words(heir).strip())
+
+
+def _inheritance(ports: Ports, by: Account | None, heir: Account, room: RoomId) -> Deed:
+    """The entry of whoever follows, by the doing of whoever left them the room, or by their own place in it."""
+    return deed(ports.clock.wall_ms(), by or heir, Done.INHERIT, heir, room=room)
+
+
+def _heir_in_words(heir: Account | None) -> str:
+    return "" if heir is None else f" {heir.name} moderates this room now."
+
+
+def _entry(
+    ports: Ports,
+    account: Account,
+    act: Done,
+    person: Account | None = None,
+    *,
+    room: RoomId | None = None,
+    address: str | None = None,
+    **details: str,
+) -> Deed:
+    """The entry of what somebody is about to do."""
+    return ports.directory.scribe.entry(account, act, person, room=room, address=address, **details)
 
 
 def _invited(ports: Ports, ident: AccountId) -> Account:
@@ -491,13 +608,17 @@ def _invited(ports: Ports, ident: AccountId) -> Account:
     return person
 
 
-async def _settle(ports: Ports, made: Room, people: Sequence[AccountId]) -> Room:
+async def _settle(ports: Ports, made: Room, people: Sequence[AccountId], entries: Sequence[Deed]) -> Room:
     """Store a new room under an address that was free."""
     directory, now = ports.directory, ports.clock.wall_ms()
     addresses = [mint_private()] if made.kind is Kind.PRIVATE else _addresses(made.name)
     for ident in addresses:
         room = replace(made, id=ident)
-        if directory.get(ident) is None and await directory.register.create_room(room, people, now):
+        if directory.get(ident) is not None:
+            continue
+        if await directory.register.create_room(
+            room, people, now, deeds=[each._replace(room=ident) for each in entries]
+        ):
             directory.keep(room)
             return room
     raise Full("There are too many rooms of this name. Choose another one.")
@@ -526,6 +647,20 @@ async def _bring(ports: Ports, account: Account, room: Room) -> None:
 async def _notice(ports: Ports, account: Account, room: RoomId, words: str) -> None:
     """Let everybody see in the room what was done, now and later."""
     await ports.log.append(account, Draft(room, mint_client_id(), words, NOTICE), origin=None)
+
+
+def _acts(before: Room, after: Room) -> Sequence[Done]:
+    """What is done to a room, as the audit list has it."""
+    archived = Done.REOPEN_ROOM if after.archived_at is None else Done.ARCHIVE_ROOM
+    return [
+        act
+        for act, done in (
+            (Done.RENAME_ROOM, after.name != before.name),
+            (Done.SET_TOPIC, after.topic != before.topic),
+            (archived, (after.archived_at is None) != (before.archived_at is None)),
+        )
+        if done
+    ]
 
 
 def _changes(account: Account, before: Room, after: Room) -> Sequence[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, NewType
 
 from chatzilla.core import policy
-from chatzilla.core.audit import deed
+from chatzilla.core.audit import Done
 from chatzilla.core.policy import Act, Thing
 from chatzilla.core.rooms import RoomId
 from chatzilla.core.text import parse_text
@@ -187,13 +187,16 @@ def change(ports: Ports, session: Session, wanted: Change) -> Place:
     """
     author = session.account
     if author is None or wanted.target.room not in session.rooms:
-        raise NotFound(NO_SUCH_MESSAGE)
+        refusal = NotFound(NO_SUCH_MESSAGE)
+        guessed = author is not None and not ports.directory.admits(author, wanted.target.room)
+        raise ports.directory.vain.judged(session.address, refusal) if guessed else refusal
     if wanted.content is None and ports.directory.may(author, Act.REMOVE, wanted.target.room):
         session.posting.spend()
-        entry = deed(ports.clock.wall_ms(), author, "delete-message")
+        entry = ports.directory.scribe.entry(author, Done.DELETE_MESSAGE)
         return ports.log.remove(wanted.target, deed=entry, noted=True, origin=session.connection)
     policy.check(author, Act.CHANGE, Thing.OWN)  # whether it is, the log finds out
-    ports.directory.check_voice(author, wanted.target.room)
+    if wanted.content is not None:  # taking one's own words back is no speaking
+        ports.directory.check_voice(author, wanted.target.room)
     session.posting.spend()
     return ports.log.change(author, wanted, origin=session.connection)
 

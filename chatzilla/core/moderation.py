@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from chatzilla.core import policy, rooms
-from chatzilla.core.audit import PAGE_DEEDS, deed
+from chatzilla.core import membership, policy, rooms
+from chatzilla.core.audit import PAGE_DEEDS, Done
 from chatzilla.core.bans import LONGEST_BAN_MS, Ban, BanId
 from chatzilla.core.directory import Room
 from chatzilla.core.policy import Act, Role, Thing
@@ -105,7 +105,7 @@ async def set_role(means: Means, actor: Account | None, ident: AccountId, role: 
     if person.role is role:
         return person
     changed = replace(person, role=role, room=None, ends_at=None)
-    entry = _deed(means, actor, "role", person, before=person.role.value, role=role.value)
+    entry = _deed(means, actor, Done.ROLE, person, before=person.role.value, role=role.value)
     keeps = [each for each in policy.GIVEN if policy.may(role, Act.INVITE, policy.giving(each))]
     await means.records.set_role(changed, entry, keeps=keeps)
     means.sign_ins.became(changed)
@@ -134,11 +134,12 @@ async def end_membership(means: Means, actor: Account | None, ident: AccountId) 
         raise NotFound(NOBODY)
     now = means.ports.clock.wall_ms()
     gone = replace(person, role=Role.REMOVED, ends_at=None if person.ends_at is None else now)
-    await means.records.end_membership(gone, _deed(means, actor, "remove-person", person, role=person.role.value))
+    await means.records.end_membership(gone, _deed(means, actor, Done.REMOVE_PERSON, person, role=person.role.value))
     for session in _of(means, ident):
         means.ports.audience.turn_out(session.connection, "You are not a member of this server any more.")
     means.ports.put_out_of_calls(ident, None)
     means.sign_ins.became(gone)
+    await membership.pass_on(means.ports, means.presence, gone, by=actor, gone=True)
 
 
 async def ban(means: Means, actor: Account | None, wanted: Wanted) -> Sequence[Ban]:
@@ -181,11 +182,13 @@ async def ban(means: Means, actor: Account | None, wanted: Wanted) -> Sequence[B
             ends_at=ends_at,
         )
         details = {"ban": made.id} | ({} if network is None else {"network": network}) | _until(ends_at)
-        entry = _deed(means, actor, "ban", person, room=wanted.room, **details)
+        entry = _deed(means, actor, Done.BAN, person, room=wanted.room, **details)
         await means.records.ban(made, means.sign_ins.bans.replaced_by(made), entry)
         means.sign_ins.bans.began(made)
         _enforce(means, made)
         bans.append(made)
+    if person is not None and person.verified:
+        await membership.pass_on(means.ports, means.presence, person, by=actor, gone=False, only=wanted.room)
     return bans
 
 
@@ -199,7 +202,7 @@ async def unban(means: Means, actor: Account | None, ident: str) -> Ban:
     if found is None or not _keeps_order(means, actor, Act.UNBAN, found.room):
         raise NotFound("There is no such ban, or it is not yours to lift.")
     network = {} if found.network is None else {"network": found.network}
-    entry = _deed(means, actor, "unban", None, room=found.room, ban=found.id, **network)
+    entry = _deed(means, actor, Done.UNBAN, None, room=found.room, ban=found.id, **network)
     await means.records.unban(found, entry._replace(person=found.account, person_name=found.name))
     means.sign_ins.bans.ended(found)
     return found
@@ -228,7 +231,7 @@ async def kick(means: Means, actor: Account | None, room: RoomId, ident: Account
     person = await _reach(means, actor, Act.KICK, ident, room)
     if not _in_room(means, ident, room):
         raise NotFound(NOBODY)
-    await means.records.note(_deed(means, actor, "kick", person, room=room))
+    await means.records.note(_deed(means, actor, Done.KICK, person, room=room))
     out = _in_room(means, ident, room)
     for session in _of(means, ident):
         _turn_out_of(means, session, room, "You were asked to leave this room.")
@@ -251,7 +254,7 @@ async def purge(means: Means, actor: Account | None, ident: AccountId, room: Roo
         return Purged(0, more=False)
     more = len(targets) > PURGED_AT_MOST
     targets = targets[:PURGED_AT_MOST]
-    entry = _deed(means, actor, "purge", person, room=room, messages=len(targets))
+    entry = _deed(means, actor, Done.PURGE, person, room=room, messages=len(targets))
     await means.records.note(entry)
     count = 0
     for at in range(0, len(targets), PURGED_AT_ONCE):
@@ -278,7 +281,7 @@ async def lock(means: Means, actor: Account | None, room: RoomId, *, on: bool) -
             return
         now = means.ports.clock.wall_ms()
         locked = replace(known, locked_at=now if on else None)
-        entry = _deed(means, actor, "lock" if on else "unlock", None, room=room)
+        entry = _deed(means, actor, Done.LOCK if on else Done.UNLOCK, None, room=room)
         await means.records.lock(room, locked.locked_at, entry)
         directory.keep(locked)
     means.ports.audience.tell_room(directory.dress(RoomHead(room, known.name, 0, 0)))
@@ -382,13 +385,13 @@ def _subjects(means: Means, person: Account) -> list[tuple[AccountId | None, str
 def _deed(
     means: Means,
     actor: Account | None,
-    act: str,
+    act: Done,
     person: Account | None,
     *,
     room: RoomId | None = None,
-    **details: object,
+    **details: Any,
 ) -> Deed:
-    return deed(means.ports.clock.wall_ms(), actor, act, person, room=room, **details)
+    return means.ports.directory.scribe.entry(actor, act, person, room=room, **details)
 
 
 def _until(ends_at: int | None) -> dict[str, int]:

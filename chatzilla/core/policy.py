@@ -120,7 +120,7 @@ _BY_RIGHT: Final = frozenset({Role.LISTENER, Role.SPEAKER})
 _SPEAKER: Final = frozenset({Role.SPEAKER})
 
 SPEAKING: Final = frozenset({Act.POST, Act.TYPE})
-"""What a room can be closed to, for a while or for good. Editing is speaking too."""
+"""What a room can be closed to, for a while or for good. Editing is speaking too; taking one's words back is not."""
 
 KEEPING_ORDER: Final = (Act.REMOVE, Act.LOCK, Act.KICK, Act.BAN, Act.UNBAN, Act.SEE_BANS, Act.PURGE)
 """What is done for the peace of a room. What is done to a person there is asked about the person too."""

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from chatzilla.core import policy
+from chatzilla.core.audit import Done
 from chatzilla.core.people import BOT, account_named
 from chatzilla.core.policy import Act, Role, Thing
 from chatzilla.core.text import parse_line
@@ -60,7 +61,7 @@ async def make_bot(
         policy.check(maker.account, Act.INVITE, Thing.AS_BOT)
     bot = replace(account_named(name, BOT), role=Role.BOT)
     with sign_ins.reserving(bot):
-        return await _begin(sign_ins, maker, bot, bot.name, days)
+        return await _begin(sign_ins, maker, bot, bot.name, days, act=Done.MAKE_BOT)
 
 
 def bots(sign_ins: SignIns, viewer: Account | None) -> Sequence[Account]:
@@ -78,7 +79,8 @@ async def end_bot(sign_ins: SignIns, ender: Account | None, ident: AccountId) ->
     """
     if ender is not None and not policy.may(ender.role, Act.END_BOT, Thing.BOT):
         raise NotFound(NO_SUCH_BOT)
-    await sign_ins.retire(_bot(sign_ins, ident))
+    bot = _bot(sign_ins, ident)
+    await sign_ins.retire(bot, deeds=[sign_ins.rooms.scribe.entry(ender, Done.END_BOT, bot)])
 
 
 async def make_token(
@@ -94,15 +96,17 @@ async def make_token(
     """
     policy.check(maker.account, Act.MAKE_TOKEN, Thing.OWN if bot is None else Thing.BOT)
     account = maker.account if bot is None else _bot(sign_ins, bot)
-    return await _begin(sign_ins, maker, account, parse_line(label, "what a token is for", LABEL_LIMIT), days)
+    label = parse_line(label, "what a token is for", LABEL_LIMIT)
+    return await _begin(sign_ins, maker, account, label, days, act=Done.MAKE_TOKEN)
 
 
 async def _begin(
-    sign_ins: SignIns, maker: Bearer | None, account: Account, label: str, days: int
+    sign_ins: SignIns, maker: Bearer | None, account: Account, label: str, days: int, *, act: Done
 ) -> tuple[SignIn, str]:
     until = sign_ins.clock.wall_ms() + days * DAY_MS
     sign_in = sign_ins.draft(account, label, until=until, made_in=None if maker is None else maker.standing)
-    await sign_ins.register.begin(sign_in, at_most=TOKENS_PER_PERSON)
+    entry = sign_ins.rooms.scribe.entry(None if maker is None else maker.account, act, account, days=days)
+    await sign_ins.register.begin(sign_in, at_most=TOKENS_PER_PERSON, deeds=[entry])
     sign_ins.began(sign_in, ())
     return sign_in, sign_ins.program_token(sign_in)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from chatzilla.core import policy
-from chatzilla.core.audit import deed
+from chatzilla.core.audit import Done
 from chatzilla.core.catchup import Span
 from chatzilla.core.messages import NO_SUCH_MESSAGE
 from chatzilla.core.policy import Act, Thing
@@ -58,12 +58,15 @@ async def change(ports: Ports, paces: Paces, author: Account, wanted: Change, *,
     _check_readable(ports, author, wanted.target.room, address)
     if wanted.content is None and ports.directory.may(author, Act.REMOVE, wanted.target.room):
         paces.spend_posting(author, address)
-        entry = deed(ports.clock.wall_ms(), author, "delete-message")
-        return await ports.log.remove(wanted.target, deed=entry, noted=True, origin=None)
+        entry = ports.directory.scribe.entry(author, Done.DELETE_MESSAGE)
+        with ports.directory.vain.judging(address, NotFound, Forbidden):
+            return await ports.log.remove(wanted.target, deed=entry, noted=True, origin=None)
     policy.check(author, Act.CHANGE, Thing.OWN)  # whether it is, the log finds out
-    ports.directory.check_voice(author, wanted.target.room)
+    if wanted.content is not None:  # taking one's own words back is no speaking
+        ports.directory.check_voice(author, wanted.target.room)
     paces.spend_posting(author, address)
-    return await ports.log.change(author, wanted, origin=None)
+    with ports.directory.vain.judging(address, NotFound, Forbidden):
+        return await ports.log.change(author, wanted, origin=None)
 
 
 async def history(ports: Ports, paces: Paces, reader: Account, room: RoomId, span: Span, *, address: str) -> Page:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from chatzilla.core import policy
+from chatzilla.core.audit import Done
 from chatzilla.core.bans import Bans
 from chatzilla.core.lookalikes import skeleton
 from chatzilla.core.people import EMAIL, OPEN, key_of
@@ -25,8 +26,9 @@ from chatzilla.core.tries import TOO_MANY, Tries
 from chatzilla.errors import Conflict, Full, NotFound, SignInNeeded, TooFast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
+    from chatzilla.core.audit import Deed
     from chatzilla.core.directory import Directory
     from chatzilla.core.people import Account, AccountId
     from chatzilla.core.rights import Right, Rights
@@ -112,6 +114,9 @@ class Bearer:
         return None if self.sign_in is None else self.sign_in.id
 
 
+async def _nobody_asks(_: Account) -> None: ...
+
+
 class SignIns:
     """Everybody who is signed in, and all whose names are their own."""
 
@@ -125,7 +130,20 @@ class SignIns:
         *,
         rights: Rights | None = None,
         ended: Callable[[Iterable[SignInId]], None] = lambda _: None,
+        retired: Callable[[Account], Awaitable[None]] = _nobody_asks,
     ) -> None:
+        """Begin with nobody.
+
+        Args:
+            register: where they are stored.
+            tokens: mints and reads tokens.
+            clock: what time it is.
+            mode: who may come in.
+            rooms: where they are let into.
+            rights: reads rights to one room.
+            ended: is told which sign-ins are over.
+            retired: is told whose account is over, before that is answered.
+        """
         self.mode = mode
         self.bans = Bans(clock)
         self.register = register
@@ -135,6 +153,7 @@ class SignIns:
         self._tokens = tokens
         self._tries = Tries(clock)
         self._tell_ended = ended
+        self._tell_retired = retired
         self._accounts: dict[AccountId, Account] = {}
         self._names: dict[str, AccountId] = {}
         """Whose a name is, by how it looks."""
@@ -372,7 +391,12 @@ class SignIns:
         if not policy.may(bearer.account.role, Act.END_SIGN_IN, thing):
             raise NotFound("There is no such sign-in.")
         by_another = thing is not Thing.OWN
-        await self._end([sign_in], its_links=bearer.standing != ident, its_programs=by_another)
+        await self._end(
+            [sign_in],
+            its_links=bearer.standing != ident,
+            its_programs=by_another,
+            deeds=self._entries(bearer.account, [sign_in]),
+        )
 
     async def end_all(self, bearer: Bearer, account: AccountId, *, but: SignInId | None = None) -> None:
         """End all sign-ins of somebody, and with them every link by which they could come back.
@@ -386,24 +410,40 @@ class SignIns:
         ):
             raise NotFound("There is nobody like that.")
         ending = [self._sign_ins[ident] for ident in self._of.get(account, ()) if ident != but]
-        await self.register.revoke_links_for(account, self.clock.wall_ms())
         by_another = policy.stands(bearer.account, person) is not Thing.OWN
-        await self._end(ending, its_links=by_another, its_programs=by_another)
+        deeds = (
+            [self.rooms.scribe.entry(bearer.account, Done.END_SIGN_INS, person, count=len(ending))]
+            if by_another
+            else self._entries(bearer.account, ending)
+        )
+        await self.register.revoke_links_for(account, self.clock.wall_ms())
+        await self._end(ending, its_links=by_another, its_programs=by_another, deeds=deeds)
 
     async def end_everything(self) -> None:
         """End every sign-in there is."""
         await self._end(tuple(self._sign_ins.values()), its_links=True, its_programs=False)
 
-    async def retire(self, account: Account) -> None:
+    async def retire(self, account: Account, *, deeds: Sequence[Deed] = ()) -> None:
         """End everything of somebody, and the account with it: the name is free again."""
         now = self.clock.wall_ms()
         await self.register.revoke_links_for(account.id, now)
         ending = [self._sign_ins[ident] for ident in self._of.get(account.id, ())]
-        await self._end(ending, its_links=True, its_programs=True)
+        await self._end(ending, its_links=True, its_programs=True, deeds=deeds)
         await self.register.end_account(account.id, now)
         self._forget_person(account)
+        await self._tell_retired(account)
 
-    async def _end(self, ending: Sequence[SignIn], *, its_links: bool, its_programs: bool) -> None:
+    def _entries(self, actor: Account, ending: Iterable[SignIn]) -> list[Deed]:
+        """What the audit list says of sign-ins that somebody ends: nothing of their own browsers."""
+        return [
+            self.rooms.scribe.entry(actor, Done.END_TOKEN if each.of_program else Done.END_SIGN_IN, each.account)
+            for each in ending
+            if each.of_program or each.account.id != actor.id
+        ]
+
+    async def _end(
+        self, ending: Sequence[SignIn], *, its_links: bool, its_programs: bool, deeds: Sequence[Deed] = ()
+    ) -> None:
         """End sign-ins; with `its_programs`, whatever speaks by what was made in them."""
         idents = [sign_in.id for sign_in in ending]
         if its_programs:
@@ -412,7 +452,8 @@ class SignIns:
                 made_in.setdefault(each.made_in, []).append(each.id)
             for ident in idents:  # which grows meanwhile: a program can make tokens, too
                 idents += [each for each in made_in.get(ident, ()) if each not in idents]
-        await self.register.end_sign_ins(idents, self.clock.wall_ms(), its_links=its_links, its_hooks=its_programs)
+        now = self.clock.wall_ms()
+        await self.register.end_sign_ins(idents, now, its_links=its_links, its_hooks=its_programs, deeds=deeds)
         self._forget(idents)
 
     def _know(self, account: Account) -> None:

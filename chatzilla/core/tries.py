@@ -8,9 +8,15 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from chatzilla.errors import TooFast
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from chatzilla.errors import ChatError
     from chatzilla.ports import Clock
 
 logger = logging.getLogger(__name__)
@@ -35,10 +41,10 @@ class Tries:
         began, count = self._counts.get(network_of(address), (0.0, 0))
         return count >= self._at_most and self._clock.monotonic() < began + WINDOW_SECONDS
 
-    def count(self, address: str) -> None:
-        """Count a vain try."""
+    def count(self, address: str, what: str = "a token or link") -> None:
+        """Count a vain try, and log what it was."""
         network, now = network_of(address), self._clock.monotonic()
-        logger.info("a token or link from %s was refused", network)
+        logger.info("%s from %s was refused", what, network)
         began, count = self._counts.get(network, (now, 0))
         if now >= began + WINDOW_SECONDS:
             self._counts.pop(network)
@@ -46,6 +52,27 @@ class Tries:
         self._counts[network] = began, count + 1
         if len(self._counts) > ADDRESSES_AT_MOST:
             del self._counts[next(iter(self._counts))]
+
+    def judged(self, address: str | None, refusal: ChatError) -> ChatError:
+        """What is answered to an act that was vain: `refusal` while it is judged, and that there were too many
+        afterwards. What is right is never asked here, so it passes whatever came before."""
+        if address is None:
+            return refusal
+        if self.exhausted(address):
+            return TooFast(TOO_MANY)
+        self.count(address, "an act")
+        return refusal
+
+    @contextmanager
+    def judging(self, address: str | None, *vain: type[ChatError]) -> Iterator[None]:
+        """Count what is refused in one of these ways; see `judged`."""
+        try:
+            yield
+        except vain as refusal:
+            answer = self.judged(address, refusal)
+            if answer is refusal:
+                raise
+            raise answer from refusal
 
 
 def network_of(address: str) -> str:

@@ -28,6 +28,7 @@ from chatzilla.errors import (
     BadRequest,
     ChatError,
     Forbidden,
+    NotFound,
     NotJoined,
     SignInNeeded,
     TooFast,
@@ -258,6 +259,8 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
             return
 
         def changed(outcome: Outcome) -> None:
+            if isinstance(outcome, NotFound | Forbidden):  # no such message, or somebody else's
+                outcome = self._ports.directory.vain.judged(connection.session.address, outcome)
             settle((True, wire.encode_message(outcome)) if isinstance(outcome, Message) else outcome)
 
         messages.change(self._ports, connection.session, change).then(changed)

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from chatzilla import wire
 from chatzilla.core import membership
-from chatzilla.errors import NotJoined
+from chatzilla.errors import Forbidden, NotFound, NotJoined
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from contextlib import AbstractContextManager
 
     from chatzilla.core.membership import Plan, Wish
     from chatzilla.core.people import Account, AccountId
@@ -52,17 +53,20 @@ class Desk:
 
     async def change(self, session: Session, request: tuple[RoomId, Wish]) -> wire.Json:
         account = _changes_something(session)
-        head = await membership.change(self._ports, account, *request, address=session.address)
+        with self._judging(session):
+            head = await membership.change(self._ports, account, *request, address=session.address)
         return self._room(account, head)
 
     async def invite(self, session: Session, request: tuple[RoomId, AccountId, Grade | None]) -> wire.Json:
         account = _changes_something(session)
-        await membership.invite(self._ports, account, *request, address=session.address)
+        with self._judging(session):
+            await membership.invite(self._ports, account, *request, address=session.address)
         return {}
 
     async def remove(self, session: Session, request: tuple[RoomId, AccountId]) -> wire.Json:
         account = _changes_something(session)
-        await membership.remove(self._ports, self._presence, account, *request, address=session.address)
+        with self._judging(session):
+            await membership.remove(self._ports, self._presence, account, *request, address=session.address)
         return {}
 
     async def mute(self, session: Session, request: tuple[RoomId, bool]) -> wire.Json:
@@ -84,6 +88,10 @@ class Desk:
     async def people(self, session: Session, _: object) -> wire.Json:
         account = _asks(session)
         return wire.encode_everybody(membership.people(self._ports, account, self._sign_ins.people()))
+
+    def _judging(self, session: Session) -> AbstractContextManager[None]:
+        """Count what is done to others in vain."""
+        return self._ports.directory.vain.judging(session.address, NotFound, Forbidden)
 
     def _room(self, account: Account, head: RoomHead) -> wire.Json:
         return wire.encode_changed_room(head, self._ports.directory.rights(account, head.room))

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import logging
 import threading
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
@@ -22,6 +23,7 @@ from chatzilla.core.policy import Role
 from chatzilla.core.rights import CallRole
 from chatzilla.core.rooms import RoomId
 from chatzilla.core.tokens import SignInId
+from chatzilla.store.deeds import note
 from chatzilla.store.tables import calls
 
 if TYPE_CHECKING:
@@ -29,9 +31,13 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from chatzilla.core.audit import Deed
     from chatzilla.store.database import Database
 
 logger = logging.getLogger(__name__)
+
+DEEDS_WAITING_AT_MOST: Final = 1_000
+"""Entries for the audit list that wait for a database that cannot be written; of more, the oldest are lost."""
 
 
 class StoredCallBook:
@@ -43,6 +49,8 @@ class StoredCallBook:
         self._lock = threading.Lock()
         self._waiting: dict[CallId, CallRecord | None] = {}
         """The newest state of each call that is not written yet; None for one that is to be forgotten."""
+        self._deeds: deque[Deed] = deque(maxlen=DEEDS_WAITING_AT_MOST)
+        """Entries for the audit list that are not written yet, the oldest first."""
         self._due = False
         """Whether the thread is about to look."""
         self._healthy = True
@@ -64,6 +72,11 @@ class StoredCallBook:
     def forget(self, call: CallId) -> None:
         self._put(call, None)
 
+    def note(self, deed: Deed) -> None:
+        with self._lock:
+            self._deeds.append(deed)
+        self._begin()
+
     def close(self) -> None:
         """Write what waits, and end the thread."""
         self._thread.shutdown(wait=True)
@@ -71,6 +84,10 @@ class StoredCallBook:
     def _put(self, call: CallId, record: CallRecord | None) -> None:
         with self._lock:
             self._waiting[call] = record
+        self._begin()
+
+    def _begin(self) -> None:
+        with self._lock:
             begins, self._due = not self._due, True
         if begins:
             self._thread.submit(self._write)
@@ -79,16 +96,20 @@ class StoredCallBook:
         with self._lock:
             self._due = False
             batch, self._waiting = self._waiting, {}
+            deeds, self._deeds = self._deeds, deque(maxlen=DEEDS_WAITING_AT_MOST)
         try:
             with self._engine.begin() as connection:
                 for call, record in batch.items():
                     _write_one(connection, call, record)
+                if deeds:
+                    note(connection, deeds)
         except sa.exc.SQLAlchemyError as error:
             if self._healthy:
                 logger.error("what calls there are cannot be stored: %s", error)  # noqa: TRY400  # it is no surprise
             self._healthy = False
             with self._lock:
                 self._waiting = batch | self._waiting
+                self._deeds = deque((*deeds, *self._deeds), DEEDS_WAITING_AT_MOST)
         else:
             self._healthy = True
 

@@ -12,6 +12,7 @@ from chatzilla.core.rooms import RoomId
 from chatzilla.core.tokens import SignInId
 from chatzilla.errors import Full
 from chatzilla.store.clerk import Clerk
+from chatzilla.store.deeds import note
 from chatzilla.store.tables import hooks
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from chatzilla.core.audit import Deed
     from chatzilla.store.database import Database
     from chatzilla.store.queries import RoomStore
 
@@ -46,12 +48,21 @@ class HookRegister(Clerk):
         rows = await self._store.read(lambda connection: connection.execute(wanted).all())
         return [_hook(row) for row in rows]
 
-    async def make(self, hook: Hook, digest: str, *, at_most: int) -> None:
-        await self._do(lambda connection: _make(connection, hook, digest, at_most))
+    async def make(self, hook: Hook, digest: str, *, at_most: int, deeds: Sequence[Deed] = ()) -> None:
+        def make(connection: Connection) -> None:
+            _make(connection, hook, digest, at_most)
+            note(connection, deeds)
 
-    async def end(self, ident: HookId, now: int) -> None:
+        await self._do(make)
+
+    async def end(self, ident: HookId, now: int, *, deeds: Sequence[Deed] = ()) -> None:
         over = sa.update(hooks).where(hooks.c.id == ident, _LASTS).values(ended_at=now)
-        await self._do(lambda connection: connection.execute(over))
+
+        def end(connection: Connection) -> None:
+            if connection.execute(over).rowcount:
+                note(connection, deeds)
+
+        await self._do(end)
 
 
 def _make(connection: Connection, hook: Hook, digest: str, at_most: int) -> None:

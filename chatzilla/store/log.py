@@ -34,8 +34,8 @@ from sqlalchemy.dialects import sqlite
 
 from chatzilla.core.messages import NO_SUCH_MESSAGE, TEXT, Change, Message, Posted
 from chatzilla.errors import Conflict, Forbidden, NotFound, Unavailable
+from chatzilla.store.deeds import DEED, deed_values, forget_deeds, insert_deed
 from chatzilla.store.queries import message_from, message_rows
-from chatzilla.store.records import DEED, deed_values, forget_deeds, insert_deed
 from chatzilla.store.tables import accounts, members, messages, rooms
 
 if TYPE_CHECKING:

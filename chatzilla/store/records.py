@@ -1,23 +1,24 @@
 """What was done with power over others: implements `ports.Records`, in the register's turns.
 
 Each change is stored together with its entry in the audit list. Deletions of messages are the log's, which writes their
-entries itself, by `deed_values`.
+entries itself; see `deeds`.
 """
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
-from chatzilla.core.audit import DEEDS_AT_MOST, Deed
+from chatzilla.core.audit import Deed
 from chatzilla.core.bans import Ban, BanId
 from chatzilla.core.people import OPEN, AccountId
 from chatzilla.core.policy import Role
 from chatzilla.core.rooms import RoomId
 from chatzilla.errors import Conflict
+from chatzilla.store.deeds import note
 from chatzilla.store.queries import account_from, account_rows
 from chatzilla.store.register import revoke
 from chatzilla.store.tables import accounts, audit, bans, links, rooms, sign_ins
@@ -30,19 +31,6 @@ if TYPE_CHECKING:
     from chatzilla.core.people import Account
     from chatzilla.store.database import Database
     from chatzilla.store.register import SignInRegister
-
-DEED: Final = ("at", "actor", "actor_name", "act", "person", "person_name", "room", "details")
-"""The columns of an entry, in the order of `deed_values`."""
-
-insert_deed: Final = sa.insert(audit)
-forget_deeds: Final = sa.delete(audit).where(
-    audit.c.no <= sa.select(sa.func.max(audit.c.no)).scalar_subquery() - sa.literal_column(str(DEEDS_AT_MOST))
-)
-
-
-def deed_values(deed: Deed) -> tuple[object, ...]:
-    """An entry as it is stored."""
-    return (*deed[: len(DEED) - 1], json.dumps(dict(deed.details), ensure_ascii=False))
 
 
 class ModerationRecords:
@@ -94,14 +82,14 @@ class ModerationRecords:
                 connection.execute(sa.delete(bans).where(bans.c.id == replaced.id))
             values = {column.name: getattr(ban, column.name) for column in bans.c}
             connection.execute(sa.insert(bans).values(values))
-            _note(connection, deed)
+            note(connection, (deed,))
 
         await self._register.do(store)
 
     async def unban(self, ban: Ban, deed: Deed) -> None:
         def lift(connection: Connection) -> None:
             connection.execute(sa.delete(bans).where(bans.c.id == ban.id))
-            _note(connection, deed)
+            note(connection, (deed,))
 
         await self._register.do(lift)
 
@@ -110,12 +98,12 @@ class ModerationRecords:
             fresh = sqlite.insert(rooms).values(id=room, name=room, head=0, created_at=deed.at)
             connection.execute(fresh.on_conflict_do_nothing())
             connection.execute(sa.update(rooms).where(rooms.c.id == room).values(locked_at=locked_at))
-            _note(connection, deed)
+            note(connection, (deed,))
 
         await self._register.do(store)
 
     async def note(self, deed: Deed) -> None:
-        await self._register.do(lambda connection: _note(connection, deed))
+        await self._register.do(lambda connection: note(connection, (deed,)))
 
     async def deeds(self, before: int | None, at_most: int) -> Sequence[Deed]:
         wanted = sa.select(audit).order_by(audit.c.no.desc()).limit(at_most)
@@ -123,11 +111,6 @@ class ModerationRecords:
             wanted = wanted.where(audit.c.no < before)
         rows = await self._register.do(lambda connection: connection.execute(wanted).all())
         return [_deed(row) for row in rows]
-
-
-def _note(connection: Connection, deed: Deed) -> None:
-    connection.execute(insert_deed.values(dict(zip(DEED, deed_values(deed), strict=True))))
-    connection.execute(forget_deeds)
 
 
 def _store_person(connection: Connection, account: Account, deed: Deed) -> None:
@@ -142,7 +125,7 @@ def _store_person(connection: Connection, account: Account, deed: Deed) -> None:
     connection.execute(changed.values(role=account.role.value, room=account.room, ends_at=account.ends_at))
     if before and not connection.execute(owners).scalar_one():
         raise Conflict("There has to be an owner: make somebody else one first.")
-    _note(connection, deed)
+    note(connection, (deed,))
 
 
 def _ban(row: Any) -> Ban:

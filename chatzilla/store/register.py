@@ -20,6 +20,7 @@ from chatzilla.core.signin import IDLE_MS, NAME_TAKEN, SignIn
 from chatzilla.core.tokens import SignInId
 from chatzilla.errors import Conflict, Full, Unavailable
 from chatzilla.store.clerk import Clerk
+from chatzilla.store.deeds import note
 from chatzilla.store.queries import account_from, account_rows
 from chatzilla.store.roombook import give
 from chatzilla.store.tables import accounts, hooks, links, sign_ins
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from chatzilla.core.audit import Deed
     from chatzilla.core.people import Account
     from chatzilla.store.database import Database
 
@@ -115,8 +117,12 @@ class SignInRegister(Clerk):
         )
         return [_link(row) for row in rows]
 
-    async def make_link(self, link: Link, digest: str, *, at_most: int) -> None:
-        await self._do(lambda connection: _make(connection, link, digest, at_most))
+    async def make_link(self, link: Link, digest: str, *, at_most: int, deeds: Sequence[Deed] = ()) -> None:
+        def make(connection: Connection) -> None:
+            _make(connection, link, digest, at_most)
+            note(connection, deeds)
+
+        await self._do(make)
 
     async def use_link(self, digest: str, sign_in: SignIn, *, at_most: int) -> Sequence[SignInId] | None:
         return await self._store(lambda connection: _use(connection, _with_secret(digest), sign_in, at_most))
@@ -145,15 +151,23 @@ class SignInRegister(Clerk):
             return await self._store(begin)
         return await self._store(lambda connection: _use(connection, links.c.id == invitation, sign_in, at_most))
 
-    async def begin(self, sign_in: SignIn, *, at_most: int) -> None:
-        await self._store(lambda connection: _begin(connection, sign_in, at_most))
+    async def begin(self, sign_in: SignIn, *, at_most: int, deeds: Sequence[Deed] = ()) -> None:
+        def begin(connection: Connection) -> None:
+            _begin(connection, sign_in, at_most)
+            note(connection, deeds)
+
+        await self._store(begin)
 
     async def end_account(self, account: AccountId, now: int) -> None:
         over = sa.update(accounts).where(accounts.c.id == account).values(ends_at=now)
         await self._do(lambda connection: connection.execute(over))
 
-    async def revoke_link(self, ident: LinkId, now: int) -> None:
-        await self._do(lambda connection: revoke(connection, links.c.id == ident, now))
+    async def revoke_link(self, ident: LinkId, now: int, *, deeds: Sequence[Deed] = ()) -> None:
+        def end(connection: Connection) -> None:
+            revoke(connection, links.c.id == ident, now)
+            note(connection, deeds)
+
+        await self._do(end)
 
     async def revoke_links_for(self, account: AccountId, now: int) -> None:
         await self._do(lambda connection: revoke(connection, links.c.account == account, now))
@@ -163,7 +177,13 @@ class SignInRegister(Clerk):
         await self._do(lambda connection: revoke(connection, theirs, now))
 
     async def end_sign_ins(
-        self, idents: Sequence[SignInId], now: int, *, its_links: bool, its_hooks: bool = False
+        self,
+        idents: Sequence[SignInId],
+        now: int,
+        *,
+        its_links: bool,
+        its_hooks: bool = False,
+        deeds: Sequence[Deed] = (),
     ) -> None:
         def end(connection: Connection) -> None:
             for at in range(0, len(idents), AT_ONCE):
@@ -175,8 +195,12 @@ class SignInRegister(Clerk):
                 if its_hooks:
                     theirs = sa.and_(hooks.c.made_in.in_(some), hooks.c.ended_at.is_(None))
                     connection.execute(sa.update(hooks).where(theirs).values(ended_at=now))
+            note(connection, deeds)
 
         await self._do(end)
+
+    async def note(self, deeds: Sequence[Deed]) -> None:
+        await self._do(lambda connection: note(connection, deeds))
 
     def note_seen(self, ident: SignInId, now: int) -> None:
         def note(connection: Connection) -> None:

@@ -15,6 +15,7 @@ from chatzilla.core.directory import Room
 from chatzilla.core.people import AccountId
 from chatzilla.core.rooms import Grade, Kind, RoomId
 from chatzilla.store.clerk import Clerk
+from chatzilla.store.deeds import note
 from chatzilla.store.tables import accounts, members, rooms
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from chatzilla.core.audit import Deed
     from chatzilla.core.people import Account
     from chatzilla.store.database import Database
 
@@ -57,26 +59,60 @@ class RoomRegister(Clerk):
             known = [_room(row, grades.get(row.id, {})) for row in connection.execute(sa.select(*_ROOM))]
         return [room for room in known if not room.ordinary]
 
-    async def create_room(self, room: Room, people: Collection[AccountId], now: int) -> bool:
-        return await self._do(lambda connection: _create(connection, room, people, now))
+    async def create_room(
+        self, room: Room, people: Collection[AccountId], now: int, *, deeds: Sequence[Deed] = ()
+    ) -> bool:
+        def create(connection: Connection) -> bool:
+            made = _create(connection, room, people, now)
+            if made:
+                note(connection, deeds)
+            return made
 
-    async def change_room(self, room: Room) -> bool:
+        return await self._do(create)
+
+    async def change_room(self, room: Room, *, deeds: Sequence[Deed] = ()) -> bool:
         changed = sa.update(rooms).where(rooms.c.id == room.id)
         values = changed.values(
             name=room.name, topic=room.topic, archived_at=room.archived_at, locked_at=room.locked_at
         )
-        return await self._do(lambda connection: connection.execute(values).rowcount == 1)
 
-    async def grade(self, room: RoomId, account: Account, grade: Grade | None, now: int) -> bool:
-        return await self._do(lambda connection: give(connection, room, account.id, grade, now))
+        def change(connection: Connection) -> bool:
+            known = connection.execute(values).rowcount == 1
+            if known:
+                note(connection, deeds)
+            return known
 
-    async def dismiss(self, room: RoomId, account: AccountId, *, heir: AccountId | None, now: int) -> None:
+        return await self._do(change)
+
+    async def grade(
+        self, room: RoomId, account: Account, grade: Grade | None, now: int, *, deeds: Sequence[Deed] = ()
+    ) -> bool:
+        value = None if grade is None else grade.value
+        held = (
+            sa.select(members.c.grade)
+            .join(rooms, rooms.c.no == members.c.room)
+            .where(members.c.account == _number(account.id), rooms.c.id == room)
+        )
+
+        def store(connection: Connection) -> bool:
+            before = connection.execute(held).one_or_none()
+            known = give(connection, room, account.id, grade, now)
+            if known and (before is None or before.grade != value):
+                note(connection, deeds)
+            return known
+
+        return await self._do(store)
+
+    async def dismiss(
+        self, room: RoomId, account: AccountId, *, heir: AccountId | None, now: int, deeds: Sequence[Deed] = ()
+    ) -> None:
         def take(connection: Connection) -> None:
             number = sa.select(rooms.c.no).where(rooms.c.id == room).scalar_subquery()
             theirs = sa.and_(members.c.account == _number(account), members.c.room == number)
             connection.execute(sa.delete(members).where(theirs))
             if heir is not None:
                 give(connection, room, heir, Grade.MODERATE, now)
+            note(connection, deeds)
 
         await self._do(take)
 

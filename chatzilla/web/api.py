@@ -117,7 +117,7 @@ class Api:
         offers = await links.seen_by(self._sign_ins, holder.account)
         return shaped(models.Links, {"links": [wire.encode_offer(offer) for offer in offers]})
 
-    @operation("POST", "/api/v1/links", LINKS, Forbidden, NotFound, Full)
+    @operation("POST", "/api/v1/links", LINKS, Forbidden, NotFound, Full, judged=True)
     async def make_link(self, request: web.Request, holder: Bearer, body: models.LinkTerms) -> Made[models.MadeLink]:
         """Make a link: an invitation, or a sign-in for a person who is known.
 
@@ -135,7 +135,7 @@ class Api:
             made["mailed"] = self._by_mail.invite(holder.account, link.email)
         return Made(shaped(models.MadeLink, made | {"url": url, "qr": qr(url)}))
 
-    @operation("DELETE", "/api/v1/links/{id}", LINKS, Forbidden)
+    @operation("DELETE", "/api/v1/links/{id}", LINKS, Forbidden, judged=True)
     async def revoke_link(self, holder: Bearer, id: models.Ident) -> None:  # noqa: A002  # the path's name
         """Revoke a link."""
         await links.revoke(self._sign_ins, holder.account, id)
@@ -147,14 +147,14 @@ class Api:
         encoded = [wire.encode_sign_in(each, current=each.id == holder.standing) for each in found]
         return shaped(models.SignIns, {"sign_ins": encoded})
 
-    @operation("DELETE", "/api/v1/sign-ins", SIGN_INS, NotFound)
+    @operation("DELETE", "/api/v1/sign-ins", SIGN_INS, NotFound, judged=True)
     async def end_sign_ins(self, holder: Bearer, query: models.WhoseSignIns) -> None:
         """End all of one's own sign-ins but the one that asks, or all of somebody's."""
         account = AccountId(given(query.account) or holder.account.id)
         but = holder.standing if account == holder.account.id else None
         await self._sign_ins.end_all(holder, account, but=but)
 
-    @operation("DELETE", "/api/v1/sign-ins/{id}", SIGN_INS)
+    @operation("DELETE", "/api/v1/sign-ins/{id}", SIGN_INS, judged=True)
     async def end_sign_in(self, holder: Bearer, id: models.Ident) -> None:  # noqa: A002  # the path's name
         """End one sign-in, and close its connections."""
         await self._sign_ins.end(holder, SignInId(id))

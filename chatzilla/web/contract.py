@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import inspect
 import types
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -37,13 +37,24 @@ from typing import (
 import msgspec
 from aiohttp import web
 
-from chatzilla.errors import BadRequest, ChatError, NotFound, SignInNeeded, TooFast, TooLong, Unavailable
+from chatzilla.errors import (
+    BadRequest,
+    ChatError,
+    Forbidden,
+    NotFound,
+    SignInNeeded,
+    TooFast,
+    TooLong,
+    Unavailable,
+    UnknownValue,
+)
 from chatzilla.web.entrance import read_body
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from chatzilla.core.signin import Bearer
+    from chatzilla.core.tries import Tries
     from chatzilla.web.callers import Callers
 
 T = TypeVar("T")
@@ -56,7 +67,7 @@ NO_STORE: Final = {"Cache-Control": "no-store"}
 
 _SPECIAL: Final = {"self", "caller", "holder", "query", "body", "request", "return"}
 _MARK: Final = "_operation"
-_TOO_LONG: Final = "of length <="
+_SIGNS: Final[Mapping[str, type[BadRequest]]] = {"of length <=": TooLong, "Invalid enum value": UnknownValue}
 """How msgspec says it."""
 
 
@@ -102,13 +113,17 @@ class Operation:
     gives: Mapping[int, type | None] = field(default_factory=dict)
     """What it answers, by status."""
     refuses: tuple[type[ChatError], ...] = ()
+    judged: bool = False
+    """Whether what is refused counts against the address, as a try with a wrong link does."""
 
 
-def operation(method: str, path: str, group: str, *refuses: type[ChatError]) -> Callable[[Method], Method]:
-    """Make a method of an API an operation."""
+def operation(
+    method: str, path: str, group: str, *refuses: type[ChatError], judged: bool = False
+) -> Callable[[Method], Method]:
+    """Make a method of an API an operation; see `Operation`."""
 
     def mark(handler: Method) -> Method:
-        setattr(handler, _MARK, _read(handler, method, path, group, refuses))
+        setattr(handler, _MARK, replace(_read(handler, method, path, group, refuses), judged=judged))
         return handler
 
     return mark
@@ -119,9 +134,9 @@ def operations(*apis: object) -> list[Operation]:
     return [getattr(handler, _MARK) for handler in _handlers(apis)]
 
 
-def routes(callers: Callers, *apis: object) -> list[web.RouteDef]:
-    """All operations as routes of aiohttp."""
-    return [_route(getattr(handler, _MARK), _Desk(callers, handler)) for handler in _handlers(apis)]
+def routes(callers: Callers, tries: Tries, *apis: object) -> list[web.RouteDef]:
+    """All operations as routes of aiohttp; `tries` counts what is refused of those that are judged."""
+    return [_route(getattr(handler, _MARK), _Desk(callers, tries, handler)) for handler in _handlers(apis)]
 
 
 def _route(asked: Operation, desk: _Desk) -> web.RouteDef:
@@ -185,8 +200,9 @@ def _answers(hint: Any) -> Iterable[tuple[int, type | None]]:
 class _Desk:
     """Takes the requests of one operation: reads, checks, calls, answers."""
 
-    def __init__(self, callers: Callers, handler: Callable[..., Awaitable[Any]]) -> None:
+    def __init__(self, callers: Callers, tries: Tries, handler: Callable[..., Awaitable[Any]]) -> None:
         self._callers = callers
+        self._tries = tries
         self._handler = handler
         self._operation: Operation = getattr(handler, _MARK)
         self._takes_request = "request" in inspect.signature(handler).parameters
@@ -200,8 +216,14 @@ class _Desk:
             given[asked.needs] = self._caller(request)
         if asked.query is not None:
             given["query"] = _query(request, asked.query)
-        if asked.body is not None:
-            given["body"] = await _body(request, asked.body)
+        if not asked.judged:
+            return await self._act(request, given)
+        with self._tries.judging(self._callers.address(request), NotFound, Forbidden, UnknownValue):
+            return await self._act(request, given)
+
+    async def _act(self, request: web.Request, given: dict[str, Any]) -> web.StreamResponse:
+        if self._operation.body is not None:
+            given["body"] = await _body(request, self._operation.body)
         return _answer(await self._handler(**given))
 
     def _caller(self, request: web.Request) -> Bearer:
@@ -239,7 +261,8 @@ def parse_json(raw: bytes, kind: type[T]) -> T:
         return msgspec.json.decode(raw, type=kind)
     except msgspec.ValidationError as error:
         words = _words(error)
-        raise (TooLong(words) if _TOO_LONG in words else BadRequest(words)) from error
+        kind_of_refusal = next((each for sign, each in _SIGNS.items() if sign in str(error)), BadRequest)
+        raise kind_of_refusal(words) from error
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise BadRequest("This is no JSON.") from error
 

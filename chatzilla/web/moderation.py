@@ -35,13 +35,13 @@ class ModerationApi:
     def __init__(self, means: Means) -> None:
         self._means = means
 
-    @operation("GET", "/api/v1/roles", ORDER, Forbidden)
+    @operation("GET", "/api/v1/roles", ORDER, Forbidden, judged=True)
     async def list_roles(self, caller: Bearer) -> models.Roles:
         """Everybody whose name is their own, with their roles."""
         found = moderation.people(self._means, caller.account)
         return shaped(models.Roles, {"people": [wire.encode_holder(account) for account in found]})
 
-    @operation("PUT", "/api/v1/people/{id}/role", ORDER, Forbidden, NotFound, Conflict)
+    @operation("PUT", "/api/v1/people/{id}/role", ORDER, Forbidden, NotFound, Conflict, judged=True)
     async def set_role(
         self,
         caller: Bearer,
@@ -52,19 +52,19 @@ class ModerationApi:
         person = await moderation.set_role(self._means, caller.account, AccountId(id), Role(body.role))
         return shaped(models.OnePerson, {"person": wire.encode_holder(person)})
 
-    @operation("DELETE", "/api/v1/people/{id}", ORDER, Forbidden, Conflict)
+    @operation("DELETE", "/api/v1/people/{id}", ORDER, Forbidden, Conflict, judged=True)
     async def end_membership(self, caller: Bearer, id: models.Ident) -> None:  # noqa: A002  # the path's name
         """End a membership, with the person's sign-ins and links. A role brings them back."""
         await moderation.end_membership(self._means, caller.account, AccountId(id))
 
-    @operation("GET", "/api/v1/bans", ORDER, Forbidden, NotFound)
+    @operation("GET", "/api/v1/bans", ORDER, Forbidden, NotFound, judged=True)
     async def list_bans(self, caller: Bearer, query: models.WhoseBans) -> models.Bans:
         """The bans that hold, or those of one room; addresses are for owners and admins alone."""
         room = given(query.room)
         found = moderation.bans(self._means, caller.account, None if room is None else parse_room(room))
         return _bans(found, caller.account)
 
-    @operation("POST", "/api/v1/bans", ORDER, Forbidden, NotFound, Full)
+    @operation("POST", "/api/v1/bans", ORDER, Forbidden, NotFound, Full, judged=True)
     async def ban(self, caller: Bearer, body: models.NewBan) -> Made[models.Bans]:
         """Keep somebody out of a room or of the server, for so long or for good.
 
@@ -81,30 +81,30 @@ class ModerationApi:
         )
         return Made(_bans(await moderation.ban(self._means, caller.account, wanted), caller.account))
 
-    @operation("DELETE", "/api/v1/bans/{id}", ORDER, Forbidden)
+    @operation("DELETE", "/api/v1/bans/{id}", ORDER, Forbidden, judged=True)
     async def unban(self, caller: Bearer, id: models.Ident) -> None:  # noqa: A002  # the path's name
         """Lift a ban."""
         await moderation.unban(self._means, caller.account, id)
 
-    @operation("POST", "/api/v1/kicks", ORDER, Forbidden, NotFound)
+    @operation("POST", "/api/v1/kicks", ORDER, Forbidden, NotFound, judged=True)
     async def kick(self, caller: Bearer, body: models.Kick) -> models.Kicked:
         """Turn somebody out of a room, now. They may come back where the room admits them."""
         count = await moderation.kick(self._means, caller.account, parse_room(body.room), AccountId(body.account))
         return models.Kicked(connections=count)
 
-    @operation("POST", "/api/v1/purges", ORDER, Forbidden, NotFound)
+    @operation("POST", "/api/v1/purges", ORDER, Forbidden, NotFound, judged=True)
     async def purge(self, caller: Bearer, body: models.Purge) -> models.Purged:
         """Delete what somebody said, in a room or everywhere: a bounded number of messages at a time."""
         account, room = AccountId(body.account), _room(body.room)
         purged = await moderation.purge(self._means, caller.account, account, room)
         return models.Purged(messages=purged.count, more=purged.more)
 
-    @operation("POST", "/api/v1/locks", ORDER, Forbidden, NotFound)
+    @operation("POST", "/api/v1/locks", ORDER, Forbidden, NotFound, judged=True)
     async def lock(self, caller: Bearer, body: models.Lock) -> None:
         """Lock a room, so that only its moderators speak, or unlock it."""
         await moderation.lock(self._means, caller.account, parse_room(body.room), on=body.on)
 
-    @operation("GET", "/api/v1/audit", ORDER, Forbidden)
+    @operation("GET", "/api/v1/audit", ORDER, Forbidden, judged=True)
     async def list_deeds(self, caller: Bearer, query: models.Before) -> models.Audit:
         """What was done with power over others, the newest first, or what was done before an entry."""
         found = await moderation.deeds(self._means, caller.account, given(query.before))

@@ -59,7 +59,7 @@ class Programs:
         found = [each for each in self._sign_ins.visible_to(holder.account) if each.of_program]
         return shaped(models.Tokens, {"tokens": [wire.encode_token(each) for each in found]})
 
-    @operation("POST", "/api/v1/tokens", TOKENS, Forbidden, NotFound, Full)
+    @operation("POST", "/api/v1/tokens", TOKENS, Forbidden, NotFound, Full, judged=True)
     async def make_token(self, holder: Bearer, body: models.NewToken) -> Made[models.MadeToken]:
         """Make a token for a program of one's own, or another one for a bot.
 
@@ -72,7 +72,7 @@ class Programs:
         )
         return Made(shaped(models.MadeToken, {"token": wire.encode_token(sign_in), "secret": token}))
 
-    @operation("DELETE", "/api/v1/tokens/{id}", TOKENS)
+    @operation("DELETE", "/api/v1/tokens/{id}", TOKENS, judged=True)
     async def end_token(self, holder: Bearer, id: models.Ident) -> None:  # noqa: A002  # the path's name
         """End a token, and close the connections that it opened."""
         tokens = (each.id for each in self._sign_ins.visible_to(holder.account) if each.of_program)
@@ -87,7 +87,7 @@ class Programs:
             models.Bots, {"bots": [self._bot(each) for each in programs.bots(self._sign_ins, holder.account)]}
         )
 
-    @operation("POST", "/api/v1/bots", BOTS, Forbidden, Conflict, Full)
+    @operation("POST", "/api/v1/bots", BOTS, Forbidden, Conflict, Full, judged=True)
     async def make_bot(self, holder: Bearer, body: models.NewBot) -> Made[models.MadeBot]:
         """Make a bot, with its token, which is in this answer and in no other.
 
@@ -96,7 +96,7 @@ class Programs:
         sign_in, token = await programs.make_bot(self._sign_ins, holder, body.name, days=body.days)
         return Made(shaped(models.MadeBot, {"bot": self._bot(sign_in.account), "secret": token}))
 
-    @operation("DELETE", "/api/v1/bots/{id}", BOTS)
+    @operation("DELETE", "/api/v1/bots/{id}", BOTS, judged=True)
     async def end_bot(self, holder: Bearer, id: models.Ident) -> None:  # noqa: A002  # the path's name
         """End a bot with all of its tokens. What it said stays."""
         await programs.end_bot(self._sign_ins, holder.account, AccountId(id))
@@ -107,7 +107,7 @@ class Programs:
         found = await hooks.seen_by(self._register, self._sign_ins, holder.account)
         return shaped(models.Hooks, {"hooks": [self._hook(hook) for hook in found]})
 
-    @operation("POST", "/api/v1/hooks", HOOKS, Forbidden, NotFound, Conflict, Full)
+    @operation("POST", "/api/v1/hooks", HOOKS, Forbidden, NotFound, Conflict, Full, judged=True)
     async def make_hook(self, request: web.Request, holder: Bearer, body: models.NewHook) -> Made[models.MadeHook]:
         """Make a hook: an address that says in one room what is sent to it.
 
@@ -126,7 +126,7 @@ class Programs:
         url = f"{self._base or self._callers.origin(request)}/hooks/{secret}"
         return Made(shaped(models.MadeHook, {"hook": self._hook(hook), "url": url}))
 
-    @operation("DELETE", "/api/v1/hooks/{id}", HOOKS, Forbidden)
+    @operation("DELETE", "/api/v1/hooks/{id}", HOOKS, Forbidden, judged=True)
     async def end_hook(self, holder: Bearer, id: models.Ident) -> None:  # noqa: A002  # the path's name
         """End a hook."""
         await hooks.end(self._register, self._sign_ins, holder.account, id)

@@ -73,7 +73,7 @@ class Rooms:
         self._ports.directory.check(account, Act.READ, ident, address=address)
         return self._room(account, self._ports.directory.dress(await self._ports.store.head(ident, account)))
 
-    @operation("PATCH", "/api/v1/rooms/{room}", ROOMS, Forbidden)
+    @operation("PATCH", "/api/v1/rooms/{room}", ROOMS, Forbidden, judged=True)
     async def change_room(
         self, request: web.Request, caller: Bearer, room: models.RoomName, body: models.RoomChange
     ) -> models.OneRoom:
@@ -93,7 +93,7 @@ class Rooms:
         roll = await membership.members(self._ports, self._presence, account, parse_room(room), address=address)
         return shaped(models.Members, wire.encode_roll(roll))
 
-    @operation("PUT", "/api/v1/rooms/{room}/members/{account}", ROOMS, Forbidden, Conflict, Full)
+    @operation("PUT", "/api/v1/rooms/{room}/members/{account}", ROOMS, Forbidden, Conflict, Full, judged=True)
     async def invite(
         self,
         request: web.Request,
@@ -108,7 +108,7 @@ class Rooms:
             self._ports, inviter, parse_room(room), AccountId(account), given(body.grade), address=address
         )
 
-    @operation("DELETE", "/api/v1/rooms/{room}/members/{account}", ROOMS, Forbidden)
+    @operation("DELETE", "/api/v1/rooms/{room}/members/{account}", ROOMS, Forbidden, judged=True)
     async def remove(self, request: web.Request, caller: Bearer, room: models.RoomName, account: models.Ident) -> None:
         """Take a room from somebody, or leave it for good. They hear nothing of it any more when this is answered."""
         remover, address = self._acts(request, caller)

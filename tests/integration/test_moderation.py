@@ -350,6 +350,8 @@ async def test_a_locked_room_is_read_by_all_and_written_by_who_moderates_it(plac
     accepted, refusal = await author.call("message", {"room": "garden", "client_id": "x", "content": "but"})
     assert (accepted, refusal["code"], "locked" in refusal["message"]) == (False, "forbidden", True)
     assert (await author.call("edit", {"id": said["id"], "content": "but"}))[1]["code"] == "forbidden"
+    accepted, row = await author.call("delete", {"id": said["id"]})
+    assert (accepted, row["deleted"], "removed" in row) == (True, True, False), "taking back is no speaking"
     await moderator.says("garden", "calm down")
     await boss.says("garden", "yes")
     assert [(await author.hears())["content"] for _ in range(2)] == ["calm down", "yes"]
@@ -455,6 +457,7 @@ async def test_whoever_cannot_be_reached_is_answered_alike(place: Town) -> None:
         await place.enters("Bob"),
     )
     clients = [await inside(person, "garden") for person in (olga, ada, bob)]
+    place.server.house.directory.vain._at_most = 1_000  # how many are judged has a test of its own
     told = set()
     for actor, targets in ((ada, [olga.id, ada.id, "nobody", "x" * 60]), (bob, [olga.id, bob.id, "nobody"])):
         for ident in targets:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 import sqlalchemy as sa
 
-from chatzilla.core import hooks, policy, programs
+from chatzilla.core import audit, hooks, policy, programs
+from chatzilla.core.audit import Done
 from chatzilla.core.directory import Room
 from chatzilla.core.people import AccountId, app_named
 from chatzilla.core.policy import Act, Role, Thing
@@ -335,8 +337,15 @@ async def attempt(walk: Walk, act: Act, thing: Thing) -> bool:
     return over_sockets
 
 
-async def by_http(walk: Walk, act: Act, thing: Thing) -> bool:
+async def renew(walk: Walk, act: Act) -> None:
+    """See that what is about to be tried changes something: another topic, somebody who was not invited before."""
     walk.tried += 1
+    if act in (Act.ADMIT, Act.GRADE):
+        walk.stranger = await walk.town.enters(f"Stranger {walk.tried}")
+
+
+async def by_http(walk: Walk, act: Act, thing: Thing) -> bool:
+    await renew(walk, act)
     room = f"rooms/{walk.arrange(thing)}"
     other, stranger, actor = (
         f"{room}/members/{each.id}" for each in (walk.others[Thing.OTHER], walk.stranger, walk.actor)
@@ -355,7 +364,7 @@ async def by_http(walk: Walk, act: Act, thing: Thing) -> bool:
 
 
 async def by_socket(walk: Walk, act: Act, thing: Thing) -> bool:
-    walk.tried += 1
+    await renew(walk, act)
     room, other = walk.arrange(thing), walk.others[Thing.OTHER].id
     match act:
         case Act.RENAME:
@@ -397,7 +406,8 @@ def test_whoever_was_removed_may_nothing() -> None:
 async def test_every_door_does_what_the_table_says(role: Role, tmp_path: Path) -> None:
     mode = "open" if role is Role.VISITOR else "links"
     async with serving(tmp_path / "data", sign_in=mode) as server, town(server) as place:
-        server.house.directory._tries._at_most = 1_000  # more is tried in vain here than a stranger may
+        for tries in (server.house.directory._tries, server.house.directory.vain):
+            tries._at_most = 1_000  # more is tried in vain here than a stranger may
         walk = Walk(place, role, await who_tries(place, role), await place.enters("Stranger"))
         if role not in (Role.VISITOR, Role.LISTENER):
             walk.others[Thing.OWN] = walk.actor
@@ -414,8 +424,44 @@ async def test_every_door_does_what_the_table_says(role: Role, tmp_path: Path) -
                 continue
             if thing is Thing.OWN and role in WITH_A_RIGHT and act is not Act.CHANGE:
                 continue
+            before = await newest_entry(place)
             told[act, thing] = await tried(walk)
+            entries = await entries_since(place, before, walk.actor)
+            words = audit.words_of(act, thing) if told[act, thing] else frozenset()
+            assert entries <= words | AND_THAT.get(act, set()), (act, thing, entries)
+            assert bool(entries & words) == bool(words), (act, thing, entries)
         assert told == {(act, thing): policy.may(role, act, thing) for act, thing in told}
+
+
+AND_THAT: Final[dict[Act, set[Done]]] = {
+    Act.CHANGE: {Done.DELETE_MESSAGE},
+    Act.LEAVE: {Done.INHERIT},
+    Act.EXPEL: {Done.INHERIT},
+    Act.BAN: {Done.INHERIT},
+    Act.GRADE: {Done.INVITE},
+}
+"""What else the list may tell of where this is done."""
+
+
+async def newest_entry(place: Town) -> int:
+    found = await place.server.house.means.records.deeds(None, 1)
+    return found[0].no if found else 0
+
+
+async def entries_since(place: Town, before: int, actor: Person) -> frozenset[Done]:
+    """What the audit list says that somebody has done since."""
+    house = place.server.house
+    await asyncio.get_running_loop().run_in_executor(house.book._thread, lambda: None)  # calls write theirs later
+    found = await house.means.records.deeds(None, 50)
+    return frozenset(Done(each.act) for each in found if each.no > before and each.actor == actor.id)
+
+
+def test_every_act_leaves_an_entry_or_has_a_reason_not_to() -> None:
+    for act in Act:
+        assert (act in audit.RECORDED) != ((act, None) in audit.UNRECORDED), act
+    assert all((act, thing) in policy.TABLE for act, thing in audit.UNRECORDED if thing is not None)
+    told = frozenset[Done]().union(*audit.RECORDED.values())
+    assert set(Done) - told == {Done.INHERIT, Done.END_TOKEN, Done.ROTATE_KEY}, "see `RECORDED`"
 
 
 async def who_tries(place: Town, role: Role) -> Person:

@@ -207,7 +207,7 @@ class TestPrivateRooms:
             while "may" not in heard:
                 heard = await hears_of(carol, room)
             assert "remove" in heard["may"]
-            assert (await carol.hears())["content"] == "Alice left."
+            assert (await carol.hears())["content"] == "Alice left. Carol moderates this room now."
             await asks(carol, "remove", room=room, account=house.id("Bob"))
             assert (await refused(bob, "join", room=room))["code"] == "not-found"
             assert (await asks(carol, "remove", room=room, account=house.id("Carol"))) == {}

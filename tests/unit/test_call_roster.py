@@ -26,6 +26,7 @@ from tests.helpers.clock import ManualClock
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from chatzilla.core.audit import Deed
     from chatzilla.core.call import Call, CallId, Participant, Source, Summary
     from chatzilla.core.call_events import CallEvent, MediaRequest
     from chatzilla.core.messages import Draft
@@ -126,6 +127,7 @@ class Log:
 @dataclass
 class Book:
     kept: dict[CallId, CallRecord] = field(default_factory=dict)
+    deeds: list[Deed] = field(default_factory=list)
 
     def recall(self) -> Sequence[CallRecord]:
         return list(self.kept.values())
@@ -135,6 +137,9 @@ class Book:
 
     def forget(self, call: CallId) -> None:
         self.kept.pop(call, None)
+
+    def note(self, deed: Deed) -> None:
+        self.deeds.append(deed)
 
 
 class NoRelay:

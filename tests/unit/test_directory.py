@@ -19,6 +19,9 @@ from chatzilla.errors import Conflict, Forbidden, Full, NotFound, TooFast
 from tests.helpers.clock import ManualClock
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from chatzilla.core.audit import Deed
     from chatzilla.core.messages import Draft
     from chatzilla.core.people import AccountId
     from chatzilla.core.presence import Presence
@@ -38,22 +41,32 @@ class Register:
     def __init__(self) -> None:
         self.rooms: dict[RoomId, Room] = {}
         self.dismissed: list[tuple[AccountId, AccountId | None]] = []
+        self.graded: list[tuple[AccountId, Grade | None]] = []
+        self.deeds: list[Deed] = []
 
     def recall_rooms(self) -> list[Room]:
         return list(self.rooms.values())
 
-    async def create_room(self, room: Room, *_: object) -> bool:
+    async def create_room(self, room: Room, *_: object, **__: object) -> bool:
         return self.rooms.setdefault(room.id, room) is room
 
-    async def change_room(self, room: Room) -> bool:
+    async def change_room(self, room: Room, **_: object) -> bool:
         self.rooms[room.id] = room
         return True
 
-    async def grade(self, *_: object) -> bool:
+    async def grade(
+        self, _: RoomId, account: Account, grade: Grade | None, *__: object, deeds: Sequence[Deed] = ()
+    ) -> bool:
+        self.graded.append((account.id, grade))
+        self.deeds.extend(deeds)
         return True
 
-    async def dismiss(self, _: RoomId, account: AccountId, *, heir: AccountId | None, **__: object) -> None:
+    async def dismiss(
+        self, _: RoomId, account: AccountId, *, heir: AccountId | None, now: int, deeds: Sequence[Deed] = ()
+    ) -> None:
+        assert now
         self.dismissed.append((account, heir))
+        self.deeds.extend(deeds)
 
 
 class Audience:
@@ -73,7 +86,8 @@ class World:
         self.clock = ManualClock()
         self.register = Register()
         self.people = {person.id: person for person in people}
-        self.directory = Directory(self.register, Tries(self.clock), self.clock, self.people.get)  # type: ignore[arg-type]
+        self.banned: set[AccountId] = set()
+        self.directory = Directory(self.register, Tries(self.clock), self.clock, self.people.get, self.ban)  # type: ignore[arg-type]
         self.said: list[str] = []
         self.ports = cast(
             "Ports",
@@ -87,6 +101,9 @@ class World:
             ),
         )
         self.presence = cast("Presence", None)
+
+    def ban(self, account: Account, *_: object) -> Any:
+        return account if account.id in self.banned else None
 
     async def head(self, room: RoomId, _: Account) -> RoomHead:
         return RoomHead(room, room, 0, 0)
@@ -253,7 +270,45 @@ class TestWhoModerates:
         await membership.remove(world.ports, world.presence, BOB, head.room, BOB.id)
         await membership.remove(world.ports, world.presence, guest, head.room, guest.id)
         assert world.directory.find(head.room).archived_at is not None
-        assert world.said == ["Alice made this room.", "Alice left.", "Bob left."]
+        assert world.said == ["Alice made this room.", "Alice left. Bob moderates this room now.", "Bob left."]
+
+    async def test_whoever_is_kept_out_follows_nobody_and_does_not_count_as_a_moderator(self) -> None:
+        """A ban or the end of a membership takes somebody out of the count, whatever they were given before."""
+        carol, dan = member("Carol"), member("Dan")
+        world = World(ALICE, BOB, carol, dan)
+        people = (BOB.id, carol.id, dan.id)
+        head = await membership.create(world.ports, ALICE, Plan("Plans", Kind.PRIVATE, people=people))
+        world.banned.add(BOB.id)
+        await membership.pass_on(world.ports, world.presence, ALICE, by=None, gone=False)
+        assert not world.register.graded, "there is a moderator"
+        world.banned.add(ALICE.id)
+        await membership.pass_on(world.ports, world.presence, ALICE, by=dan, gone=False, only=GARDEN)
+        assert not world.register.graded, "that was about another room"
+        await membership.pass_on(world.ports, world.presence, ALICE, by=dan, gone=False)
+        assert world.register.graded == [(carol.id, Grade.MODERATE)], "Bob was there longer, and is banned too"
+        entry = world.register.deeds[-1]
+        assert (entry.act, entry.actor_name, entry.person_name, entry.room) == ("inherit", "Dan", "Carol", head.room)
+        world.people[carol.id] = replace(carol, role=Role.REMOVED)
+        await membership.pass_on(world.ports, world.presence, world.people[carol.id], by=None, gone=True)
+        assert world.register.dismissed == [(carol.id, dan.id)]
+        assert world.said[1:] == [
+            "Carol moderates this room now.",
+            "Carol is not on this server any more. Dan moderates this room now.",
+        ]
+        grades = world.directory.find(head.room).grades
+        assert grades == {ALICE.id: Grade.MODERATE, BOB.id: Grade.POST, dan.id: Grade.MODERATE}
+        await membership.find_heirs(world.ports)
+        assert world.directory.find(head.room).grades == grades, "once is enough"
+
+    async def test_a_server_that_starts_finds_heirs_for_rooms_that_have_nobody(self) -> None:
+        world = World(ALICE, BOB)
+        head = await membership.create(world.ports, ALICE, Plan("Plans", Kind.PRIVATE, people=(BOB.id,)))
+        open_room = await membership.create(world.ports, ALICE, Plan("Open"))
+        del world.people[ALICE.id]  # as an earlier version left it
+        await membership.find_heirs(world.ports)
+        assert world.register.graded == [(BOB.id, Grade.MODERATE)]
+        assert world.directory.find(head.room).grades[BOB.id] is Grade.MODERATE
+        assert world.directory.find(open_room.room).grades == {ALICE.id: Grade.MODERATE}, "a public one has heads"
 
     async def test_a_visitor_who_makes_a_room_moderates_nothing(self) -> None:
         world = World()

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy as sa
 
-from chatzilla.core.audit import Deed, deed
+from chatzilla.core.audit import Deed, Done, deed
 from chatzilla.core.messages import Target
 from chatzilla.core.people import LINK, account_named
 from chatzilla.core.policy import Role
 from chatzilla.core.rooms import LOBBY
 from chatzilla.errors import Conflict, Forbidden, NotFound, Unavailable
-from chatzilla.store import records as records_module
+from chatzilla.store import deeds as deeds_module
 from chatzilla.store.database import Database
 from chatzilla.store.records import ModerationRecords
 from chatzilla.store.register import SignInRegister
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-OPERATOR = deed(1, None, "delete-message")
+OPERATOR = deed(1, None, Done.DELETE_MESSAGE)
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def entries(database: Database) -> list[tuple[object, ...]]:
 
 async def test_anybodys_message_is_taken_away_with_its_entry(desk: Desk) -> None:
     said = await desk.append("1", "a secret")
-    by_bob = deed(7, BOB, "delete-message")
+    by_bob = deed(7, BOB, Done.DELETE_MESSAGE)
     row = await desk.log.remove(Target(LOBBY, 1), deed=by_bob, noted=True, origin=None)
     assert (row.changed, row.content, row.deleted, row.removed) == (said.changed + 1, "", True, True)
     assert await desk.log.remove(Target(LOBBY, 1), deed=by_bob, noted=True, origin=None) == row, "it takes no number"
@@ -71,7 +71,7 @@ async def test_anybodys_message_is_taken_away_with_its_entry(desk: Desk) -> None
 
 async def test_ones_own_message_is_ones_own(desk: Desk) -> None:
     await desk.append("1")
-    row = await desk.log.remove(Target(LOBBY, 1), deed=deed(7, ALICE, "delete-message"), noted=True, origin=None)
+    row = await desk.log.remove(Target(LOBBY, 1), deed=deed(7, ALICE, Done.DELETE_MESSAGE), noted=True, origin=None)
     assert (row.deleted, row.removed) == (True, False)
     assert entries(desk.database) == []
 
@@ -109,13 +109,13 @@ async def test_only_the_newest_entries_are_kept(
     desk: Desk, records: ModerationRecords, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = sa.delete(audit).where(audit.c.no <= sa.select(sa.func.max(audit.c.no)).scalar_subquery() - 3)
-    monkeypatch.setattr(records_module, "forget_deeds", few)
+    monkeypatch.setattr(deeds_module, "forget_deeds", few)
     for at in range(5):
-        await records.note(deed(at, ALICE, "kick", BOB, room=LOBBY))
+        await records.note(deed(at, ALICE, Done.KICK, BOB, room=LOBBY))
     found = await records.deeds(None, 10)
     assert [(each.no, each.at) for each in found] == [(5, 4), (4, 3), (3, 2)]
     assert [each.no for each in await records.deeds(4, 1)] == [3]
-    assert found[0] == Deed(4, ALICE.id, "alice", "kick", BOB.id, "bob", LOBBY, {}, 5)
+    assert found[0] == Deed(4, ALICE.id, "alice", "kick", BOB.id, "bob", LOBBY, {"unverified": True}, 5)
 
 
 async def test_there_is_an_owner_where_there_was_one(database: Database, records: ModerationRecords) -> None:
@@ -127,9 +127,9 @@ async def test_there_is_an_owner_where_there_was_one(database: Database, records
             (owner.id,),
         )
     with pytest.raises(Conflict):
-        await records.set_role(owner, deed(1, None, "role", owner), keeps=[])
+        await records.set_role(owner, deed(1, None, Done.ROLE, owner), keeps=[])
     with pytest.raises(Conflict):
-        await records.end_membership(owner, deed(1, None, "remove-person", owner))
+        await records.end_membership(owner, deed(1, None, Done.REMOVE_PERSON, owner))
     assert entries(database) == [], "what was refused was not done"
     known = await records.account(owner.id)
     assert known is not None
@@ -142,5 +142,5 @@ async def test_a_database_that_is_locked_refuses_and_nothing_holds(
     with database.writing.begin() as connection:
         connection.exec_driver_sql("UPDATE facts SET value = value")
         with pytest.raises(Unavailable):
-            await records.note(deed(1, ALICE, "kick", BOB))
+            await records.note(deed(1, ALICE, Done.KICK, BOB))
     assert entries(database) == []

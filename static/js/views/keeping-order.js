@@ -17,13 +17,40 @@ const PEOPLE_SHOWN = 50;
 const WORDS = {
   role: ({ details }) => `made them ${details.role}, from ${details.before}`,
   "remove-person": ({ details }) => `removed them from the server (${details.role})`,
-  "delete-message": ({ room }) => `deleted a message of theirs in ${room}`,
-  kick: ({ room }) => `turned them out of ${room}`,
-  ban: ({ room, details }) => `banned them ${room ? `from ${room}` : "everywhere"}${addressOf(details)}, ${untilOf(details)}`,
-  unban: ({ room, details }) => `lifted their ban ${room ? `from ${room}` : "everywhere"}${addressOf(details)}`,
-  purge: ({ room, details }) => `deleted ${details.messages} messages of theirs ${room ? `in ${room}` : "everywhere"}`,
+  "delete-message": ({ room }) => `deleted a message of theirs in ${roomOf(room)}`,
+  kick: ({ room }) => `turned them out of ${roomOf(room)}`,
+  ban: ({ room, details }) => `banned them ${room ? `from ${roomOf(room)}` : "everywhere"}${addressOf(details)}, ${untilOf(details)}`,
+  unban: ({ room, details }) => `lifted their ban ${room ? `from ${roomOf(room)}` : "everywhere"}${addressOf(details)}`,
+  purge: ({ room, details }) => `deleted ${details.messages} messages of theirs ${room ? `in ${roomOf(room)}` : "everywhere"}`,
   lock: () => "locked the room",
   unlock: () => "unlocked the room",
+  "create-room": ({ details }) => `made this ${details.kind} room`,
+  "rename-room": () => "renamed the room",
+  "set-topic": () => "changed the topic",
+  "archive-room": () => "archived the room",
+  "reopen-room": () => "opened the room again",
+  invite: ({ room }) => `invited them into ${roomOf(room)}`,
+  grade: ({ room, details }) => `let them ${details.grade} in ${roomOf(room)}`,
+  "remove-member": ({ room }) => `removed them from ${roomOf(room)}`,
+  inherit: ({ room, actor, person }) =>
+    actor?.id === person?.id ? `moderates ${roomOf(room)} from then on` : `left them ${roomOf(room)} to moderate`,
+  "make-link": (deed) => `made ${linkOf(deed)}`,
+  "revoke-link": (deed) => `revoked ${linkOf(deed)}`,
+  "end-sign-in": () => "ended a sign-in of theirs",
+  "end-sign-ins": () => "ended all of their sign-ins",
+  "make-token": ({ details }) => `made a token that speaks for them, for ${details.days} days`,
+  "end-token": () => "ended a token that spoke for them",
+  "make-bot": () => "made this bot",
+  "end-bot": () => "ended this bot",
+  "make-hook": () => "made a hook for this room",
+  "end-hook": ({ person, room }) => (person ? `ended a hook of theirs in ${roomOf(room)}` : "ended a hook of this room"),
+  "rotate-key": ({ details }) => (details.forget ? "changed the key and ended all sign-ins" : "changed the key"),
+  mute: ({ room }) => `muted them in the call in ${roomOf(room)}`,
+  unpublish: ({ room }) => `took away what they sent in the call in ${roomOf(room)}`,
+  "kick-from-call": ({ room }) => `put them out of the call in ${roomOf(room)}`,
+  "lock-call": () => "locked the call",
+  "unlock-call": () => "unlocked the call",
+  "end-call": () => "ended the call for everybody",
 };
 
 export class KeepingOrder extends Dialog {
@@ -122,9 +149,10 @@ export class KeepingOrder extends Dialog {
   #deedEntry(deed) {
     const fragment = /** @type {DocumentFragment} */ (this.#deed.content.cloneNode(true));
     const [name, facts] = fragment.querySelectorAll("strong, strong + span");
-    name.textContent = deed.person?.name ?? deed.room ?? "";
+    name.textContent = deed.person?.name ?? (deed.room === null ? "The server" : roomOf(deed.room));
     const done = WORDS[deed.act]?.(deed) ?? deed.act;
-    facts.textContent = `${deed.actor?.name ?? "The operator"} ${done} · ${momentOf(deed.at)}`;
+    const actor = (deed.actor?.name ?? "The operator") + (deed.details.unverified ? " (unverified)" : "");
+    facts.textContent = `${actor} ${done} · ${momentOf(deed.at)}`;
     return fragment;
   }
 
@@ -162,8 +190,26 @@ export class KeepingOrder extends Dialog {
   }
 }
 
+/**
+ * A room, as the list names it: the ids of private ones say nothing to anybody, so their beginning will do.
+ *
+ * @param {string | null} room
+ */
+const roomOf = (room) => (room !== null && /^p-[a-z2-7]{24}$/.test(room) ? `private room ${room.slice(2, 8)}` : room ?? "");
+
 /** @param {Deed["details"]} details */
 const addressOf = ({ network }) => (network === undefined ? "" : ` as ${network}`);
+
+/**
+ * A link, as the list tells of it: whom it signs in, or as what it lets somebody in.
+ *
+ * @param {Deed} deed
+ */
+const linkOf = ({ person, room, details }) => {
+  if (person) return "a link that signs them in";
+  const into = room ? `, into ${roomOf(room)}` : "";
+  return details.by_mail ? `an invitation by mail as ${details.role}${into}` : `a link for a new ${details.role}${into}`;
+};
 
 /** @param {Deed["details"]} details */
 const untilOf = ({ ends_at }) => (typeof ends_at === "number" ? `until ${momentOf(ends_at)}` : "for good");
