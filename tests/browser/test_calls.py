@@ -243,6 +243,41 @@ async def test_the_space_bar_is_to_talk_unless_one_writes(pair: tuple[CallTab, C
     await bob.presses("Unmute")
 
 
+async def test_two_screens_shared_at_the_same_moment(pair: tuple[CallTab, CallTab]) -> None:
+    """Both offers cross, both screens arrive; the browser's own button ends one, and no camera comes back with it."""
+    anna, bob = pair
+    await bob.presses("Turn your camera off")
+    await anna.sees("Anna", "Bob", dark=["Bob"])
+    share = "() => document.querySelector('call-controls [data-screen]').click()"
+    for each in (anna, bob):
+        await each.evaluate(share)
+    for each in (anna, bob):
+        await each.sees("Anna", "Bob", dark=["Bob"], screens=["Anna", "Bob"])
+    await anna.receives(videos=1, sounds=2)
+    await bob.receives(videos=2, sounds=2)
+    large = [tile["name"] for tile in await anna.tiles() if tile["large"]]
+    assert large == ["Bob’s screen"]
+    await bob.evaluate(
+        """() => {
+            const screen = __tracks.findLast(track => track.kind === 'video');
+            screen.stop();
+            screen.dispatchEvent(new Event('ended'));
+        }"""
+    )
+    await anna.sees("Anna", "Bob", dark=["Bob"], screens=["Anna"])
+    await anna.presses("Stop sharing your screen")
+    await bob.sees("Anna", "Bob", dark=["Bob"])
+    await anna.presses("Share your screen")
+    await bob.sees("Anna", "Bob", dark=["Bob"], screens=["Anna"])
+    await bob.receives(videos=2, sounds=2)
+    await anna.presses("Stop sharing your screen")
+    await bob.sees("Anna", "Bob", dark=["Bob"])
+    await bob.presses("Turn your camera on")
+    for each in pair:
+        await each.sees("Anna", "Bob")
+        await each.receives(videos=1, sounds=1)
+
+
 async def test_moderators(place: Place) -> None:
     """Who began the call may mute, switch off, lock, remove and end; whoever it concerns is told by whom."""
     anna, bob = await place.caller("Anna"), await place.caller("Bob")
@@ -366,38 +401,6 @@ async def test_a_device_that_is_unplugged(pair: tuple[CallTab, CallTab]) -> None
     assert await bob.evaluate("() => __tracks.filter(track => track.readyState === 'live').length") == 2
     await anna.receives(videos=1, sounds=1)
     await anna.sees("Anna", "Bob")
-
-
-async def test_two_screens_shared_at_the_same_moment(pair: tuple[CallTab, CallTab]) -> None:
-    """Both offers cross, both screens arrive; the browser's own button ends one, and no camera comes back with it."""
-    anna, bob = pair
-    await bob.presses("Turn your camera off")
-    await anna.sees("Anna", "Bob", dark=["Bob"])
-    share = "() => document.querySelector('call-controls [data-screen]').click()"
-    for each in (anna, bob):
-        await each.evaluate(share)
-    for each in (anna, bob):
-        await each.sees("Anna", "Bob", dark=["Bob"], screens=["Anna", "Bob"])
-    await anna.receives(videos=1, sounds=3 - 1)
-    await bob.receives(videos=2, sounds=2)
-    large = [tile["name"] for tile in await anna.tiles() if tile["large"]]
-    assert large == ["Bob’s screen"]
-    await bob.evaluate(
-        """() => {
-            const screen = __tracks.findLast(track => track.kind === 'video');
-            screen.stop();
-            screen.dispatchEvent(new Event('ended'));
-        }"""
-    )
-    await anna.sees("Anna", "Bob", dark=["Bob"], screens=["Anna"])
-    await anna.presses("Stop sharing your screen")
-    await bob.sees("Anna", "Bob", dark=["Bob"])
-    await anna.presses("Share your screen")
-    await bob.sees("Anna", "Bob", dark=["Bob"], screens=["Anna"])
-    await bob.receives(videos=2, sounds=2)
-    await anna.presses("Stop sharing your screen")
-    await bob.sees("Anna", "Bob", dark=["Bob"])
-    await bob.presses("Turn your camera on")
 
 
 @pytest.mark.parametrize(("scheme", "viewport"), [("light", DESK), ("dark", PHONE)], ids=["desk", "phone"])

@@ -192,6 +192,45 @@ test("two screens at the same moment: both arrive", async () => {
   assert.equal(anna.connection.signalingState, "stable");
 });
 
+test("an offer that is given up was never applied, whoever came first", async () => {
+  for (const ids of [["anna", "bob"], ["bob", "anna"]]) {
+    const net = new Net();
+    const nodes = await net.call(...ids);
+    for (const source of /** @type {const} */ (["screen", "screen-audio"])) {
+      for (const node of nodes) node.sends(source);
+      await idle();
+    }
+    const [polite] = nodes.filter(({ me }) => me.id === "bob");
+    assert.equal(polite.offers.length > 1, true, "it did offer");
+    for (const node of nodes) {
+      const [other] = nodes.filter((each) => each !== node);
+      assert.deepEqual(node.sources(other.me.id), ["camera", "microphone", "screen", "screen-audio"]);
+      assert.equal(node.connections.length, 1);
+      assert.equal(node.connection.rollbacks, 0);
+      assert.equal(node.connection.signalingState, "stable");
+    }
+  }
+});
+
+test("what changes while an offer of whoever is polite waits for its answer is offered after it", async () => {
+  const net = new Net();
+  const [anna, bob] = await net.call("anna", "bob");
+  /** @type {(() => void)[]} */
+  const held = [];
+  net.turn = () => new Promise((resolve) => held.push(resolve));
+  bob.sends("screen");
+  await idle();
+  bob.mesh.publish("screen", null);
+  bob.sends("screen-audio");
+  await idle();
+  assert.equal(held.length, 1, "one offer at a time");
+  net.turn = async () => {};
+  held.shift()?.();
+  await idle();
+  assert.deepEqual(anna.sources("bob"), ["camera", "microphone", "screen-audio"]);
+  assert.equal(bob.connection.signalingState, "stable");
+});
+
 test("a screen that ends is told, and the next one takes the same line", async () => {
   const net = new Net();
   const [anna, bob] = await net.call("anna", "bob");

@@ -71,6 +71,8 @@ export class Connection {
   /** @type {any[]} */
   candidates = [];
   restarts = 0;
+  /** How often an offer was taken back. Chromium may lose pictures then. */
+  rollbacks = 0;
   config;
   /** @type {(() => void) | null} */
   onnegotiationneeded = null;
@@ -82,6 +84,8 @@ export class Connection {
   onconnectionstatechange = null;
   #session = (sessions += 1);
   #version = 0;
+  /** @type {{type: "offer", sdp: string} | null} The newest one that was made. */
+  #offered = null;
   #needed = false;
   #scheduled = false;
   /** @type {Set<Transceiver>} Whose lines are only proposed. */
@@ -129,23 +133,34 @@ export class Connection {
     this.isNeeded();
   }
 
-  async setLocalDescription() {
-    const type = this.signalingState === "have-remote-offer" ? "answer" : "offer";
-    if (type === "offer") {
-      for (const transceiver of this.transceivers) {
-        if (transceiver.mid !== null) continue;
-        const taken = new Set(this.transceivers.map(({ mid }) => mid));
-        let mid = 0;
-        while (taken.has(String(mid))) mid += 1;
-        transceiver.mid = String(mid);
+  /** An offer, of which nothing is left unless it is made the local description. */
+  async createOffer() {
+    this.#version += 1;
+    this.#offered = { type: /** @type {const} */ ("offer"), sdp: this.#describe(this.#names()) };
+    return this.#offered;
+  }
+
+  /** @param {{type: string, sdp: string}} [description] */
+  async setLocalDescription(description) {
+    if (description && (description !== this.#offered || this.signalingState !== "stable")) {
+      throw new Error("an offer that is over");
+    }
+    const answers = this.signalingState === "have-remote-offer";
+    if (answers) {
+      this.#version += 1;
+      this.localDescription = { type: "answer", sdp: this.#describe() };
+    } else {
+      this.localDescription = description ?? (await this.createOffer());
+      const lines = linesOf(this.localDescription.sdp);
+      for (const [transceiver, mid] of this.#names()) {
+        if (transceiver.mid !== null || !lines.some((line) => line.mid === mid)) continue;
+        transceiver.mid = mid;
         this.#proposed.add(transceiver);
       }
     }
-    this.#version += 1;
-    this.localDescription = { type, sdp: this.#describe() };
-    this.signalingState = type === "offer" ? "have-local-offer" : "stable";
+    this.signalingState = answers ? "stable" : "have-local-offer";
     this.#needed = false;
-    if (type === "answer") this.#agree();
+    if (answers) this.#agree();
   }
 
   /** @param {{type: string, sdp: string}} description */
@@ -194,14 +209,33 @@ export class Connection {
     });
   }
 
-  #describe() {
-    const lines = this.transceivers
-      .filter(({ mid }) => mid !== null)
-      .map(({ mid, kind, direction }) => `m=${mid} ${kind} ${direction}\r\n`);
+  /** What each line is called, or would be. @returns {Map<Transceiver, string>} */
+  #names() {
+    const taken = new Set(this.transceivers.map(({ mid }) => mid));
+    /** @type {Map<Transceiver, string>} */
+    const names = new Map();
+    let next = 0;
+    for (const transceiver of this.transceivers) {
+      while (transceiver.mid === null && taken.has(String(next))) next += 1;
+      const mid = transceiver.mid ?? String(next);
+      taken.add(mid);
+      names.set(transceiver, mid);
+    }
+    return names;
+  }
+
+  /** @param {Map<Transceiver, string>} [names]  With those of lines that have none yet. */
+  #describe(names) {
+    const lines = this.transceivers.flatMap((transceiver) => {
+      const mid = names?.get(transceiver) ?? transceiver.mid;
+      const { kind, direction } = transceiver;
+      return mid === null ? [] : [`a=mid:${mid}\r\nm=${mid} ${kind} ${direction}\r\n`];
+    });
     return `v=0\r\no=- ${this.#session} ${this.#version} IN IP4 127.0.0.1\r\na=ice-ufrag:${this.ufrag}\r\n${lines.join("")}`;
   }
 
   #rollBack() {
+    this.rollbacks += 1;
     for (const transceiver of this.#proposed) transceiver.mid = null;
     this.#proposed.clear();
     this.#needed = true;

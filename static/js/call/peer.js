@@ -1,14 +1,18 @@
 // One peer connection of the mesh: negotiation, tracks by their source, and mending what broke.
 //
 // Everything that touches the description happens in one queue, so the only collision there can be is an offer that
-// meets an offer of ours under way. The transceiver of a source is made once and kept: a source that ends is sent as
-// nothing, and one that begins again needs no new line in the description.
+// meets an offer of ours under way. Then the one of whoever is polite is given up. It never has to be taken back: on a
+// connection that carries something already, whoever is polite applies an offer only when its answer is there. So an
+// offer that is given up leaves nothing behind, in a browser that forgets at a rollback where pictures go (Chromium), too.
+//
+// The transceiver of a source is made once and kept: a source that ends is sent as nothing, and one that begins again
+// needs no new line in the description.
 
 /** @import { EngineWorld, Route } from "./engine.js" */
 /** @import { Quality, Signal, Source, Track } from "./wire.js" */
 
 import { SCREEN_BITRATE } from "./engine.js";
-import { Loudness, kindOf, limitTo, routeOf, sessionOf, troubleOf } from "./rtc.js";
+import { Loudness, kindOf, limitTo, midsOf, routeOf, sessionOf, troubleOf } from "./rtc.js";
 
 /** How long the other side of a failed connection may take to mend it, before this one tries as well. */
 const POLITE_WAIT_MS = 3_000;
@@ -43,6 +47,8 @@ export class Peer {
   /** @type {RTCIceCandidateInit[]} Which came before the description that they belong to. */
   #candidates = [];
   #session = "";
+  /** An offer that was made and is not applied before its answer. @type {RTCSessionDescriptionInit | null} */
+  #proposal = null;
   /** @type {Quality | null} */
   #quality = null;
   /** Counts our descriptions; the newest of them may not have arrived. */
@@ -64,7 +70,7 @@ export class Peer {
   }
 
   get isOffering() {
-    return this.#connection?.signalingState === "have-local-offer";
+    return this.#proposal !== null || this.#connection?.signalingState === "have-local-offer";
   }
 
   /**
@@ -198,23 +204,43 @@ export class Peer {
 
   async #makeOffer() {
     const connection = this.#connection;
-    // When it is stable again, the browser asks once more.
-    if (connection?.signalingState !== "stable") return;
-    await connection.setLocalDescription();
-    await this.#sendDescription();
+    // When what is under way is settled, the browser asks once more.
+    if (connection?.signalingState !== "stable" || this.#proposal) return;
+    const carriesSomething = this.#session !== "";
+    if (this.polite && carriesSomething) this.#proposal = await connection.createOffer();
+    else await connection.setLocalDescription();
+    this.#sendDescription();
   }
 
-  async #sendDescription() {
-    const description = this.#connection?.localDescription;
+  #sendDescription() {
+    const description = this.#proposal ?? this.#connection?.localDescription;
     if (!description) return;
-    const tracks = [...this.#senders].flatMap(([source, { mid }]) => (mid === null ? [] : [{ mid, source }]));
     const { type, sdp } = description;
+    const tracks = this.#tracksIn(sdp);
     this.#descriptions += 1;
     this.#unsent = true;
     const number = this.#descriptions;
     // Not awaited: what the other side says meanwhile has to be heard.
     void this.#world.send(this.#id, { description: { type, sdp }, tracks }).then((arrived) => {
       if (arrived && number === this.#descriptions) this.#unsent = false;
+    });
+  }
+
+  /**
+   * Which of our sources are on which lines. A line that is only proposed has no name yet but in the description; new
+   * ones stand there in the order in which they were made (RFC 8829, 5.2.2).
+   *
+   * @param {string} [sdp]
+   * @returns {Track[]}
+   */
+  #tracksIn(sdp) {
+    const transceivers = this.#connection?.getTransceivers() ?? [];
+    const named = new Set(transceivers.map(({ mid }) => mid));
+    const fresh = midsOf(sdp).filter((mid) => !named.has(mid));
+    const mids = new Map(transceivers.map((transceiver) => [transceiver, transceiver.mid ?? fresh.shift() ?? null]));
+    return [...this.#senders].flatMap(([source, transceiver]) => {
+      const mid = mids.get(transceiver) ?? null;
+      return mid === null ? [] : [{ mid, source }];
     });
   }
 
@@ -233,13 +259,16 @@ export class Peer {
       this.#renewSoon();
       return;
     }
+    const proposal = this.#proposal;
+    this.#proposal = null;
+    if (proposal && description.type === "answer") await connection.setLocalDescription(proposal);
     await connection.setRemoteDescription(description);
     this.#session = session;
     this.#theirs = new Map(tracks.map(({ mid, source }) => [mid, source]));
     if (description.type === "offer") {
       await this.#adopt();
       await connection.setLocalDescription();
-      await this.#sendDescription();
+      this.#sendDescription();
       this.#addScreens();
     } else {
       this.#unsent = false;

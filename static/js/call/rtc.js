@@ -3,6 +3,13 @@
 /** @import { Route, Trouble } from "./engine.js" */
 /** @import { Source } from "./wire.js" */
 
+/**
+ * The names of the lines that a description has, in their order (RFC 9143, 7.1: each line has a mid).
+ *
+ * @param {string | undefined} sdp
+ */
+export const midsOf = (sdp) => [...(sdp ?? "").matchAll(/^a=mid:(\S+)/gm)].map(([, mid]) => mid);
+
 /** @typedef {{energy: number, seconds: number}} Played */
 
 /** @param {Source} source */
