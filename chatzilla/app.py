@@ -115,7 +115,9 @@ class House:
             ended=self._end_sign_ins,
             retired=self._retire,
         )
-        self.ports = Ports(self.log, self.store, self.delivery, clock, self.directory, self._put_out_of_calls)
+        self.ports = Ports(
+            self.log, self.store, self.delivery, clock, self.directory, self._enforce_in_calls, self._put_out_of_calls
+        )
         self.mailer: SmtpMailer | None = None
         self.by_mail: ByMail | None = None
         if self.sign_ins.mode is SignInMode.EMAIL:
@@ -185,6 +187,9 @@ class House:
         self.server.register_namespace(self.chat)
         self.server.register_namespace(self.calls_door)
         self._said_farewell = False
+
+    def _enforce_in_calls(self, ban: Ban) -> None:
+        self.calls_door.enforce(ban)
 
     def _put_out_of_calls(self, account: AccountId, room: RoomId | None) -> None:
         self.calls.put_out(account, room)

@@ -121,7 +121,8 @@ async def set_role(means: Means, actor: Account | None, ident: AccountId, role: 
 
 
 async def end_membership(means: Means, actor: Account | None, ident: AccountId) -> None:
-    """Remove a person from the server: their sign-ins end, and every link that they made or that was made for them.
+    """Remove a person from the server: their sign-ins end, every link that they made or that was made for them, and the
+    tokens that they made for bots, since they know them.
 
     What they said stays, and so their name stays theirs; a role brings them back. A guest's name is free again.
 
@@ -134,11 +135,13 @@ async def end_membership(means: Means, actor: Account | None, ident: AccountId) 
         raise NotFound(NOBODY)
     now = means.ports.clock.wall_ms()
     gone = replace(person, role=Role.REMOVED, ends_at=None if person.ends_at is None else now)
-    await means.records.end_membership(gone, _deed(means, actor, Done.REMOVE_PERSON, person, role=person.role.value))
+    entry = _deed(means, actor, Done.REMOVE_PERSON, person, role=person.role.value)
+    ended = await means.records.end_membership(gone, entry)
     for session in _of(means, ident):
         means.ports.audience.turn_out(session.connection, "You are not a member of this server any more.")
     means.ports.put_out_of_calls(ident, None)
     means.sign_ins.became(gone)
+    means.sign_ins.ended(ended)
     await membership.pass_on(means.ports, means.presence, gone, by=actor, gone=True)
 
 
@@ -360,7 +363,8 @@ def _turn_out_of(means: Means, session: Session, room: RoomId, sentence: str) ->
 
 
 def _enforce(means: Means, ban: Ban) -> None:
-    """Turn out whoever a ban keeps out."""
+    """Turn out whoever a ban keeps out, on every connection."""
+    means.ports.enforce_in_calls(ban)
     for session in means.ports.audience.sessions():
         if means.sign_ins.bans.against(session.account, session.address, ban.room) is not ban:
             continue
