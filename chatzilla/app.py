@@ -27,6 +27,7 @@ from chatzilla.core.rights import Rights
 from chatzilla.core.signin import SignInMode, SignIns
 from chatzilla.core.tokens import Tokens
 from chatzilla.core.tries import Tries
+from chatzilla.errors import Unavailable
 from chatzilla.mail.server import parse_sender, parse_server
 from chatzilla.mail.smtp import SmtpMailer
 from chatzilla.media.janus import Janus
@@ -223,7 +224,10 @@ class House:
             self.mailer.start()
         for engine in self.engines:
             await engine.start()
-        await membership.find_heirs(self.ports)
+        try:
+            await membership.find_heirs(self.ports)
+        except Unavailable as refusal:  # as with messages: it goes on by itself when the disk does
+            logger.warning("private rooms without a moderator are looked for with the next start: %s", refusal)
         self.calls.start(self.sign_ins)
         await self.control.start()
         yield

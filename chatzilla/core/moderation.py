@@ -10,6 +10,7 @@ refused in the same words, so that nobody learns by trying who is here.
 
 from __future__ import annotations
 
+import logging
 import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -21,7 +22,7 @@ from chatzilla.core.directory import Room
 from chatzilla.core.policy import Act, Role, Thing
 from chatzilla.core.rooms import NO_SUCH_ROOM, RoomHead
 from chatzilla.core.tries import network_of
-from chatzilla.errors import BadRequest, Forbidden, NotFound
+from chatzilla.errors import BadRequest, Forbidden, NotFound, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from chatzilla.core.session import Session
     from chatzilla.core.signin import SignIns
     from chatzilla.ports import Ports, Records
+
+logger = logging.getLogger(__name__)
 
 NOBODY: Final = "There is nobody like that, or that is not yours to do."
 """All that somebody is told who reaches for a person in vain."""
@@ -142,7 +145,7 @@ async def end_membership(means: Means, actor: Account | None, ident: AccountId) 
     means.ports.put_out_of_calls(ident, None)
     means.sign_ins.became(gone)
     means.sign_ins.ended(ended)
-    await membership.pass_on(means.ports, means.presence, gone, by=actor, gone=True)
+    await _pass_on(means, gone, actor, gone=True)
 
 
 async def ban(means: Means, actor: Account | None, wanted: Wanted) -> Sequence[Ban]:
@@ -191,7 +194,7 @@ async def ban(means: Means, actor: Account | None, wanted: Wanted) -> Sequence[B
         _enforce(means, made)
         bans.append(made)
     if person is not None and person.verified:
-        await membership.pass_on(means.ports, means.presence, person, by=actor, gone=False, only=wanted.room)
+        await _pass_on(means, person, actor, gone=False, only=wanted.room)
     return bans
 
 
@@ -374,6 +377,17 @@ def _enforce(means: Means, ban: Ban) -> None:
             means.ports.audience.turn_out(session.connection, ban.sentence)
         else:
             _turn_out_of(means, session, ban.room, ban.sentence)
+
+
+async def _pass_on(
+    means: Means, person: Account, actor: Account | None, *, gone: bool, only: RoomId | None = None
+) -> None:
+    """Let others follow somebody in their private rooms. What was done to them holds by now, and is answered so; where
+    nothing more can be stored, the next start finds the heirs."""
+    try:
+        await membership.pass_on(means.ports, means.presence, person, by=actor, gone=gone, only=only)
+    except Unavailable as refusal:
+        logger.warning("the private rooms of %s are passed on with the next start: %s", person.id, refusal)
 
 
 def _subjects(means: Means, person: Account) -> list[tuple[AccountId | None, str | None]]:

@@ -80,7 +80,9 @@ async def test_a_message_is_removed_and_a_role_changes_hands(closed: Closed) -> 
     await olga.page.get_by_role("button", name="Keeping order").click()
     order = olga.page.get_by_role("dialog", name="Keeping order")
     await order.get_by_text("Bob deleted a message of theirs in lobby").wait_for()
-    assert await order.locator("[data-audit] li").count() == 7, "two deletions, two roles, and three links to come in by"
+    assert await order.locator("[data-audit] li").count() == 7, (
+        "two deletions, two roles, and three links to come in by"
+    )
     assert "rude" not in await order.inner_text()
 
 
