@@ -12,7 +12,7 @@ from aiohttp import web
 from chatzilla import __version__
 from chatzilla.clock import SystemClock
 from chatzilla.control import Control
-from chatzilla.core import membership
+from chatzilla.core import membership, moderation
 from chatzilla.core.bookings import Bookings
 from chatzilla.core.by_mail import ByMail
 from chatzilla.core.calls import Calls
@@ -196,7 +196,7 @@ class House:
         self.calls.put_out(account, room)
 
     async def _retire(self, account: Account) -> None:
-        await membership.pass_on(self.ports, self.presence, account, by=None, gone=True)
+        await moderation.pass_on(self.means, account, None, gone=True)
 
     def _person(self, ident: AccountId) -> Account | None:
         return self.sign_ins.person(ident)

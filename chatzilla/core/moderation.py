@@ -145,7 +145,18 @@ async def end_membership(means: Means, actor: Account | None, ident: AccountId) 
     means.ports.put_out_of_calls(ident, None)
     means.sign_ins.became(gone)
     means.sign_ins.ended(ended)
-    await _pass_on(means, gone, actor, gone=True)
+    await pass_on(means, gone, actor, gone=True)
+
+
+async def pass_on(
+    means: Means, person: Account, actor: Account | None, *, gone: bool, only: RoomId | None = None
+) -> None:
+    """Let others follow somebody in their private rooms; see `membership.pass_on`. What was done to them holds by now,
+    and is answered so; where nothing more can be stored, the next start finds the heirs."""
+    try:
+        await membership.pass_on(means.ports, means.presence, person, by=actor, gone=gone, only=only)
+    except Unavailable as refusal:
+        logger.warning("the private rooms of %s are passed on with the next start: %s", person.id, refusal)
 
 
 async def ban(means: Means, actor: Account | None, wanted: Wanted) -> Sequence[Ban]:
@@ -194,7 +205,7 @@ async def ban(means: Means, actor: Account | None, wanted: Wanted) -> Sequence[B
         _enforce(means, made)
         bans.append(made)
     if person is not None and person.verified:
-        await _pass_on(means, person, actor, gone=False, only=wanted.room)
+        await pass_on(means, person, actor, gone=False, only=wanted.room)
     return bans
 
 
@@ -377,17 +388,6 @@ def _enforce(means: Means, ban: Ban) -> None:
             means.ports.audience.turn_out(session.connection, ban.sentence)
         else:
             _turn_out_of(means, session, ban.room, ban.sentence)
-
-
-async def _pass_on(
-    means: Means, person: Account, actor: Account | None, *, gone: bool, only: RoomId | None = None
-) -> None:
-    """Let others follow somebody in their private rooms. What was done to them holds by now, and is answered so; where
-    nothing more can be stored, the next start finds the heirs."""
-    try:
-        await membership.pass_on(means.ports, means.presence, person, by=actor, gone=gone, only=only)
-    except Unavailable as refusal:
-        logger.warning("the private rooms of %s are passed on with the next start: %s", person.id, refusal)
 
 
 def _subjects(means: Means, person: Account) -> list[tuple[AccountId | None, str | None]]:
