@@ -12,7 +12,7 @@ from aiohttp import web
 from chatzilla import __version__
 from chatzilla.clock import SystemClock
 from chatzilla.control import Control
-from chatzilla.core import membership
+from chatzilla.core import membership, moderation
 from chatzilla.core.bookings import Bookings
 from chatzilla.core.by_mail import ByMail
 from chatzilla.core.calls import Calls
@@ -27,6 +27,7 @@ from chatzilla.core.rights import Rights
 from chatzilla.core.signin import SignInMode, SignIns
 from chatzilla.core.tokens import Tokens
 from chatzilla.core.tries import Tries
+from chatzilla.errors import Unavailable
 from chatzilla.mail.server import parse_sender, parse_server
 from chatzilla.mail.smtp import SmtpMailer
 from chatzilla.media.janus import Janus
@@ -115,7 +116,9 @@ class House:
             ended=self._end_sign_ins,
             retired=self._retire,
         )
-        self.ports = Ports(self.log, self.store, self.delivery, clock, self.directory, self._put_out_of_calls)
+        self.ports = Ports(
+            self.log, self.store, self.delivery, clock, self.directory, self._enforce_in_calls, self._put_out_of_calls
+        )
         self.mailer: SmtpMailer | None = None
         self.by_mail: ByMail | None = None
         if self.sign_ins.mode is SignInMode.EMAIL:
@@ -186,11 +189,14 @@ class House:
         self.server.register_namespace(self.calls_door)
         self._said_farewell = False
 
+    def _enforce_in_calls(self, ban: Ban) -> None:
+        self.calls_door.enforce(ban)
+
     def _put_out_of_calls(self, account: AccountId, room: RoomId | None) -> None:
         self.calls.put_out(account, room)
 
     async def _retire(self, account: Account) -> None:
-        await membership.pass_on(self.ports, self.presence, account, by=None, gone=True)
+        await moderation.pass_on(self.means, account, None, gone=True)
 
     def _person(self, ident: AccountId) -> Account | None:
         return self.sign_ins.person(ident)
@@ -218,7 +224,10 @@ class House:
             self.mailer.start()
         for engine in self.engines:
             await engine.start()
-        await membership.find_heirs(self.ports)
+        try:
+            await membership.find_heirs(self.ports)
+        except Unavailable as refusal:  # as with messages: it goes on by itself when the disk does
+            logger.warning("private rooms without a moderator are looked for with the next start: %s", refusal)
         self.calls.start(self.sign_ins)
         await self.control.start()
         yield

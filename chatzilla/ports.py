@@ -382,8 +382,12 @@ class Records(Protocol):
         """
         ...
 
-    async def end_membership(self, account: Account, deed: Deed) -> None:
-        """Store that a person is removed, with the end of their sign-ins, of their links, and of those made for them.
+    async def end_membership(self, account: Account, deed: Deed) -> Sequence[SignInId]:
+        """Store that a person is removed, with the end of their sign-ins, their links and those made for them, and the
+        tokens that they made for bots.
+
+        Returns:
+            What has ended: their sign-ins and these tokens.
 
         Raises:
             Conflict: nobody would be an owner any more.
@@ -633,5 +637,7 @@ class Ports:
     clock: Clock
     directory: Directory
     """No port, and yet what every verb asks first: what the rooms are."""
+    enforce_in_calls: Callable[[Ban], None] = lambda _ban: None
+    """Lets a ban hold on every connection of calls."""
     put_out_of_calls: Callable[[AccountId, RoomId | None], None] = lambda _account, _room: None
     """Ends somebody's part in the call of a room, or in all calls, for as long as those go on."""

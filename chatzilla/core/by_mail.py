@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 from chatzilla.core.addresses import Address, domain_of, parse_address
 from chatzilla.core.limits import Rate, Shared
-from chatzilla.core.links import digest, mint_secret
+from chatzilla.core.links import digest, holds, mint_secret
 from chatzilla.core.people import account_by_mail, id_by_mail
 from chatzilla.core.policy import Role
 from chatzilla.core.signin import SIGN_INS_PER_ACCOUNT
@@ -291,7 +291,7 @@ class ByMail:
         if await self._sign_ins.register.has(id_by_mail(address)):
             return None  # somebody who was here, and is not to come back by themselves
         link = await self._sign_ins.register.invitation(address, self._clock.wall_ms())
-        if link is not None:
+        if link is not None and holds(self._sign_ins, link):
             return Standing(None, link.role, link.room, link.id)
         return Standing(None, Role.MEMBER) if domain_of(address) in self._domains else None
 

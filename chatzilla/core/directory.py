@@ -217,14 +217,13 @@ class Directory:
         """How somebody else stands to somebody, where both may be: whoever moderates a room is above who does not."""
         if account.id == other.id:
             return Thing.OWN
-        mine, theirs = (
-            max(
-                policy.rank(each.role),
-                policy.MODERATOR_RANK * (self.find(wanted).grades.get(each.id) is Grade.MODERATE),
-            )
-            for each in (account, other)
-        )
+        mine, theirs = self.rank_there(account, wanted), self.rank_there(other, wanted)
         return Thing.BELOW_THERE if theirs < mine else Thing.OTHER_THERE
+
+    def rank_there(self, account: Account, wanted: RoomId) -> int:
+        """How high somebody stands in a room."""
+        moderates = self.find(wanted).grades.get(account.id) is Grade.MODERATE
+        return max(policy.rank(account.role), policy.MODERATOR_RANK * moderates)
 
     def grade_of(self, account: Account, wanted: RoomId) -> Grade:
         """What somebody may in a room where they are."""

@@ -116,7 +116,7 @@ async def look(sign_ins: SignIns, tries: Tries, secret: str, *, address: str) ->
     if tries.exhausted(address):
         raise TooFast(TOO_MANY)
     link = await sign_ins.register.link(digest(secret), sign_ins.clock.wall_ms())
-    offer = None if link is None else _offer(sign_ins, link)
+    offer = None if link is None or not holds(sign_ins, link) else _offer(sign_ins, link)
     if offer is None:
         tries.count(address)
         raise SignInNeeded(USELESS)
@@ -146,7 +146,7 @@ async def use(
     account = offer.person or _newcomer(link, name)
     with nullcontext() if offer.person else sign_ins.reserving(account):
         async with sign_ins.rooms.changing if _leads_inside(link) else nullcontext():
-            if _offer(sign_ins, link) is None:
+            if _offer(sign_ins, link) is None or not holds(sign_ins, link):
                 superseded = None
             else:
                 sign_in = sign_ins.draft(account, agent)
@@ -163,9 +163,9 @@ async def make(sign_ins: SignIns, bearer: Bearer, terms: Terms) -> tuple[Link, s
     """Make a link; returns it with its secret, which nobody is told again.
 
     Raises:
-        Forbidden: it is not theirs to make.
+        Forbidden: it is not theirs to make, or to make for this room.
         BadRequest, Conflict: see `check`.
-        NotFound: it is for a private room that they may not invite into.
+        NotFound: it is for a private room that is not theirs.
         NotFound: there is nobody whom it could sign in.
         Full: they have as many links as one may.
     """
@@ -182,7 +182,7 @@ async def make(sign_ins: SignIns, bearer: Bearer, terms: Terms) -> tuple[Link, s
     else:
         policy.check(account, Act.INVITE, policy.giving(terms.role))
         check(terms, sign_ins)
-        if terms.room is not None and is_hidden(terms.room):
+        if terms.room is not None:
             sign_ins.rooms.check(account, Act.ADMIT, terms.room)
     link, secret = drafted(sign_ins, terms, maker=account.id, made_in=bearer.standing)
     deeds = [] if link.account == account.id else [_entry(sign_ins, account, Done.MAKE_LINK, link)]
@@ -256,6 +256,21 @@ async def owner_link(sign_ins: SignIns) -> str:
     return secret
 
 
+def holds(sign_ins: SignIns, link: Link) -> bool:
+    """Whether whoever made a link might make it now: else who was banned, removed or made less would come back by it as
+    somebody new. The operator's hold."""
+    if link.maker is None:
+        return True
+    maker = sign_ins.person(link.maker)
+    if maker is None or sign_ins.bans.against(maker, None) is not None:
+        return False
+    if link.account is not None:
+        person = sign_ins.person(link.account)
+        return person is not None and policy.may(maker.role, Act.SIGN_IN, policy.stands(maker, person))
+    leads_where_they_may = link.room is None or sign_ins.rooms.may(maker, Act.ADMIT, link.room)
+    return leads_where_they_may and policy.may(maker.role, Act.INVITE, policy.giving(link.role))
+
+
 async def seen_by(sign_ins: SignIns, account: Account) -> list[Offer]:
     """The links that can still be used and that somebody may see, the newest first."""
     found = await sign_ins.register.links(sign_ins.clock.wall_ms())
@@ -299,16 +314,13 @@ def _stands(account: Account, link: Link, maker: Account | None) -> Thing:
 
 
 def _offer(sign_ins: SignIns, link: Link) -> Offer | None:
-    """A link with the people that it is about; nothing where whom it signs in is not here any more, and where its maker
-    may not invite any more into the private room that it leads to."""
+    """A link with the people that it is about; nothing where whom it signs in, or the private room that it leads to, is
+    not here any more."""
     person, maker = sign_ins.person(link.account), sign_ins.person(link.maker)
     if link.account is not None and (person is None or person.role is Role.REMOVED):
         return None
-    if link.room is not None and _leads_inside(link):
-        by_operator = link.maker is None
-        may = by_operator or (maker is not None and sign_ins.rooms.may(maker, Act.ADMIT, link.room))
-        if not may or sign_ins.rooms.get(link.room) is None:
-            return None
+    if link.room is not None and _leads_inside(link) and sign_ins.rooms.get(link.room) is None:
+        return None
     return Offer(link, maker, person)
 
 

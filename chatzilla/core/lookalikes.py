@@ -133,7 +133,8 @@ class Names:
         Args:
             connection: who is going to be called so.
             account: the person.
-            proven: whether a token has shown that it is theirs; they cannot be kept from using it.
+            proven: whether a token has shown that it is theirs. Nobody who types it keeps them from using it; but the
+                token of a name that was typed once is nothing beside whoever has shown who they are.
             vouched: whether an application calls them so, as it may call several; a verified person's stays theirs.
 
         Raises:
@@ -144,7 +145,7 @@ class Names:
         user = self._users.get(look)
         held = (holder or account.id) != account.id
         used = user is not None and user[0] != account.id
-        if not proven and (held or (used and not vouched)):
+        if (held and not (proven and account.verified)) or (used and not (proven or vouched)):
             raise Forbidden("Somebody here has a name that looks like this one. Choose another one.")
         self.release(connection)
         _, connections = self._users.get(look, (None, set()))

@@ -279,6 +279,8 @@ async def invite(
         wanted = grade or held or Grade.POST
         if grade is not None and wanted != (held or Grade.POST):
             directory.check(account, Act.GRADE, ident)
+            if wanted is Grade.READ and policy.rank(invited.role) > directory.rank_there(account, ident):
+                raise Forbidden(f"{invited.name} stands above you on this server.")
         _check_admission(ports, room, invited, wanted)
         stored = wanted if room.hidden or wanted is not Grade.POST else None
         if held != stored or not room.hidden:

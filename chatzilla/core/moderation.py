@@ -10,6 +10,7 @@ refused in the same words, so that nobody learns by trying who is here.
 
 from __future__ import annotations
 
+import logging
 import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -21,7 +22,7 @@ from chatzilla.core.directory import Room
 from chatzilla.core.policy import Act, Role, Thing
 from chatzilla.core.rooms import NO_SUCH_ROOM, RoomHead
 from chatzilla.core.tries import network_of
-from chatzilla.errors import BadRequest, Forbidden, NotFound
+from chatzilla.errors import BadRequest, Forbidden, NotFound, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from chatzilla.core.session import Session
     from chatzilla.core.signin import SignIns
     from chatzilla.ports import Ports, Records
+
+logger = logging.getLogger(__name__)
 
 NOBODY: Final = "There is nobody like that, or that is not yours to do."
 """All that somebody is told who reaches for a person in vain."""
@@ -121,7 +124,8 @@ async def set_role(means: Means, actor: Account | None, ident: AccountId, role: 
 
 
 async def end_membership(means: Means, actor: Account | None, ident: AccountId) -> None:
-    """Remove a person from the server: their sign-ins end, and every link that they made or that was made for them.
+    """Remove a person from the server: their sign-ins end, every link that they made or that was made for them, and the
+    tokens that they made for bots, since they know them.
 
     What they said stays, and so their name stays theirs; a role brings them back. A guest's name is free again.
 
@@ -134,12 +138,25 @@ async def end_membership(means: Means, actor: Account | None, ident: AccountId) 
         raise NotFound(NOBODY)
     now = means.ports.clock.wall_ms()
     gone = replace(person, role=Role.REMOVED, ends_at=None if person.ends_at is None else now)
-    await means.records.end_membership(gone, _deed(means, actor, Done.REMOVE_PERSON, person, role=person.role.value))
+    entry = _deed(means, actor, Done.REMOVE_PERSON, person, role=person.role.value)
+    ended = await means.records.end_membership(gone, entry)
     for session in _of(means, ident):
         means.ports.audience.turn_out(session.connection, "You are not a member of this server any more.")
     means.ports.put_out_of_calls(ident, None)
     means.sign_ins.became(gone)
-    await membership.pass_on(means.ports, means.presence, gone, by=actor, gone=True)
+    means.sign_ins.ended(ended)
+    await pass_on(means, gone, actor, gone=True)
+
+
+async def pass_on(
+    means: Means, person: Account, actor: Account | None, *, gone: bool, only: RoomId | None = None
+) -> None:
+    """Let others follow somebody in their private rooms; see `membership.pass_on`. What was done to them holds by now,
+    and is answered so; where nothing more can be stored, the next start finds the heirs."""
+    try:
+        await membership.pass_on(means.ports, means.presence, person, by=actor, gone=gone, only=only)
+    except Unavailable as refusal:
+        logger.warning("the private rooms of %s are passed on with the next start: %s", person.id, refusal)
 
 
 async def ban(means: Means, actor: Account | None, wanted: Wanted) -> Sequence[Ban]:
@@ -188,7 +205,7 @@ async def ban(means: Means, actor: Account | None, wanted: Wanted) -> Sequence[B
         _enforce(means, made)
         bans.append(made)
     if person is not None and person.verified:
-        await membership.pass_on(means.ports, means.presence, person, by=actor, gone=False, only=wanted.room)
+        await pass_on(means, person, actor, gone=False, only=wanted.room)
     return bans
 
 
@@ -360,7 +377,8 @@ def _turn_out_of(means: Means, session: Session, room: RoomId, sentence: str) ->
 
 
 def _enforce(means: Means, ban: Ban) -> None:
-    """Turn out whoever a ban keeps out."""
+    """Turn out whoever a ban keeps out, on every connection."""
+    means.ports.enforce_in_calls(ban)
     for session in means.ports.audience.sessions():
         if means.sign_ins.bans.against(session.account, session.address, ban.room) is not ban:
             continue

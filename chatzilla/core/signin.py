@@ -23,7 +23,7 @@ from chatzilla.core.people import EMAIL, OPEN, key_of
 from chatzilla.core.policy import Act, Role, Thing
 from chatzilla.core.tokens import LIFETIME_SECONDS, NOT_VALID, SignInId
 from chatzilla.core.tries import TOO_MANY, Tries
-from chatzilla.errors import Conflict, Full, NotFound, SignInNeeded, TooFast
+from chatzilla.errors import Conflict, Forbidden, Full, NotFound, SignInNeeded, TooFast
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
@@ -188,10 +188,13 @@ class SignIns:
             SignInNeeded: it is none of ours, its time is over, its sign-in has ended, or it is a typed name's and
                 names do not count here. A stranger is not told which. It counts against the address.
             TooFast: the same, and too many like it came from this address.
-            Forbidden: they are banned.
+            Forbidden: they are banned, or their name was only typed and has become somebody's since.
         """
         with self._counting(address):
-            return self._unless_banned(self._bearer(token), address)
+            bearer = self._unless_banned(self._bearer(token), address)
+        if bearer.sign_in is None and self.holder(bearer.account.name) is not None:
+            raise Forbidden(NAME_TAKEN)
+        return bearer
 
     def enters(self, token: object, address: str) -> Bearer:
         """Tell who may come in where a room is entered: whoever `who` knows, or whoever has a right to one room.
@@ -418,6 +421,10 @@ class SignIns:
         )
         await self.register.revoke_links_for(account, self.clock.wall_ms())
         await self._end(ending, its_links=by_another, its_programs=by_another, deeds=deeds)
+
+    def ended(self, idents: Iterable[SignInId]) -> None:
+        """Take in that sign-ins are stored as over; harmless twice."""
+        self._forget(idents)
 
     async def end_everything(self) -> None:
         """End every sign-in there is."""

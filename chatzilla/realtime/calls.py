@@ -30,6 +30,7 @@ from chatzilla.realtime.line import Event, Line
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping
 
+    from chatzilla.core.bans import Ban
     from chatzilla.core.call_events import CallEvent, MediaRequest
     from chatzilla.core.calls import Calls
     from chatzilla.core.rooms import RoomId
@@ -255,6 +256,18 @@ class CallsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-s
             if visitor.seat.holder.sign_in in gone:
                 self._seats.dismiss(visitor, "sign-in", "You have been signed out.", reconnect=False)
 
+    def enforce(self, ban: Ban) -> None:
+        """Put everybody out of calls whom a ban keeps out, and close their connections where it is of the server."""
+        if ban.account is not None:
+            self._calls.put_out(ban.account, ban.room)  # also whoever is reconnecting just now
+        for visitor in self._seats.all():
+            account, address = visitor.seat.holder.account, visitor.seat.address
+            if self._sign_ins.bans.against(account, address, ban.room) is not ban:
+                continue
+            self._calls.put_out(account.id, ban.room)
+            if ban.room is None:
+                self._seats.dismiss(visitor, "forbidden", ban.sentence, reconnect=False)
+
     async def on_join(self, seat: Seat, request: wire_calls.JoinCall) -> Mapping[str, Any]:
         """Enter the call of a room, or come back to it."""
         seat.asking.spend()
@@ -332,6 +345,7 @@ class CallsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-s
 
         Raises:
             SignInNeeded, TooFast: none of it is there and valid.
+            Forbidden: they are banned.
         """
         token, key = auth.get("token"), auth.get("resume")
         try:
@@ -346,6 +360,7 @@ class CallsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-s
             holder = self._calls.pass_of(key)  # whose token is over, and whose call is not
             if holder.sign_in is not None and not self._sign_ins.lasts(holder.sign_in):
                 raise
+            self._sign_ins.bans.check(holder.account, channel.address)
             return holder
 
     def _disconnect(self, sid: ConnectionId, reason: str) -> None:

@@ -17,6 +17,7 @@ from chatzilla.core.bans import Ban, BanId
 from chatzilla.core.people import OPEN, AccountId
 from chatzilla.core.policy import Role
 from chatzilla.core.rooms import RoomId
+from chatzilla.core.tokens import SignInId
 from chatzilla.errors import Conflict
 from chatzilla.store.deeds import note
 from chatzilla.store.queries import account_from, account_rows
@@ -66,15 +67,17 @@ class ModerationRecords:
 
         await self._register.do(change)
 
-    async def end_membership(self, account: Account, deed: Deed) -> None:
-        def end(connection: Connection) -> None:
+    async def end_membership(self, account: Account, deed: Deed) -> Sequence[SignInId]:
+        def end(connection: Connection) -> Sequence[SignInId]:
             _store_person(connection, account, deed)
             revoke(connection, sa.or_(links.c.maker == account.id, links.c.account == account.id), deed.at)
             whose = sa.select(accounts.c.no).where(accounts.c.id == account.id).scalar_subquery()
-            lasting = sa.and_(sign_ins.c.account == whose, sign_ins.c.ended_at.is_(None))
-            connection.execute(sa.update(sign_ins).where(lasting).values(ended_at=deed.at))
+            theirs = sa.select(sign_ins.c.id).where(sign_ins.c.account == whose)
+            by_them = sa.or_(sign_ins.c.account == whose, sign_ins.c.made_in.in_(theirs))
+            over = sa.update(sign_ins).where(by_them, sign_ins.c.ended_at.is_(None)).values(ended_at=deed.at)
+            return [SignInId(ident) for ident in connection.execute(over.returning(sign_ins.c.id)).scalars()]
 
-        await self._register.do(end)
+        return await self._register.do(end)
 
     async def ban(self, ban: Ban, replaced: Ban | None, deed: Deed) -> None:
         def store(connection: Connection) -> None:

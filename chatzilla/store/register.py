@@ -357,9 +357,14 @@ def _lasting(now: int) -> sa.ColumnElement[bool]:
 
 
 def _sweep(connection: Connection, now: int) -> None:
-    """Drop what has been over for long."""
+    """Drop what has been over for long; but a sign-in in which the token of a program was made tells who knows it."""
     long_ago = now - KEPT_MS
-    connection.execute(sa.delete(sign_ins).where(sa.or_(sign_ins.c.ended_at < long_ago, sa.not_(_lasting(long_ago)))))
+    over = sa.or_(sign_ins.c.ended_at < long_ago, sa.not_(_lasting(long_ago)))
+    made = sign_ins.alias()
+    asked_for = sa.select(made.c.made_in).where(
+        made.c.made_in.is_not(None), made.c.ended_at.is_(None), made.c.until > now
+    )
+    connection.execute(sa.delete(sign_ins).where(over, sign_ins.c.id.not_in(asked_for)))
     connection.execute(sa.delete(hooks).where(hooks.c.ended_at < long_ago))
     connection.execute(sa.delete(links).where(sa.or_(links.c.revoked_at < long_ago, links.c.ends_at < long_ago)))
 

@@ -596,15 +596,20 @@ class Visit {
     find("[data-beginning-of]", HTMLElement).textContent = beginning;
     find("[data-topic]", HTMLElement).textContent = topic;
     find("[data-topic]", HTMLElement).title = topic;
-    const closed = (room === LOBBY && this.#out) || whyClosed(known, this.#rights.get(room));
     find("[data-locked]", HTMLElement).hidden = !known.locked;
     this.#showPowers();
-    find("[data-closed]", HTMLElement).textContent = closed;
-    composer.know(name, closed !== "");
+    find("[data-closed]", HTMLElement).textContent = this.#closed;
+    composer.know(name, this.#closed !== "");
     find("[role=log]", HTMLElement).setAttribute("aria-label", `Messages in ${name}`);
     attention.at(name);
     callBar?.at(this.#session.room, this.#session.you?.id ?? "");
     this.#showRooms();
+  }
+
+  /** Why nothing can be said here now, in words; empty where something can. */
+  get #closed() {
+    const { room } = this.#session;
+    return (room === LOBBY && this.#out) || whyClosed(this.#rooms.get(room), this.#rights.get(room));
   }
 
   /** What this person may do that others may not. */
@@ -637,6 +642,7 @@ class Visit {
       letters: this.#lettersHere(),
       you,
       keepsOrder: this.#may("delete"),
+      closed: this.#closed !== "",
       loaded: timeline.cursor !== null,
       hasOlder: timeline.hasOlder,
       editing: composer.editing,

@@ -80,7 +80,9 @@ async def test_a_message_is_removed_and_a_role_changes_hands(closed: Closed) -> 
     await olga.page.get_by_role("button", name="Keeping order").click()
     order = olga.page.get_by_role("dialog", name="Keeping order")
     await order.get_by_text("Bob deleted a message of theirs in lobby").wait_for()
-    assert await order.locator("[data-audit] li").count() == 4
+    assert await order.locator("[data-audit] li").count() == 7, (
+        "two deletions, two roles, and three links to come in by"
+    )
     assert "rude" not in await order.inner_text()
 
 
@@ -131,12 +133,19 @@ async def test_a_room_is_locked_and_somebody_turned_out(closed: Closed) -> None:
         await tab.page.goto(closed.server.url + "/r/garden")
         await tab.is_online()
     await bob.says("hello")
-    await olga.shows("hello")
+    await bob.says("my password")
+    await olga.shows("hello", "my password")
     await olga.page.get_by_role("button", name="Lock the room").click()
     await bob.page.get_by_text("This room is locked. Only its moderators speak here now.").wait_for()
     assert not await bob.page.locator("textarea[name=message]").is_visible()
+    await message(bob, "my password").hover()
+    assert not await bob.page.locator("[data-tools] [data-edit]").is_visible(), "to edit would be to speak"
+    await bob.page.locator("[data-tools] [data-delete]").click()
+    await bob.page.locator("[data-confirm] [data-really]").click()
+    stone = "This message was deleted"
+    await olga.shows("hello", stone)
     await olga.says("calm")
-    await bob.shows("hello", "calm")
+    await bob.shows("hello", stone, "calm")
     await olga.page.get_by_role("button", name="Unlock the room").click()
     await bob.page.locator("textarea[name=message]").wait_for()
 
@@ -150,7 +159,7 @@ async def test_a_room_is_locked_and_somebody_turned_out(closed: Closed) -> None:
     await olga.page.keyboard.press("Escape")
     await olga.says("quiet")
     await bob.page.goto(closed.server.url + "/r/garden")
-    await bob.shows("hello", "calm", "quiet")
+    await bob.shows("hello", stone, "calm", "quiet")
 
 
 async def test_what_is_refused_is_said_where_it_happens(closed: Closed) -> None:

@@ -11,6 +11,7 @@ from chatzilla.core.membership import find_heirs
 from chatzilla.core.policy import Role
 from chatzilla.core.rooms import Grade, RoomId
 from chatzilla.core.tries import TOO_MANY, TRIES, WINDOW_SECONDS
+from chatzilla.errors import Unavailable
 from tests.helpers.callers import Caller
 from tests.helpers.clients import Client
 from tests.helpers.clock import ManualClock
@@ -313,6 +314,25 @@ class TestHeirs:
         await late.gone.wait()
         await late.close()
         await ear.close()
+
+    async def test_what_was_done_holds_where_nothing_more_can_be_stored(
+        self, place: Town, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nobody is told that a removal failed which did not; the next start finds who follows."""
+        olga, bob, carl = await place.enters("Olga", Role.OWNER), await place.enters("Bob"), await place.enters("Carl")
+        _, made = await bob.ask("POST", "rooms", {"name": "Plot", "kind": "private", "people": [carl.id]})
+        room = RoomId(made["room"]["room"])
+
+        async def full(*_: Any, **__: Any) -> None:
+            raise Unavailable("The disk is full.")
+
+        house = place.server.house
+        with monkeypatch.context() as disk:
+            disk.setattr(house.rooms, "dismiss", full)
+            assert (await olga.ask("DELETE", f"people/{bob.id}"))[0] == 204
+        assert house.directory.find(room).grades == {bob.id: Grade.MODERATE, carl.id: Grade.POST}
+        await find_heirs(house.ports)
+        assert house.directory.find(room).grades[carl.id] is Grade.MODERATE
 
     async def test_a_bot_that_is_ended_and_a_room_from_before_have_heirs_too(self, place: Town) -> None:
         olga, bob = await place.enters("Olga", Role.OWNER), await place.enters("Bob")

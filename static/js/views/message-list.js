@@ -27,6 +27,7 @@ const REMOVED = "This message was removed by a moderator";
  * @property {string | null} editing      The id of the message that is being edited.
  * @property {Person | null} you
  * @property {boolean} keepsOrder         Whether this person may delete what others said here.
+ * @property {boolean} closed             Whether this person can say nothing here now, and so edit nothing.
  * @property {boolean} loaded             Whether the room has answered at all.
  * @property {boolean} hasOlder
  * @property {{after: number, upTo: number}} missed  The numbers that came while the person was elsewhere.
@@ -363,7 +364,7 @@ export class MessageList extends HTMLElement {
     }
     const { mine, name } = row.entry;
     this.#tools.setAttribute("aria-label", mine ? "Your message" : `The message of ${name}`);
-    /** @type {HTMLElement} */ (this.#tools.querySelector("[data-edit]")).hidden = !mine;
+    /** @type {HTMLElement} */ (this.#tools.querySelector("[data-edit]")).hidden = !mine || this.#scene?.closed === true;
     /** @type {HTMLElement} */ (this.#tools.querySelector("[data-person]")).hidden = mine;
     row.element.append(this.#tools);
     this.#tools.hidden = false;
