@@ -1,6 +1,7 @@
 // The one module that knows Socket.IO: it connects, stays connected, asks questions that always get an answer, and
 // passes on what the server tells. What any of it means is not known here.
 
+/** @import { Socket } from "../vendor/socket.io.esm.min.js" */
 /** @import { Gone, Goodbye, Message, Presence, Refusal, Result, Room, Typing, You } from "./protocol.js" */
 
 import { io } from "../vendor/socket.io.esm.min.js";
@@ -80,28 +81,13 @@ export class Connection {
   }
 
   /**
-   * Ask the server, and get an answer whatever happens.
-   *
    * @template Answer
    * @param {string} event
    * @param {object} question
    * @returns {Promise<Result<Answer>>}
    */
   ask(event, question) {
-    // The library would keep the question for later; what is sent after a reconnection is for others to decide.
-    if (!this.#socket.connected) return Promise.resolve(refusal("offline", "There is no connection to the server."));
-    return new Promise((resolve) => {
-      this.#socket.timeout(ANSWER_WITHIN_MS).emit(
-        event,
-        question,
-        /** @type {(error: Error | null, ok: boolean, answer: any) => void} */
-        (error, ok, answer) => {
-          if (error) resolve(refusal("timeout", "The server did not answer."));
-          else if (ok) resolve({ ok: true, answer });
-          else resolve(refusal(answer?.code ?? "internal", answer?.message ?? "The server refused this."));
-        },
-      );
-    });
+    return ask(this.#socket, event, question, ANSWER_WITHIN_MS);
   }
 
   #listen() {
@@ -163,6 +149,33 @@ export class Connection {
     this.#socket.disconnect();
     this.#socket.connect();
   }
+}
+
+/**
+ * Ask the server, and get an answer whatever happens.
+ *
+ * @template Answer
+ * @param {Socket} socket
+ * @param {string} event
+ * @param {object} question
+ * @param {number} within  In ms.
+ * @returns {Promise<Result<Answer>>}
+ */
+export function ask(socket, event, question, within) {
+  // The library would keep the question for later; what is sent after a reconnection is for others to decide.
+  if (!socket.connected) return Promise.resolve(refusal("offline", "There is no connection to the server."));
+  return new Promise((resolve) => {
+    socket.timeout(within).emit(
+      event,
+      question,
+      /** @type {(error: Error | null, ok: boolean, answer: any) => void} */
+      (error, ok, answer) => {
+        if (error) resolve(refusal("timeout", "The server did not answer."));
+        else if (ok) resolve({ ok: true, answer });
+        else resolve(refusal(answer?.code ?? "internal", answer?.message ?? "The server refused this."));
+      },
+    );
+  });
 }
 
 /**

@@ -26,6 +26,9 @@ CALL_FLAGS: Final = [
 PATIENCE_SECONDS: Final = 60.0
 """For a machine that does ten other things."""
 
+A_WHILE_SECONDS: Final = 0.5
+"""In which whatever is sent has come at least once."""
+
 COLOURS: Final = {"Anna": (224, 32, 32), "Bob": (32, 192, 64), "Carl": (48, 64, 224), "Dora": (216, 200, 40)}
 TONES: Final = {"Anna": 440, "Bob": 550, "Carl": 660, "Dora": 770}
 FAR: Final = 60
@@ -139,15 +142,19 @@ class CallTab(Tab):
         await until(right, lambda: f"{self.name} wants {name} to be {facts}", self.tiles)
 
     async def receives(self, *, videos: int, sounds: int) -> None:
-        """Wait until so many videos are decoded and so many sounds are heard, all of them going on."""
-        before = await self.flows()
+        """Wait until so many videos are decoded and so many sounds are heard for a while, and no others."""
+        wanted = {"video": videos, "audio": sounds}
+        began, before = time.monotonic(), await self.flows()
 
         async def right() -> bool:
+            nonlocal began, before
             now = await self.flows()
             moving = {
                 kind: sum(1 for key, amount in now[kind].items() if amount > before[kind].get(key, 0)) for kind in now
             }
-            return moving == {"video": videos, "audio": sounds}
+            if any(moving[kind] > wanted[kind] for kind in wanted):
+                began, before = time.monotonic(), now  # the last of something that has just ended
+            return moving == wanted and time.monotonic() - began > A_WHILE_SECONDS
 
         await until(right, lambda: f"{self.name} wants {videos} videos and {sounds} sounds", self.flows)
 

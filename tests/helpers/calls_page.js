@@ -114,6 +114,23 @@
     };
   };
 
+  /** When (in ms since 1970) the next picture of anybody is decoded; and the longest time without a look until then. */
+  window.__nextPicture = async () => {
+    const decoded = async () => {
+      const videos = (await inbound()).filter(([, { kind }]) => kind === "video");
+      return videos.reduce((sum, [, { framesDecoded }]) => sum + framesDecoded, 0);
+    };
+    const before = await decoded();
+    let blink = 0;
+    let last = performance.now();
+    while ((await decoded()) <= before) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      blink = Math.max(blink, performance.now() - last);
+      last = performance.now();
+    }
+    return { at: Date.now(), blink };
+  };
+
   const pixel = document.createElement("canvas");
   pixel.width = pixel.height = 1;
   window.__colourOf = (video) => {

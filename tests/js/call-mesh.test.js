@@ -212,6 +212,36 @@ test("an offer that is given up was never applied, whoever came first", async ()
   }
 });
 
+test("however offers cross, in the end everybody receives what the other sends", async () => {
+  for (let seed = 1; seed <= 24; seed += 1) {
+    const random = randomFrom(seed);
+    const ids = random() < 0.5 ? ["anna", "bob"] : ["bob", "anna"];
+    const net = new Net();
+    const nodes = await net.call(...ids);
+    let line = Promise.resolve();
+    net.turn = () => (line = line.then(() => turns(random() * 6)));
+    const sending = nodes.map(() => new Set(["camera", "microphone"]));
+    for (let step = 0; step < 12; step += 1) {
+      const at = random() < 0.5 ? 0 : 1;
+      const source = random() < 0.5 ? "screen" : "screen-audio";
+      if (sending[at].delete(source)) {
+        nodes[at].mesh.publish(source, null);
+      } else {
+        sending[at].add(source);
+        nodes[at].sends(source);
+      }
+      await turns(random() * random() * 20);
+    }
+    for (let round = 0; round < 3; round += 1) await idle();
+    for (const [at, node] of nodes.entries()) {
+      assert.deepEqual(node.sources(nodes[1 - at].me.id), [...sending[1 - at]].sort(), `seed ${seed}`);
+      assert.equal(node.connections.length, 1);
+      assert.equal(node.connection.signalingState, "stable");
+      assert.equal(node.connection.rollbacks, 0);
+    }
+  }
+});
+
 test("what changes while an offer of whoever is polite waits for its answer is offered after it", async () => {
   const net = new Net();
   const [anna, bob] = await net.call("anna", "bob");
@@ -458,3 +488,14 @@ test("whoever leaves is let go of, and closing lets go of everybody", async () =
   assert(anna.connections.every(({ connectionState }) => connectionState === "closed"));
   assert.equal(bob.connections.length + carl.connections.length, 4);
 });
+
+/** Numbers from 0 to 1 that are the same each time. @param {number} seed */
+function randomFrom(seed) {
+  let state = seed * 7_919;
+  return () => (state = (state * 1_103_515_245 + 12_345) % 2 ** 31) / 2 ** 31;
+}
+
+/** @param {number} count  Of the event loop. */
+async function turns(count) {
+  for (let turn = 0; turn < count; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+}

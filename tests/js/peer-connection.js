@@ -251,7 +251,9 @@ export class Connection {
       const receives = /recv/.test(transceiver.direction) && /send/.test(other);
       transceiver.currentDirection = sends ? (receives ? "sendrecv" : "sendonly") : receives ? "recvonly" : "inactive";
     }
-    if (this.#needed || this.transceivers.some(({ mid }) => mid === null)) this.isNeeded();
+    // What has changed since the description was made is not in it.
+    const ours = new Map(linesOf(this.localDescription?.sdp ?? "").map(({ mid, direction }) => [mid, direction]));
+    if (this.#needed || this.transceivers.some(({ mid, direction }) => ours.get(mid ?? "") !== direction)) this.isNeeded();
   }
 }
 

@@ -5,10 +5,12 @@
 /** @import { Capture, Kind, Listener as CaptureListener } from "./capture.js" */
 /** @import { Engine, EngineWorld, Trouble } from "./engine.js" */
 /** @import { Ear, Signaling } from "./signaling.js" */
-/** @import { Entry, Ice, Participant, ParticipantNews, Source } from "./wire.js" */
+/** @import { Farewell, Said } from "./news.js" */
+/** @import { Entry, Ice, Moderated, ParticipantNews, Source } from "./wire.js" */
 
 import { Call } from "./call.js";
 import { qualityFor } from "./engine.js";
+import { ELSEWHERE, farewellOf, wordsOfLoss, wordsOfNews, wordsOfOrder } from "./news.js";
 
 const LEVELS_EVERY_MS = 250;
 const UNREACHABLE_AFTER_MS = 1_500;
@@ -25,8 +27,6 @@ const LONGEST_TIMER_MS = 2_147_483_647;
 const PASSING = new Set(["timeout", "offline", "unavailable", "too-fast", "internal"]);
 
 /** @typedef {"preview" | "connecting" | "in" | "over"} Phase */
-/** Why it is over: `again` means that one may enter once more. */
-/** @typedef {{title: string, words: string, again: boolean}} Farewell */
 /** @typedef {{level: (ms: number) => number, close: () => void}} Meter */
 
 /**
@@ -105,7 +105,7 @@ export class Meeting {
       track: (kind, track) => this.#captured(kind, track),
       problems: () => this.#changed(),
       devices: () => this.#changed(),
-      unplugged: (kind, instead) => this.#unplugged(kind, instead),
+      unplugged: (kind, instead) => world.listener.told(wordsOfLoss(kind, instead)),
     });
     this.#signaling = world.signaling(this.#ear());
   }
@@ -349,17 +349,12 @@ export class Meeting {
       signal: (signal) => this.#inTurn(() => this.#engine?.told("signal", signal)),
       offer: (offered) => this.#inTurn(() => this.#engine?.told("offer", offered)),
       media: (news) => this.#inTurn(() => this.#engine?.told("media", news)),
-      moderated: ({ action, source, by }) => void this.#obey(action, source, by?.name),
+      moderated: (order) => void this.#obey(order),
       call: ({ locked }) => {
         this.#locked = locked;
         this.#changed();
       },
-      superseded: () =>
-        this.#end({
-          title: "This call goes on elsewhere",
-          words: "You entered it in another tab or on another device, with the same link.",
-          again: true,
-        }),
+      superseded: () => this.#end(ELSEWHERE),
       ended: ({ reason, by }) => this.#end(farewellOf(reason, by?.name)),
     };
   }
@@ -493,37 +488,22 @@ export class Meeting {
   /** @param {ParticipantNews} news */
   #heard(news) {
     if (this.#phase !== "in" || !this.#engine) return;
-    const { change, participant, reason } = news;
+    const { change, participant } = news;
     const before = this.#call.participant(participant.id);
     const isMe = participant.id === this.#call.me?.id;
     this.#call.heard(news);
     if (!isMe && change === "left") this.#engine.left(participant.id);
     else if (!isMe) this.#engine.joined(participant);
-    if (!isMe) this.#announce(change, before, participant, reason);
+    if (!isMe) this.#say(wordsOfNews(news, before));
     this.#measure();
     this.#changed();
   }
 
-  /**
-   * @param {ParticipantNews["change"]} change
-   * @param {Participant | null} before
-   * @param {Participant} participant
-   * @param {string | undefined} reason
-   */
-  #announce(change, before, { name, hand, screen, state }, reason) {
+  /** @param {Said} said */
+  #say({ told, spoken }) {
     const { listener } = this.#world;
-    if (change === "left") {
-      const words = { lost: "lost the connection", kicked: "was removed" }[reason ?? ""] ?? "left";
-      listener.told(`${name} ${words}.`);
-      return;
-    }
-    if (change === "joined" && !before) listener.told(`${name} joined.`);
-    if (change === "reconnecting") listener.spoken(`${name} is reconnecting.`);
-    if (before?.state === "reconnecting" && state === "here" && change !== "reconnecting") {
-      listener.spoken(`${name} is back.`);
-    }
-    if (hand && !before?.hand) listener.told(`${name} raised a hand.`);
-    if (screen && !before?.screen) listener.spoken(`${name} shares a screen.`);
+    for (const words of told) listener.told(words);
+    for (const words of spoken) listener.spoken(words);
   }
 
   /** How many we are decides how much each may send. */
@@ -557,15 +537,6 @@ export class Meeting {
       }
     }
     this.#changed();
-  }
-
-  /**
-   * @param {Kind} kind
-   * @param {string | null} instead
-   */
-  #unplugged(kind, instead) {
-    const words = instead ? `Now ${instead} is used.` : `You are not ${kind === "camera" ? "seen" : "heard"} now.`;
-    this.#world.listener.told(`Your ${kind} is gone. ${words}`);
   }
 
   /** The microphone was opened or closed. It is sent from the first word on, and as silence while it is closed. */
@@ -608,27 +579,20 @@ export class Meeting {
     this.#engine?.publish(source, track);
   }
 
-  /**
-   * Do as a moderator says.
-   *
-   * @param {"mute" | "unpublish" | "kick"} action
-   * @param {Source | undefined} source
-   * @param {string} [who]
-   */
-  async #obey(action, source, who = "A moderator") {
+  /** Do as a moderator says. @param {Moderated} order */
+  async #obey(order) {
     if (this.#phase !== "in") return;
+    const { action, source } = order;
     const all = source === undefined;
-    const { listener } = this.#world;
     if (action === "mute" && (all || source === "microphone") && this.#capture.track("microphone")) {
       await this.setMicrophone(false);
-      listener.told(`${who} muted you.`);
+      this.#world.listener.told(wordsOfOrder(order));
     }
     if (action !== "unpublish") return;
     if (all || source === "screen" || source === "screen-audio") this.stopSharing();
     if (all || source === "camera") await this.setCamera(false);
     if (all || source === "microphone") await this.setMicrophone(false);
-    const what = { microphone: "microphone", camera: "camera", screen: "screen", "screen-audio": "screen" };
-    listener.told(`${who} switched off your ${source ? what[source] : "microphone, camera and screen"}.`);
+    this.#world.listener.told(wordsOfOrder(order));
   }
 
   /** @param {{audio?: boolean, video?: boolean, screen?: boolean, hand?: boolean}} state */
@@ -761,17 +725,4 @@ export class Meeting {
   #changed() {
     this.#world.listener.changed();
   }
-}
-
-/**
- * @param {string} reason
- * @param {string} [who]
- * @returns {Farewell}
- */
-function farewellOf(reason, who) {
-  if (reason === "kicked") {
-    return { title: `${who ?? "A moderator"} removed you from the call`, words: "", again: false };
-  }
-  if (reason === "ended") return { title: `${who ?? "A moderator"} ended the call`, words: "", again: false };
-  return { title: "The call is over", words: "", again: true };
 }

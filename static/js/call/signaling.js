@@ -5,6 +5,8 @@
 /** @import { Goodbye, Refusal, Result } from "../protocol.js" */
 /** @import { CallFacts, Ended, MediaNews, Moderated, Offered, ParticipantNews, Signal } from "./wire.js" */
 
+import { ask } from "../connection.js";
+
 const NAMESPACE = "/calls";
 const ANSWER_WITHIN_MS = 8_000;
 const RECONNECT_FIRST_MS = 300;
@@ -74,27 +76,13 @@ export class Signaling {
   }
 
   /**
-   * Ask the server, and get an answer whatever happens.
-   *
    * @template Answer
    * @param {string} event
    * @param {object} question
    * @returns {Promise<Result<Answer>>}
    */
   ask(event, question) {
-    if (!this.#socket.connected) return Promise.resolve(refusal("offline", "There is no connection to the server."));
-    return new Promise((resolve) => {
-      this.#socket.timeout(ANSWER_WITHIN_MS).emit(
-        event,
-        question,
-        /** @type {(error: Error | null, ok: boolean, answer: any) => void} */
-        (error, ok, answer) => {
-          if (error) resolve(refusal("timeout", "The server did not answer."));
-          else if (ok) resolve({ ok: true, answer });
-          else resolve(refusal(answer?.code ?? "internal", answer?.message ?? "The server refused this."));
-        },
-      );
-    });
+    return ask(this.#socket, event, question, ANSWER_WITHIN_MS);
   }
 
   /** Say something that needs no answer: the page may be gone before one could come. */
@@ -151,13 +139,4 @@ export class Signaling {
     clearTimeout(this.#again);
     this.#socket.connect();
   }
-}
-
-/**
- * @param {string} code
- * @param {string} message
- * @returns {{ok: false, refusal: Refusal}}
- */
-function refusal(code, message) {
-  return { ok: false, refusal: { code, message } };
 }

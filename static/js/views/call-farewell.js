@@ -1,6 +1,6 @@
 // After a call that one did not leave by oneself: why it is over, and what next.
 
-/** @import { Farewell } from "../call/meeting.js" */
+/** @import { Farewell } from "../call/news.js" */
 
 import { part } from "./call-parts.js";
 
