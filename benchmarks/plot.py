@@ -91,7 +91,7 @@ def draw(machine: Mapping[str, str], runs: Sequence[Run]) -> str:
     rounds = len({run.round for run in runs})
     foot = (
         "Chatzilla stores every message on disk before it acknowledges it; the others store nothing.",
-        f"Medians of {rounds} rounds, interleaved; the server has one core of {machine['processor']} to itself.",
+        f"Medians of {rounds} rounds; the server on one core of {machine['processor']}, the generator on another.",
     )
     for place, line in enumerate(foot):
         parts.append(f'<text class="quiet" x="{MARGIN}" y="{height - 30 + 18 * place:g}">{escape(line)}</text>')

@@ -37,7 +37,7 @@ def parse_text(raw: object, what: str, limit: int) -> str:
         raise TooLong(f"{what.capitalize()} may have {limit:,} characters at most; this has {len(raw):,}.")
     if not raw.strip():
         raise BadRequest(f"{what.capitalize()} cannot be empty.")
-    if "\0" in raw or not _is_encodable(raw):
+    if "\0" in raw or not (raw.isascii() or _is_encodable(raw)):
         raise BadRequest(f"{what.capitalize()} holds characters that cannot be stored.")
     return raw
 

@@ -187,12 +187,15 @@ class Channel:
         self._enqueue(frame.text)
         return self._queued <= self._engine.limits.queue
 
-    def write_soon(self, frame: Frame) -> None:
-        """Send a message at the end of this turn of the event loop, in one write with others that do the same."""
+    def write_soon(self, body: bytes) -> None:
+        """Send a message at the end of this turn of the event loop, in one write with others that do the same.
+
+        It is for this session alone, so it is no `Frame`, only what stands in one, after its type.
+        """
         if self.socket is not None:
-            self.socket.write_soon(frame.framed)
+            self.socket.write_soon(websocket.frame(b"4" + body))
         else:
-            self._enqueue(frame.text)
+            self._enqueue(_MESSAGE + body.decode())
 
     def write_binary(self, data: bytes) -> None:
         """Send a binary message, which belongs to a Socket.IO packet that was sent just before."""

@@ -87,7 +87,9 @@ class _Asked(Event):
     def __init__(  # one for each thing that is known of a call
         self, desk: ChatNamespace, connection: Connection, call: Call, request: Any, kind: type, ack: int | None
     ) -> None:
-        super().__init__(connection.line, alone=call.alone)
+        self.line = connection.line
+        self.alone = call.alone
+        self.done = False
         self.desk = desk
         self.connection = connection
         self.call = call
@@ -379,16 +381,18 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         self._running -= 1
         if self.closing and not self._running:
             self._quiet.set()
-        answer = self._answer_of(asked)
         channel = asked.connection.channel
+        outcome = asked.outcome
+        if isinstance(outcome, Message):
+            answer: Answer = True, wire.encode_posted(outcome) if asked.kind is dict else outcome.content
+        else:
+            answer = self._answer_of(asked)
         if asked.ack is not None and channel.open:
             channel.write_soon(packets.answer(CHAT, asked.ack, answer))
 
     def _answer_of(self, asked: _Asked) -> Answer:
-        """What a client is told about what its call came to."""
+        """What a client is told about what its call came to, unless that is a message of its own."""
         outcome, kind = asked.outcome, asked.kind
-        if isinstance(outcome, Message):
-            return True, wire.encode_posted(outcome) if kind is dict else outcome.content
         if not isinstance(outcome, BaseException):
             answer: Answer = outcome  # type: ignore[assignment]  # see `Outcome`
             return answer

@@ -243,8 +243,9 @@ class Delivery:
             message = posted.message
             hall = self._halls.get(message.room)
             if hall is not None:
-                hall.untold.append(posted)
-                hall.untold_bytes += ROW_OVERHEAD + len(message.content)
+                if hall.untold or len(hall.listeners) > 1 or posted.origin not in hall.listeners:
+                    hall.untold.append(posted)
+                    hall.untold_bytes += ROW_OVERHEAD + len(message.content)
                 hall.head = message.changed
                 if message.seq == message.changed:  # else it is an edit, of one that was there
                     hall.last = message.seq
@@ -254,7 +255,8 @@ class Delivery:
                 hall.heads.touch()
             if hall.echo is None:
                 self._echo_later(room, hall)
-            self._attend(room, hall)
+            if hall.untold:  # else whoever said it is alone there
+                self._attend(room, hall)
 
     def is_behind(self, room: RoomId) -> bool:
         """Whether so much waits to be told in a room that whoever says more there has to wait."""

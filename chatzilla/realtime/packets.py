@@ -13,7 +13,7 @@ import orjson
 from chatzilla.realtime.channel import Frame
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 CONNECT: Final = 0
 DISCONNECT: Final = 1
@@ -94,9 +94,9 @@ def event(namespace: str, name: str, payload: object) -> Frame:
     return Frame(f"{EVENT}{namespace},".encode() + orjson.dumps([name, payload]))
 
 
-def answer(namespace: str, ident: int, values: Sequence[object]) -> Frame:
-    """The acknowledgement of one call."""
-    return Frame(f"{ACK}{namespace},{ident}".encode() + orjson.dumps(values))
+def answer(namespace: str, ident: int, values: Sequence[object]) -> bytes:
+    """The acknowledgement of one call, which one session alone is sent: see `Channel.write_soon`."""
+    return f"{ACK}{namespace},{ident}".encode() + orjson.dumps(values)
 
 
 def _is_whole(packet: Packet) -> bool:
@@ -130,11 +130,13 @@ def _load(text: str) -> Any:
 
 def _is_finite(value: object) -> bool:
     """Whether there is no infinity in it, however deep."""
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, list):
+    if isinstance(value, list):
+        parts: Iterable[object] = value
+    elif isinstance(value, dict):
+        parts = value.values()
+    else:
         return not isinstance(value, float) or math.isfinite(value)
-    for part in value:  # noqa: SIM110  # a generator for each list would cost more than the rest
+    for part in parts:  # noqa: SIM110  # a generator for each list would cost more than the rest
         if type(part) is not str and not _is_finite(part):
             return False
     return True

@@ -35,6 +35,9 @@ _CLOSE: Final = 0x8
 _PING: Final = 0x9
 _PONG: Final = 0xA
 
+_WHOLE_TEXT: Final = 0x80 | _TEXT
+"""How a text begins that is not in parts."""
+
 NORMAL: Final = 1000
 PROTOCOL_ERROR: Final = 1002
 NOT_TEXT: Final = 1007
@@ -290,7 +293,8 @@ class WebSocket(asyncio.BufferedProtocol):
     def _take_frames(self, data: bytes | bytearray) -> int:
         """Handle every whole frame; returns where the first one that is not whole begins."""
         position, end = 0, len(data)
-        while end - position > 1 and not self.transport.is_closing():
+        is_closing = self.transport.is_closing
+        while end - position > 1 and not is_closing():
             first, second = data[position], data[position + 1]
             size = second & 0x7F
             body = position + 6
@@ -309,8 +313,8 @@ class WebSocket(asyncio.BufferedProtocol):
                 break
             position = body + size
             payload = _unmask(data[body - 4 : body], data[body:position])
-            if first == 0x80 | _TEXT and self._parts is None:  # as nearly all of them are
-                self._deliver(_TEXT, payload)
+            if first == _WHOLE_TEXT and self._parts is None:  # as nearly all of them are
+                self._deliver_text(payload)
             else:
                 self._take(first, payload)
         return position
@@ -350,17 +354,21 @@ class WebSocket(asyncio.BufferedProtocol):
             self._fail(PROTOCOL_ERROR)
 
     def _deliver(self, opcode: int, payload: bytes) -> None:
-        if self.owner is None or self._closing:
-            return
-        if opcode == _BINARY:
+        if opcode == _TEXT:
+            self._deliver_text(payload)
+        elif self.owner is not None and not self._closing:
             self.owner.binary(payload)
+
+    def _deliver_text(self, payload: bytes) -> None:
+        owner = self.owner
+        if owner is None or self._closing:
             return
         try:
             text = payload.decode()
         except UnicodeDecodeError:
             self._fail(NOT_TEXT)
             return
-        self.owner.text(text)
+        owner.text(text)
 
     def _fail(self, code: int) -> None:
         """Fail the connection (RFC 6455, 7.1.7): nothing that follows can be understood."""
@@ -437,7 +445,5 @@ def _accept_value(request: web.Request) -> bytes:
 def _unmask(mask: bytes | bytearray, payload: bytes | bytearray) -> bytes:
     """Undo a client's masking (RFC 6455, 5.3), a whole message as one large number."""
     size = len(payload)
-    if not size:
-        return b""
     repeated = (mask * (size // 4 + 1))[:size]
     return (int.from_bytes(payload, "little") ^ int.from_bytes(repeated, "little")).to_bytes(size, "little")

@@ -88,6 +88,19 @@ async def test_a_message_goes_to_its_room_but_for_its_origin(scene: Scene) -> No
     assert [len(wire.events("message")) for wire in (a, b, c)] == [0, 1, 0]
 
 
+async def test_whoever_is_alone_hears_what_others_say_there_in_order(scene: Scene) -> None:
+    a = scene.joins("a", LOBBY)
+    scene.said(1, origin="a")
+    scene.said(2)
+    scene.said(3, origin="a")
+    b = scene.joins("b", LOBBY)
+    scene.said(4, origin="a")
+    scene.said(5, origin="b")
+    assert [[message["seq"] for message in wire.events("message")] for wire in (a, b)] == [[2, 5], [4]]
+    scene.clock.advance(ECHO_AFTER_SECONDS)
+    assert [wire.events("room")[-1]["head"] for wire in (a, b)] == [5, 5]
+
+
 async def test_a_message_is_encoded_once_for_each_dialect(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     frames: list[Any] = []
 
