@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import stat
+import sys
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,10 +18,12 @@ from chatzilla.core.rooms import RoomId
 from chatzilla.errors import Unavailable
 from chatzilla.media import janus_config
 from chatzilla.media.janus_api import JanusError, JanusSession
+from tests.helpers import extras
+from tests.helpers.call_tabs import CAST
 from tests.helpers.callers import BOTH, WATCHING, Party, description, party
 from tests.helpers.clients import PATIENCE_SECONDS
 from tests.helpers.janus_server import SECRET, JanusServer
-from tests.helpers.servers import Process, serving
+from tests.helpers.servers import ROOT, Process, serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -104,6 +109,39 @@ async def test_whoever_was_away_while_janus_was_begins_anew_too(tmp_path: Path, 
         again = await people.connect(resume=bob.resume)
         await again.joins(resume=bob.resume)
         assert await again.hears("media") == {"state": "reset"}
+
+
+async def test_people_come_and_go_on_the_connections_that_there_are(tmp_path: Path, janus: JanusServer) -> None:
+    """Everybody sees everybody in their own colour; whoever comes later is another version of the same session."""
+    async with serving(tmp_path / "data", **through(janus)) as server, party(server) as people:
+        cast = await extras.enter(people, "garden", "Eve", "Finn", "Gina")
+        await extras.all_see(cast, {one.id: CAST[one.name] for one in cast})
+        assert await janus.handles() == 1 + 2 * len(cast)
+        await cast.pop(0).leaves()
+        cast += await extras.enter(people, "garden", "Hugo")
+        await extras.all_see(cast, {one.id: CAST[one.name] for one in cast})
+        assert [one.downs for one in cast] == [1, 1, 1]
+        for one in cast:
+            await one.leaves()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while await janus.rooms() or await janus.handles() > 1:
+                await asyncio.sleep(0.02)
+
+
+async def test_a_machine_that_has_nothing_but_its_loopback() -> None:
+    """Janus leaves that out; the tests give such a machine another interface, and calls work."""
+    alone = ("unshare", "--net") if os.geteuid() == 0 else ("unshare", "--user", "--map-root-user", "--net")
+    story = f"{__file__}::{test_people_come_and_go_on_the_connections_that_there_are.__name__}"
+    with tempfile.TemporaryDirectory() as folder:  # the path of a socket has to be short
+        process = await asyncio.create_subprocess_exec(
+            *(*alone, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={folder}/t", story),
+            cwd=ROOT,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said, _ = await asyncio.wait_for(process.communicate(), 6 * PATIENCE_SECONDS)
+    assert process.returncode == 0, said.decode()
+    assert "1 passed" in said.decode()
 
 
 async def test_janus_gets_no_more_than_somebody_may_send(tmp_path: Path, janus: JanusServer) -> None:
