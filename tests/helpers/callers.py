@@ -110,6 +110,12 @@ class Caller:
     async def signals(self, to: Caller, offer: dict[str, str] | None = None, **more: Any) -> Any:
         return await self.does("signal", {"to": to.id, "description": offer or BOTH, **more})
 
+    async def refused_to_send(self, to: Caller, offer: dict[str, str]) -> str:
+        """Try to send to somebody, by whatever carries the call; returns the code of the refusal."""
+        if self.answer["engine"] == "mesh":
+            return await self.fails("signal", {"to": to.id, "description": offer})
+        return await self.fails("publish", {"offer": offer, "tracks": []})
+
     async def hears(self, event: str) -> Any:
         """The next event of this name."""
         return await asyncio.wait_for(self._heard[event].get(), PATIENCE_SECONDS)

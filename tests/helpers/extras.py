@@ -14,6 +14,7 @@ import contextlib
 import itertools
 import struct
 from dataclasses import dataclass, field
+from socket import SO_RCVBUF, SOL_SOCKET
 from typing import TYPE_CHECKING, Any, Final
 
 import socketio.exceptions
@@ -46,6 +47,9 @@ OVERTAKEN: Final = {"conflict", "offline", "timeout", "unavailable"}
 LOOK_AGAIN_SECONDS: Final = 0.1
 ASK_EVERY: Final = 10
 """Looks; a browser that is asked more often does nothing but paint pictures that stand alone."""
+
+BUFFER: Final = 1 << 20
+"""Bytes that may wait to be read; the system may allow fewer."""
 
 HASH: Final = "sha-256"
 """Of the certificate, and the one that Janus reads."""
@@ -141,6 +145,9 @@ class Leg:
     async def describe(self, lines: Iterable[tuple[MediaDescription | str, str, str, int]]) -> str:
         """A description of this side: lines of a kind, a mid, a direction and a source's number."""
         await self._gatherer.gather()
+        for way in self._gatherer._connection._protocols:
+            # As browsers do: a picture that stands alone is many packets at once.
+            way.transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_RCVBUF, BUFFER)
         mine, prints = self._gatherer.getLocalParameters(), self._dtls.getLocalParameters().fingerprints
         ways = "".join(f"a=candidate:{candidate_to_sdp(each)}\r\n" for each in self._gatherer.getLocalCandidates())
         common = (
@@ -217,6 +224,8 @@ class Extra:
         self._up: Leg | None = None
         self._down: Leg | None = None
         self._session = ""
+        self._round = 0
+        """Counts beginnings."""
         self._inbox: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -236,7 +245,7 @@ class Extra:
         self._caller = self._attend(await self._people.connect(self.name))
         await self._caller.joins(room, audio=sends, video=sends)
         loop = asyncio.get_running_loop()
-        self._inbox.put_nowait(("begin", None))
+        self._inbox.put_nowait(("begin", self._round))
         self._tasks = [loop.create_task(self._live(room))]
         if self.film is not None:
             self._tasks.append(loop.create_task(self._play(self.film)))
@@ -252,11 +261,14 @@ class Extra:
         """End everything without a word."""
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        ends = await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
         await self._stop()
         if self._caller is not None:
             await self._caller.close()
+        for end in ends:
+            if isinstance(end, Exception):
+                raise end
 
     def colours(self) -> dict[str, Colour | None]:
         """The colour of each camera that comes, by whose it is."""
@@ -295,7 +307,7 @@ class Extra:
 
     def _lost(self, caller: Caller) -> None:
         caller.gone.set()
-        self._inbox.put_nowait(("gone", None))
+        self._inbox.put_nowait(("gone", caller))
 
     async def _live(self, room: str) -> None:
         while True:
@@ -303,8 +315,12 @@ class Extra:
             if event == "offer":
                 await self._answer(told)
             elif event == "gone":
-                await self._come_back(room)
-            elif event == "begin" or told["state"] == "reset":
+                if told is self._caller:
+                    await self._come_back(room)
+            elif event == "begin":
+                if told == self._round:  # and nothing has begun anew meanwhile
+                    await self._begin()
+            elif told["state"] == "reset":
                 await self._begin()
             else:
                 await self._stop()
@@ -318,6 +334,7 @@ class Extra:
                 await caller.connect(resume=self._caller.resume)
                 await caller.joins(room, resume=self._caller.resume)
             except (socketio.exceptions.ConnectionError, OSError, TimeoutError):
+                await caller.close()
                 await asyncio.sleep(AGAIN_SECONDS / 2)
             else:
                 self._people.stack.push_async_callback(caller.close)
@@ -326,6 +343,7 @@ class Extra:
 
     async def _begin(self) -> None:
         """Throw both connections away, and make them anew."""
+        self._round += 1
         await self._stop()
         assert self._caller is not None
         caller, loop = self._caller, asyncio.get_running_loop()
@@ -341,7 +359,7 @@ class Extra:
                 self._up.connect(SessionDescription.parse(answer["answer"]["sdp"]))
                 accepted = await self._up.connected()
         if not accepted and not caller.gone.is_set():
-            loop.call_later(AGAIN_SECONDS, self._inbox.put_nowait, ("begin", None))
+            loop.call_later(AGAIN_SECONDS, self._inbox.put_nowait, ("begin", self._round))
 
     async def _answer(self, told: dict[str, Any]) -> None:
         """Take what the server offers; one that is not current any more is followed by another."""

@@ -158,6 +158,8 @@ async def test_janus_gets_no_more_than_somebody_may_send(tmp_path: Path, janus: 
         assert await bob.fails("ready", {"seq": 1, "answer": WATCHING | {"type": "answer"}}) == "conflict"
         assert await bob.fails("quality", {"mid": "0", "layer": 0}) == "not-found"
         assert await bob.fails("candidate", {"pc": "up", "candidate": None}) == "not-found"
+        three = description("video sendonly", "video sendonly", "video sendonly")
+        assert await alice.fails("publish", {"offer": three, "tracks": []}) == "forbidden"
         for wrong in (
             {"offer": SENDING},
             {"offer": SENDING, "tracks": CAMERA[:1]},
