@@ -52,7 +52,7 @@ PICTURES: Final = (
 START_SECONDS: Final = 1.0
 """How long the start of the server waits for Janus."""
 
-AGAIN_SECONDS: Final = (0.5, 1.0, 2.0)
+AGAIN_SECONDS: Final = (0.25, 0.5, 1.0)
 """How long until Janus is tried again. When it is back, everybody waits for no more than the last of these."""
 
 ANSWER_WITHIN_SECONDS: Final = 30.0

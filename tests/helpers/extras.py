@@ -374,9 +374,7 @@ class Extra:
             self._lines = {}
         whose = {track["mid"]: (track["participant"], track["source"]) for track in told["tracks"]}
         self._name_lines(offer, whose)
-        directions = {"sendonly": "recvonly", "sendrecv": "recvonly"}
-        lines = [(each, each.rtp.muxId, directions.get(each.direction or "", "inactive"), 0) for each in offer.media]
-        answer = {"type": "answer", "sdp": await self._down.describe(lines)}
+        answer = await answer_by(self._down, offer)
         accepted, refusal = await self._ask("ready", {"seq": told["seq"], "answer": answer})
         if accepted:
             self._down.connect(offer)
@@ -444,6 +442,13 @@ class Extra:
         self._lines, self._by_ssrc, self._session = {}, {}, ""
         for leg in legs:
             await leg.close()
+
+
+async def answer_by(leg: Leg, offer: SessionDescription) -> dict[str, str]:
+    """An answer that takes whatever an offer sends."""
+    directions = {"sendonly": "recvonly", "sendrecv": "recvonly"}
+    lines = [(each, each.rtp.muxId, directions.get(each.direction or "", "inactive"), 0) for each in offer.media]
+    return {"type": "answer", "sdp": await leg.describe(lines)}
 
 
 def _codec_in(offered: MediaDescription | str) -> tuple[int, str]:

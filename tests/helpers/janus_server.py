@@ -107,11 +107,15 @@ class JanusServer:
 
     async def rooms(self) -> list[str]:
         """The rooms that there are in it."""
+        return [room["room"] for room in await self.described_rooms()]
+
+    async def described_rooms(self) -> list[dict[str, Any]]:
+        """The same, with what it says of them."""
         session = JanusSession(SECRET, lambda *_: None)
         await session.connect(self.url)
         try:
             data, _ = await session.message(await session.attach(), {"request": "list", "admin_key": SECRET})
-            return [room["room"] for room in data["list"]]
+            return list(data["list"])
         finally:
             await session.close()
 

@@ -10,6 +10,7 @@ import tempfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiortc.sdp import SessionDescription
 
 from chatzilla.cli import main
 from chatzilla.core.people import app_named
@@ -126,6 +127,44 @@ async def test_people_come_and_go_on_the_connections_that_there_are(tmp_path: Pa
         async with asyncio.timeout(PATIENCE_SECONDS):
             while await janus.rooms() or await janus.handles() > 1:
                 await asyncio.sleep(0.02)
+
+
+async def test_an_offer_waits_for_the_answer_to_the_one_before(tmp_path: Path, janus: JanusServer) -> None:
+    """However many come meanwhile; the next one has them all."""
+    async with serving(tmp_path / "data", **through(janus)) as server, party(server) as people:
+        alice = await people.enters("alice", "garden", audio=False, video=False)
+        await alice.does("ready")
+        cast = await extras.enter(people, "garden", "Eve")
+        first = await alice.hears("offer")
+        assert {track["participant"] for track in first["tracks"]} == {cast[0].id}
+        cast += await extras.enter(people, "garden", "Finn", "Gina")
+        await extras.all_see(cast, {one.id: CAST[one.name] for one in cast})
+        await alice.hears_nothing("offer")
+        leg = extras.Leg(offers=False, heard=lambda _: None)
+        answer = await extras.answer_by(leg, SessionDescription.parse(first["offer"]["sdp"]))
+        await alice.does("ready", {"seq": first["seq"], "answer": answer})
+        second = await alice.hears("offer")
+        assert second["seq"] == first["seq"] + 1
+        assert {track["participant"] for track in second["tracks"]} == {one.id for one in cast}
+        await alice.hears_nothing("offer")
+        await leg.close()
+        for one in cast:
+            await one.leaves()
+
+
+async def test_a_call_takes_what_the_settings_say(tmp_path: Path, janus: JanusServer) -> None:
+    limits: dict[str, Any] = {"janus_people": 3, "janus_publishers": 2, "janus_kbits": 300}
+    async with serving(tmp_path / "data", **through(janus), **limits) as server, party(server) as people:
+        alice, _ = await people.enters("alice"), await people.enters("bob", video=False)
+        assert (alice.answer["limits"]["people"], alice.answer["limits"]["publishers"]) == (3, 2)
+        carol = await people.connect("carol")
+        assert await carol.fails("join", {"room": "lobby", "media": {"video": True}}) == "full"
+        await carol.joins(audio=False, video=False)
+        assert await carol.fails("publish", {"offer": SENDING, "tracks": CAMERA}) == "full"
+        dave = await people.connect("dave")
+        assert await dave.fails("join", {"room": "lobby"}) == "full"
+        (room,) = await janus.described_rooms()
+        assert (room["bitrate"], room["max_publishers"]) == (300_000, 4)
 
 
 async def test_a_machine_that_has_nothing_but_its_loopback() -> None:
