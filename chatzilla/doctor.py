@@ -89,7 +89,7 @@ def _runs(data: Path) -> bool:
     """Whether a server runs on this folder."""
     try:
         control.ask(data, "doctor")
-    except ConnectionError:
+    except OSError:
         return False
     except (StartError, ChatError):
         return True  # it runs, and knows no such command
@@ -168,7 +168,9 @@ def _at_certificate(file: Path, key: Path) -> Finding:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(file, key, lambda: "")
         made = x509.load_pem_x509_certificate(file.read_bytes())
     except (OSError, ValueError) as error:
-        return Finding(Verdict.BAD, "HTTPS", f"{file} with {key} cannot be used: {error}.")
+        return Finding(
+            Verdict.BAD, "HTTPS", f"{file} with {key} cannot be used: {error}. Name a certificate and its key, in PEM."
+        )
     left = (made.not_valid_after_utc - datetime.datetime.now(datetime.UTC)).days
     if left < ENDS_SOON_DAYS:
         words = f"{file} {'ends in ' + str(left) + ' days' if left >= 0 else 'is over'}. Renew it."

@@ -52,7 +52,7 @@ PICTURES: Final = (
 START_SECONDS: Final = 1.0
 """How long the start of the server waits for Janus."""
 
-AGAIN_SECONDS: Final = (0.5, 1.0, 2.0)
+AGAIN_SECONDS: Final = (0.25, 0.5, 1.0)
 """How long until Janus is tried again. When it is back, everybody waits for no more than the last of these."""
 
 ANSWER_WITHIN_SECONDS: Final = 30.0
@@ -428,9 +428,9 @@ class Janus:
         if peer.restart:
             peer.stale = True
         if offer is not None:
-            await self._negotiate(session, room, peer, offer)
+            await self._negotiate(session, room, peer, peer.down, offer)
 
-    async def _negotiate(self, session: JanusSession, room: _Room, peer: _Peer, offer: Jsep) -> None:
+    async def _negotiate(self, session: JanusSession, room: _Room, peer: _Peer, down: int, offer: Jsep) -> None:
         """Offer somebody what they receive, and give Janus their answer."""
         peer.seq += 1
         sources = {
@@ -441,7 +441,8 @@ class Janus:
             for mid, feed in peer.lines.items()
             if feed in sources
         )
-        peer.offer = Offered(peer.seq, Description(offer["type"], offer["sdp"]), tracks)
+        described = sdp.with_origin(offer["sdp"], down, peer.seq)
+        peer.offer = Offered(peer.seq, Description(offer["type"], described), tracks)
         peer.answer = asyncio.get_running_loop().create_future()
         if peer.participant.seat is not None:
             self._stage.tell([peer.participant.seat.connection], peer.offer)

@@ -32,6 +32,7 @@ _KIND: Final = {
 }
 _OF_SCREEN: Final = {Source.SCREEN, Source.SCREEN_AUDIO}
 
+_ORIGIN: Final = re.compile(r"^(o=\S+ )\S+ \S+( )", re.MULTILINE)
 _LINE: Final = re.compile(r"[a-z]=[^\x00-\x08\x0a-\x1f\x7f]+")
 _MEDIA: Final = re.compile(r"(\S+) \d{1,5}(?:/\d{1,5})? \S+(?: \S+)+")
 _MID: Final = re.compile(r"[!#$%&'*+.0-9A-Z^_`a-z{|}~-]{1,64}")
@@ -127,6 +128,15 @@ def check(session: Session, participant: Participant, tracks: tuple[Track, ...] 
             raise BadRequest("There is no such line in this description.")
         if track.source in _OF_SCREEN and not participant.may_share_screen:
             raise Forbidden("You cannot share a screen in this call.")
+
+
+def with_origin(text: str, session: int, version: int) -> str:
+    """The same description, as this version of this session.
+
+    A changed offer of one session keeps the session's id and counts its version (RFC 3264, 8). Janus draws another id
+    for each offer, so that nobody could tell a change of a connection from another connection.
+    """
+    return _ORIGIN.sub(rf"\g<1>{session} {version}\g<2>", text, count=1)
 
 
 def _section(line: str) -> _Section:

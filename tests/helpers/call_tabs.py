@@ -31,6 +31,19 @@ A_WHILE_SECONDS: Final = 0.5
 
 COLOURS: Final = {"Anna": (224, 32, 32), "Bob": (32, 192, 64), "Carl": (48, 64, 224), "Dora": (216, 200, 40)}
 TONES: Final = {"Anna": 440, "Bob": 550, "Carl": 660, "Dora": 770}
+CAST: Final = {
+    "Eve": (0, 0, 0),
+    "Finn": (250, 250, 250),
+    "Gina": (128, 128, 128),
+    "Hugo": (255, 0, 255),
+    "Iris": (0, 255, 255),
+    "Jack": (255, 128, 0),
+    "Kate": (128, 0, 96),
+    "Liam": (0, 96, 96),
+    "Mona": (255, 160, 200),
+}
+"""Those who come without a browser; see `extras`."""
+
 FAR: Final = 60
 """Colours that differ less, added up over red, green and blue, are one: encoders are not exact."""
 
@@ -115,7 +128,8 @@ class CallTab(Tab):
 
     async def sees(self, *names: str, dark: Iterable[str] = (), screens: Iterable[str] = ()) -> None:
         """Wait until the stage shows exactly these people, each in their own colour; `dark` have no picture."""
-        wanted = {("person", self._label(name)): None if name in dark else COLOURS[name] for name in names}
+        colours = COLOURS | CAST
+        wanted = {("person", self._label(name)): None if name in dark else colours[name] for name in names}
         wanted |= {("screen", self._screen(name)): COLOURS[name] for name in screens}
 
         async def right() -> bool:

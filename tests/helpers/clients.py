@@ -81,3 +81,5 @@ class Client:
 
     async def close(self) -> None:
         await self.sio.disconnect()
+        if self.sio.eio.http is not None:
+            await self.sio.eio.http.close()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
+import sys
+from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -15,10 +18,13 @@ from chatzilla.cli import main
 from chatzilla.config import Config
 from chatzilla.doctor import Verdict
 from chatzilla.tls import OWN_FILE, Certificates
-from tests.helpers import janus_server
+from tests.helpers import extras, janus_server
+from tests.helpers.call_tabs import CAST
+from tests.helpers.callers import Party
 from tests.helpers.coturn import SECRET, coturn
 from tests.helpers.janus_server import JanusServer
-from tests.helpers.servers import serving
+from tests.helpers.servers import ROOT, Process, serving
+from tests.helpers.tls_proxy import Certificate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,6 +112,78 @@ async def test_janus_is_tried(config: Config, tmp_path: Path) -> None:
         await janus.kill()
     verdict, words = (await findings(through))["Janus"]
     assert (verdict, "browser to browser meanwhile" in words) == (Verdict.BAD, True)
+
+
+async def test_the_recipe_for_one_small_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it stands in the guide, but for its addresses, folders and secrets: everything is good, and calls work."""
+    guide = (ROOT / "docs/calls.md").read_text()
+    relay = guide.partition("`/etc/turnserver.conf`:\n\n```\n")[2].partition("```")[0]
+    others = re.compile(r"#|listening-port=|tls-listening-port=|cert=|pkey=|static-auth-secret=|no-cli")
+    settings = dict(re.findall(r"^   ([A-Z_]+)=(.*)$", guide.partition("## One small server")[2], re.MULTILINE))
+    assert (settings["CHATZILLA_CALLS"], settings.pop("PORT")) == ("auto", "443")
+    certificate = Certificate.make(tmp_path)
+    janus = JanusServer(tmp_path)
+    with monkeypatch.context() as environ:
+        environ.setenv("CHATZILLA_JANUS_SECRET", janus_server.SECRET)
+        assert main(["janus-config", str(janus.folder)]) == 0
+    async with AsyncExitStack() as stack:
+        coturn_ = coturn(tmp_path, *(line for line in relay.splitlines() if not others.match(line)))
+        turn = await stack.enter_async_context(coturn_)
+        await janus.start()
+        stack.push_async_callback(janus.kill)
+        for name in ("CHATZILLA_STUN_URLS", "CHATZILLA_TURN_URLS"):
+            assert "chat.example.com:3478" in settings[name]
+            settings[name] = settings[name].replace("chat.example.com:3478", f"127.0.0.1:{turn.port}")
+        server: Any = Process(tmp_path / "data")
+        settings |= {
+            "CHATZILLA_HOST": "127.0.0.1",
+            "CHATZILLA_DATA": str(server.data),
+            "CHATZILLA_TLS_CERT": str(certificate.certificate),
+            "CHATZILLA_TLS_KEY": str(certificate.key),
+            "CHATZILLA_JANUS_URL": janus.url,
+            "CHATZILLA_JANUS_SECRET": janus_server.SECRET,
+            "CHATZILLA_TURN_SECRET": SECRET,
+        }
+        environment = os.environ | settings | {"PORT": "0"}
+        looking = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "chatzilla", "doctor"),
+            cwd=ROOT,
+            env=environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said = (await looking.communicate())[0].decode().splitlines()
+        # The certificate of a test is good for two days, which is noticed.
+        verdicts = {line[6:].partition(": ")[0]: line[:4].strip() for line in said if line[4:6] == "  "}
+        assert verdicts.pop("HTTPS") == "bad", said
+        assert set(verdicts.values()) == {"good"}, said
+        assert verdicts.keys() >= {"Janus", "SQLite", "clock", "data folder", settings["CHATZILLA_STUN_URLS"]}
+        server.environ = settings
+        await server.start()
+        stack.push_async_callback(server.kill)
+        people = Party(server, stack)
+        cast = await extras.enter(people, "garden", "Eve", "Finn")
+        for extra in cast:
+            stack.push_async_callback(extra.vanishes)
+        await extras.all_see(cast, {extra.id: CAST[extra.name] for extra in cast})
+
+
+async def test_a_data_folder_that_cannot_be_written_is_found(config: Config, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    verdict, words = (await findings(replace(config, data=tmp_path / "file" / "data")))["data folder"]
+    assert (verdict, "Give the server's user the folder" in words) == (Verdict.BAD, True)
+
+
+async def test_an_old_sqlite_is_found(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "OLDEST_SQLITE", (99, 0, 0))
+    verdict, words = (await findings(config))["SQLite"]
+    assert (verdict, "99.0 is needed. Use a Python" in words) == (Verdict.BAD, True)
+
+
+async def test_a_certificate_that_ends_soon_is_found(config: Config, tmp_path: Path) -> None:
+    made = Certificate.make(tmp_path)
+    verdict, words = (await findings(replace(config, tls_cert=made.certificate, tls_key=made.key)))["HTTPS"]
+    assert (verdict, "Renew it" in words) == (Verdict.BAD, True)
 
 
 def test_it_is_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

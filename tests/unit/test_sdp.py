@@ -127,3 +127,11 @@ def test_anything_is_read_or_refused(rest: str) -> None:
         return
     said = [line for line in rest.replace("\r\n", "\n").split("\n") if line.strip().lower().startswith("a=send")]
     assert not said or any(line.sends for line in session.lines), "what says that it sends is seen to send"
+
+
+def test_a_description_is_a_version_of_a_session() -> None:
+    """RFC 3264, 8: the id stays, the version counts; nothing else is another one."""
+    second = sdp.with_origin(CHROMIUM, 7, 2)
+    assert second.splitlines()[1] == "o=- 7 2 IN IP4 127.0.0.1"
+    assert second.splitlines()[2:] == CHROMIUM.splitlines()[2:]
+    assert sdp.with_origin(second, 1495799811084970, 1495799811084970) == CHROMIUM
