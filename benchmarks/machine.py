@@ -65,7 +65,7 @@ def describe(folder: Path) -> dict[str, str]:
     """What a reader has to know about where the figures come from."""
     node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()  # noqa: S607
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "cores": f"{os.cpu_count()}, load average {os.getloadavg()[0]:.1f} at the start",
         "kernel": f"{platform.system()} {platform.release()}",
         "interpreters": f"{platform.python_implementation()} {platform.python_version()}, Node.js {node}",
@@ -73,7 +73,8 @@ def describe(folder: Path) -> dict[str, str]:
     }
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Its name."""
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
