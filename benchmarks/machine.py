@@ -70,7 +70,7 @@ def describe(folder: Path) -> dict[str, str]:
     median, slowest = sync_ms(folder)
     node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()  # noqa: S607
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "cores": f"{os.cpu_count()}, load average {os.getloadavg()[0]:.1f} at the start",
         "kernel": f"{platform.system()} {platform.release()}",
         "interpreters": f"{python}, Node.js {node}",
@@ -78,7 +78,8 @@ def describe(folder: Path) -> dict[str, str]:
     }
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Its name."""
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()

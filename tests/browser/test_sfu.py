@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +15,7 @@ from playwright.async_api import async_playwright
 from tests.browser.conftest import QUIET
 from tests.helpers.callers import party
 from tests.helpers.janus_server import SECRET, JanusServer
-from tests.helpers.servers import Process, serving
+from tests.helpers.servers import serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -187,27 +186,3 @@ async def test_a_call_through_janus(tmp_path: Path, janus: JanusServer, browser:
         assert not engine._rooms  # type: ignore[attr-defined]
         assert not engine._peers  # type: ignore[attr-defined]
         await hall.leave()
-
-
-async def test_our_server_is_killed(tmp_path: Path, janus: JanusServer, browser: Browser) -> None:
-    """What there was in Janus goes with it; everybody comes back, and begins anew, by themselves."""
-    environ = {"CHATZILLA_CALLS": "janus", "CHATZILLA_JANUS_URL": janus.url, "CHATZILLA_JANUS_SECRET": SECRET}
-    process = await Process(tmp_path / "data", environ=environ).start()
-    try:
-        async with AsyncExitStack() as stack:
-            people = await stack.enter_async_context(party(type("Address", (), {"url": process.url})))  # type: ignore[arg-type]
-            hall = Hall(process.url, browser, people.token)
-            await hall.enters("red", "red")
-            await hall.enters("lime", "lime")
-            await hall.everybody_sees_everybody()
-            before = [await person.id() for person in hall.people]
-            await process.kill()
-            await process.start()
-            for person in hall.people:
-                await until(person.heard, lambda heard: ["media", "reset"] in heard)
-            await hall.everybody_sees_everybody()
-            assert [await person.id() for person in hall.people] == before
-            assert len(await janus.rooms()) == 1
-            await hall.leave()
-    finally:
-        await process.kill()

@@ -202,7 +202,10 @@ class Leg:
             self._connecting.cancel()
             await asyncio.gather(self._connecting, return_exceptions=True)
         await self._dtls.stop()
-        await self._ice.stop()
+        # Not by its `stop`, which waits for a word that the connection may have said before.
+        monitor: asyncio.Task[None] | None = vars(self._ice)["_RTCIceTransport__monitor_task"]
+        if monitor is not None:
+            monitor.cancel()
         await self._gatherer._connection.close()
 
 

@@ -7,6 +7,7 @@ import os
 import stat
 import sys
 import tempfile
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CAMERA = [{"mid": "0", "source": "microphone"}, {"mid": "1", "source": "camera"}]
+BACK_WITHIN_SECONDS = 5.0
 SENDING = description("audio sendonly", "video sendonly")
 
 
@@ -122,6 +124,34 @@ async def test_people_come_and_go_on_the_connections_that_there_are(tmp_path: Pa
         cast += await extras.enter(people, "garden", "Hugo")
         await extras.all_see(cast, {one.id: CAST[one.name] for one in cast})
         assert [one.downs for one in cast] == [1, 1, 1]
+        for one in cast:
+            await one.leaves()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while await janus.rooms() or await janus.handles() > 1:
+                await asyncio.sleep(0.02)
+
+
+async def test_a_call_outlives_the_end_of_either_process(tmp_path: Path, janus: JanusServer) -> None:
+    """kill -9 of Janus, and of the server: everybody comes back by themselves as who they were, and leaves nothing."""
+    environ = {"CHATZILLA_CALLS": "janus", "CHATZILLA_JANUS_URL": janus.url, "CHATZILLA_JANUS_SECRET": SECRET}
+    server: Any = await Process(tmp_path / "data", environ=environ).start()
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(server.kill)
+        cast = await extras.enter(Party(server, stack), "garden", "Eve", "Finn", "Gina", "Hugo", "Iris")
+        for one in cast:
+            stack.push_async_callback(one.vanishes)
+        seen = {one.id: CAST[one.name] for one in cast}
+        await extras.all_see(cast, seen)
+        loop = asyncio.get_running_loop()
+        for process in (janus, server):
+            await process.kill()
+            await process.start()
+            began = loop.time()
+            await extras.all_see(cast, seen)
+            assert loop.time() - began < BACK_WITHIN_SECONDS
+            assert {one.id for one in cast} == seen.keys()
+            assert await janus.handles() == 1 + 2 * len(cast), "two of each, and one by which rooms are made"
+            assert len(await janus.rooms()) == 1
         for one in cast:
             await one.leaves()
         async with asyncio.timeout(PATIENCE_SECONDS):
