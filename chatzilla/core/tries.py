@@ -10,6 +10,8 @@ import ipaddress
 import logging
 from typing import TYPE_CHECKING, Final
 
+from chatzilla.errors import TooFast
+
 if TYPE_CHECKING:
     from chatzilla.ports import Clock
 
@@ -34,6 +36,11 @@ class Tries:
         """Whether no further try of this address is judged now."""
         began, count = self._counts.get(network_of(address), (0.0, 0))
         return count >= self._at_most and self._clock.monotonic() < began + WINDOW_SECONDS
+
+    def refusal(self, address: str) -> TooFast:
+        """What an address is told whose tries are not judged now."""
+        began, _ = self._counts.get(network_of(address), (self._clock.monotonic(), 0))
+        return TooFast(TOO_MANY, after=began + WINDOW_SECONDS - self._clock.monotonic())
 
     def count(self, address: str) -> None:
         """Count a vain try."""
