@@ -16,6 +16,7 @@ from chatzilla.core import membership, moderation
 from chatzilla.core.bookings import Bookings
 from chatzilla.core.by_mail import ByMail
 from chatzilla.core.calls import Calls
+from chatzilla.core.connections import PUT_OUT, Connections
 from chatzilla.core.directory import Directory
 from chatzilla.core.foreign import Pair
 from chatzilla.core.limits import Paces, Rate
@@ -48,6 +49,7 @@ from chatzilla.store.log import RoomLog
 from chatzilla.store.queries import RoomStore
 from chatzilla.store.records import ModerationRecords
 from chatzilla.store.register import SignInRegister
+from chatzilla.store.rightbook import StoredRightBook
 from chatzilla.store.roombook import RoomRegister
 from chatzilla.web import contract, middleware
 from chatzilla.web.api import Api
@@ -75,6 +77,7 @@ if TYPE_CHECKING:
     from chatzilla.config import Config
     from chatzilla.core.bans import Ban
     from chatzilla.core.people import Account, AccountId
+    from chatzilla.core.rights import Right
     from chatzilla.core.rooms import RoomId
     from chatzilla.core.tokens import SignInId
     from chatzilla.ports import Clock, Media, Stage
@@ -86,6 +89,10 @@ CLOSING_SECONDS: Final = 1.0
 
 FINISH_SECONDS: Final = 2.5
 """How long handlers in flight may take to be answered when the server stops."""
+
+
+HEALTHY_AGAIN_SECONDS: Final = 5
+"""When to ask again whether messages can be stored."""
 
 
 class House:
@@ -144,7 +151,6 @@ class House:
             posting_from_address=Rate(config.address_rate, config.address_burst),
             asking=asking,
         )
-        self.bookings = Bookings(self.ports, self.sign_ins, self.rights, asking)
         self.chat = ChatNamespace(
             self.ports,
             self.presence,
@@ -170,6 +176,16 @@ class House:
         self.calls_door = CallsNamespace(
             self.calls, self.seats, self.sign_ins, clock, asking=Rate(config.call_rate, config.call_burst)
         )
+        self.right_book = StoredRightBook(self.database)
+        self.connections = Connections(
+            self.rights,
+            self.right_book,
+            self.calls,
+            clock,
+            on_chat=self._rights_on_chat,
+            put_out=self._end_rights,
+        )
+        self.bookings = Bookings(self.ports, self.sign_ins, self.rights, self.connections, asking)
         self.server = Server(
             limits=Limits(
                 heartbeat=config.heartbeat,
@@ -244,6 +260,7 @@ class House:
         self.sign_ins.start()
         self.sign_ins.bans.recall(self.means.records.recall_bans(self.ports.clock.wall_ms()))
         self.directory.start()
+        self.connections.start()
 
     async def end(self) -> None:
         """Store what waits, and give the folder back."""
@@ -253,6 +270,7 @@ class House:
         self.hooks.close()
         self.rooms.close()
         self.book.close()
+        self.right_book.close()
         self.store.close()
         self.database.close(cleanly=True)
 
@@ -262,6 +280,18 @@ class House:
         self.delivery.end_sign_ins(gone)
         self.calls_door.end_sign_ins(gone)
 
+    def _rights_on_chat(self) -> Iterable[Right]:
+        """The rights by which connections to the chat have come."""
+        return (session.right for session in self.delivery.sessions() if session.right is not None)
+
+    def _end_rights(self, ended: Sequence[str]) -> None:
+        """Rights are over: so is every connection that came by one, at each door."""
+        gone = frozenset(ended)
+        for session in self.delivery.sessions():
+            if session.right is not None and session.right.id in gone:
+                self.delivery.turn_out(session.connection, PUT_OUT)
+        self.calls_door.end_rights(gone)
+
     async def health(self, _request: web.Request) -> web.Response:
         """GET /healthz: 200 while messages can be stored and read, else 503."""
         self.log.probe()
@@ -269,7 +299,8 @@ class House:
         report = {"status": "ok" if healthy else "degraded", "version": __version__}
         if self.mailer is not None:
             report["mail"] = "failing" if self.mailer.failing else "ok"
-        return web.json_response(report, status=200 if healthy else 503, headers={"Cache-Control": "no-store"})
+        headers = {"Cache-Control": "no-store"} | ({} if healthy else {"Retry-After": str(HEALTHY_AGAIN_SECONDS)})
+        return web.json_response(report, status=200 if healthy else 503, headers=headers)
 
 
 def tokens_of(config: Config, database: Database, clock: Clock) -> Tokens:
@@ -332,7 +363,7 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
     askers = Askers(house.rights.pair, house.callers, Tries(house.ports.clock))
     doors = (
         Minichat(house.ports, house.paces, house.callers, pages),
-        OpenVidu(house.bookings, askers),
+        OpenVidu(house.bookings, house.connections, askers),
         Twilio(house.bookings, askers),
         OpenTok(askers, house.ports.clock),
         cross_origin := CrossOrigin(config.cors_origins),

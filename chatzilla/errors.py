@@ -3,7 +3,8 @@
     ChatError
     ├── BadRequest     bad-request     the call makes no sense as it stands
     │   ├── TooLong    too-long        a name or text over its limit
-    │   └── UnknownValue  bad-request  one of a few words was asked for, such as a role, and this is another one
+    │   ├── UnknownValue  bad-request  one of a few words was asked for, such as a role, and this is another one
+    │   └── WrongType  bad-request     a body that says it is something else than what is taken
     ├── UnknownEvent   unknown-event
     ├── SignInNeeded   sign-in         a token that is missing, forged or over
     ├── NotJoined      not-joined      join first, then speak
@@ -16,12 +17,13 @@
 
     StartError                         the server cannot start; one line for the operator
 
-A message is a sentence for a person. What nobody foresaw is `internal`: it is logged with a reference, and
-the door answers with that reference alone.
+A message is a sentence for a person. A refusal that may be none later says after how many seconds to try again. What
+nobody foresaw is `internal`: it is logged with a reference, and the door answers with that reference alone.
 """
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 
@@ -29,11 +31,24 @@ class ChatError(Exception):
     """A refusal: nothing was stored, the connection stays."""
 
     code: ClassVar[str] = "internal"
+    passes: ClassVar[float | None] = None
+    """After how many seconds trying again makes sense, where nothing more is known; None where it makes none."""
+
+    def __init__(self, sentence: str = "", *, after: float | None = None) -> None:
+        """Refuse with a sentence; `after` is in how many seconds it may be otherwise, where that is known."""
+        super().__init__(sentence)
+        self._after = after
 
     @property
     def sentence(self) -> str:
         """What a person is told."""
         return str(self)
+
+    @property
+    def retry_after(self) -> int | None:
+        """After how many seconds trying again makes sense (RFC 9110, 10.2.3): whole ones, and never at once."""
+        after = self.passes if self._after is None else self._after
+        return None if after is None else max(1, math.ceil(after))
 
 
 class BadRequest(ChatError):
@@ -45,6 +60,10 @@ class TooLong(BadRequest):
 
 
 class UnknownValue(BadRequest):
+    pass
+
+
+class WrongType(BadRequest):
     pass
 
 
@@ -74,14 +93,17 @@ class Conflict(ChatError):
 
 class TooFast(ChatError):
     code = "too-fast"
+    passes = 1.0
 
 
 class Full(ChatError):
     code = "full"
+    passes = 60.0
 
 
 class Unavailable(ChatError):
     code = "unavailable"
+    passes = 5.0
 
 
 class StartError(Exception):

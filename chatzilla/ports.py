@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from chatzilla.core.people import Account, AccountId
     from chatzilla.core.policy import Act, Role
     from chatzilla.core.presence import PresenceChange
+    from chatzilla.core.rights import Ending
     from chatzilla.core.rooms import ConnectionId, Grade, RoomHead, RoomId
     from chatzilla.core.session import Session
     from chatzilla.core.signin import SignIn
@@ -624,6 +625,22 @@ class CallBook(Protocol):
 
     def note(self, deed: Deed) -> None:
         """Enter into the audit list what was done in a call."""
+        ...
+
+
+class RightBook(Protocol):
+    """Rights that were ended before their time."""
+
+    def recall(self, now: int) -> Sequence[Ending]:
+        """Those that would not be over by themselves yet."""
+        ...
+
+    async def keep(self, endings: Sequence[Ending], now: int) -> None:
+        """Store some; those that are over by themselves are forgotten.
+
+        Raises:
+            Unavailable: the database cannot be used.
+        """
         ...
 
 

@@ -431,7 +431,10 @@ def encode_goodbye(code: str, message: str, *, reconnect: bool) -> Json:
 
 
 def encode_refusal(error: ChatError) -> Json:
-    return {"code": error.code, "message": error.sentence}
+    refusal: Json = {"code": error.code, "message": error.sentence}
+    if error.retry_after is not None:
+        refusal["retry_after"] = error.retry_after
+    return refusal
 
 
 def encode_holder(account: Account) -> Json:

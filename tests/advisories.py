@@ -1,17 +1,20 @@
 """What is known to be unsafe among the pinned packages: `make advisories`.
 
-Asks the package index about each pin, by its JSON API (`/pypi/<name>/<version>/json` has `vulnerabilities`). Where the
-index cannot be reached, or is a mirror that serves no such thing, it says so and holds the pins to `MENDED` alone. The
-tests ask nobody: they would fail one day without anybody having changed anything.
+Asks the package index about each pin, by its JSON API (`/pypi/<name>/<version>/json` has `vulnerabilities`), or another
+index that speaks the same (`--index`). Where the index cannot be reached, or is a mirror that serves no such thing, it
+says so and holds the pins to `MENDED` alone. The tests ask an index of their own: they would fail one day without
+anybody having changed anything.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import sys
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tests.helpers.servers import ROOT
@@ -69,10 +72,10 @@ def read(name: str, version: str, document: Any) -> list[Finding] | None:
     ]
 
 
-def ask(name: str, version: str) -> Any:
+def ask(name: str, version: str, index: str = INDEX) -> Any:
     """The index's document about one version; None if it gives none."""
     try:
-        with urllib.request.urlopen(f"{INDEX}/{name}/{version}/json", timeout=SECONDS) as answer:  # noqa: S310
+        with urllib.request.urlopen(f"{index}/{name}/{version}/json", timeout=SECONDS) as answer:  # noqa: S310
             return json.loads(answer.read())
     except (urllib.error.URLError, TimeoutError, ValueError):
         return None
@@ -96,12 +99,17 @@ def findings(pinned: dict[str, str], asks: Callable[[str, str], Any] = ask) -> I
 
 
 def main() -> int:
-    found = list(findings(pins((ROOT / "requirements.txt").read_text())))
+    parser = argparse.ArgumentParser(description="What is known to be unsafe among pinned packages.")
+    parser.add_argument("--index", default=INDEX, help="whose JSON API is asked")
+    parser.add_argument("requirements", nargs="?", type=Path, default=ROOT / "requirements.txt")
+    asked = parser.parse_args()
+    pinned = pins(asked.requirements.read_text())
+    found = list(findings(pinned, lambda name, version: ask(name, version, asked.index.rstrip("/"))))
     for each in found:
         print(each if isinstance(each, str) else f"{each.name} {each.version}: {each.why}")
     unsafe = [each for each in found if isinstance(each, Finding)]
     if not unsafe:
-        print("No pin is known to be unsafe.")
+        print(f"No pin of {len(pinned)} is known to be unsafe.")
     return 1 if unsafe else 0
 
 

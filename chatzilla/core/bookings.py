@@ -16,15 +16,17 @@ from typing import TYPE_CHECKING, Final
 
 from chatzilla.core.catchup import Span
 from chatzilla.core.limits import Shared
+from chatzilla.core.lookalikes import LOOKS_LIKE
 from chatzilla.core.people import account_named, app_named, key_of
 from chatzilla.core.policy import Act
 from chatzilla.core.rights import LASTS_SECONDS, CallRole, name_in, unnamed
 from chatzilla.core.rooms import LOBBY, RoomId, parse_room
-from chatzilla.errors import BadRequest, Forbidden, NotFound, SignInNeeded
+from chatzilla.errors import BadRequest, ChatError, Forbidden, NotFound, SignInNeeded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from chatzilla.core.connections import Connections
     from chatzilla.core.limits import Rate
     from chatzilla.core.people import Account
     from chatzilla.core.rights import Right, Rights
@@ -67,12 +69,13 @@ class Booking:
 class Bookings:
     """The rooms that are booked, and the rights that are made for them."""
 
-    def __init__(self, ports: Ports, sign_ins: SignIns, rights: Rights, asking: Rate) -> None:
+    def __init__(self, ports: Ports, sign_ins: SignIns, rights: Rights, connections: Connections, asking: Rate) -> None:
         """`asking` is how often all who ask from one address may, applications aside."""
         self._store = ports.store
         self._directory = ports.directory
         self._sign_ins = sign_ins
         self._rights = rights
+        self._connections = connections
         self._clock = ports.clock
         self._asking = Shared(asking, ports.clock)
         self._booked: OrderedDict[RoomId, Booking] = OrderedDict()
@@ -83,38 +86,58 @@ class Bookings:
         self._sweep()
         return [each for each in self._booked.values() if self._directory.admits(_anybody(each.room), each.room)]
 
-    async def book(self, asker: Asker, session: str | None) -> tuple[Booking, bool]:
+    def book(self, asker: Asker, session: str | None) -> tuple[Booking, bool]:
         """Book a room, by the id that is asked for or else by a new one.
 
         Returns:
-            The booking, and whether the room was unknown before.
+            The booking, and whether the room was not booked before.
 
         Raises:
             BadRequest: the id is none.
             SignInNeeded: nobody whom we know asks, and this server is closed.
             Forbidden: the room is not for whoever asks.
             TooFast: over the rate.
-            Unavailable: the store cannot be read now.
         """
         self._check_asker(asker)
         if session is None:
             session = f"ses-{base64.b32encode(secrets.token_bytes(10)).decode().lower()}"
         room = parse_room(session)
         self._check_room(asker, room)
-        known = await self._find(room)
-        return self._keep(known or Booking(session, room, now := self._clock.wall_ms(), now)), known is None
+        self._sweep()
+        booked = self._booked.get(room)
+        return self._keep(booked or Booking(session, room, now := self._clock.wall_ms(), now)), booked is None
 
-    async def find(self, asker: Asker, session: str) -> Booking:
-        """A room that is known.
+    def find(self, asker: Asker, session: str) -> Booking:
+        """A room that is booked.
 
         Raises:
             NotFound: it is not.
-            SignInNeeded, TooFast, Unavailable: as `book`.
+            SignInNeeded, TooFast: as `book`.
         """
         self._check_asker(asker)
         room = _room_in(session)
         self._check_room(asker, room)
-        return await self._known(room)
+        self._sweep()
+        booking = self._booked.get(room)
+        if booking is None:
+            raise NotFound(NO_SUCH_SESSION)
+        return booking
+
+    async def close(self, asker: Asker, session: str) -> None:
+        """Forget a booking, end every right to the room and its call. What was said there stays.
+
+        Raises:
+            NotFound: it is not booked.
+            Full, Unavailable: this cannot be remembered, and nothing is changed.
+            SignInNeeded, TooFast: as `book`.
+        """
+        booking = self.find(asker, session)
+        del self._booked[booking.room]
+        try:
+            await self._connections.end_all(booking.room)
+        except ChatError:
+            self._booked.setdefault(booking.room, booking)
+            raise
 
     async def grant(self, asker: Asker, session: str, role: CallRole, *, data: str = "") -> Right:
         """Let somebody into a room that is known. Who they are is found in what is said of them, as far as that counts.
@@ -161,12 +184,14 @@ class Bookings:
         if asker.signed_in is not None:
             return asker.signed_in.account
         if self._sign_ins.holder(name) is not None:
-            raise Forbidden("Somebody here has a name that looks like this one. Choose another one.")
+            raise Forbidden(LOOKS_LIKE)
         return account_named(name)
 
     def _make(self, asker: Asker, account: Account, room: RoomId, role: CallRole, data: str) -> Right:
         sign_in = None if asker.application or asker.signed_in is None else asker.signed_in.standing
-        return self._rights.make(account, room, role, data=data, sign_in=sign_in)
+        right = self._rights.make(account, room, role, data=data, sign_in=sign_in)
+        self._connections.hand_out(right)
+        return right
 
     def _check_asker(self, asker: Asker) -> None:
         if asker.application:

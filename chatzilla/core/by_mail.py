@@ -26,7 +26,7 @@ from chatzilla.core.links import digest, holds, mint_secret
 from chatzilla.core.people import account_by_mail, id_by_mail
 from chatzilla.core.policy import Role
 from chatzilla.core.signin import SIGN_INS_PER_ACCOUNT
-from chatzilla.core.tries import TOO_MANY, network_of
+from chatzilla.core.tries import network_of
 from chatzilla.errors import ChatError, Forbidden, Full, SignInNeeded, TooFast
 from chatzilla.ports import Letter
 
@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 
 MINUTES: Final = 15
 LASTS_SECONDS: Final = MINUTES * 60.0
+
+RETRY_SECONDS: Final = LASTS_SECONDS / 3
+"""When one may ask again, whichever rate it was: the exact time would tell how often others ask for an address."""
 
 OUTSTANDING: Final = 2_000
 """Links that were asked for and can still be used."""
@@ -177,7 +180,7 @@ class ByMail:
         wanted = parse_address(raw)
         known = self._tokens.is_stamped(browser.stamp, browser.secret, id_by_mail(wanted))
         if not (self._take_known(browser) if known else self._take(wanted, address)):
-            raise TooFast(TOO_OFTEN)
+            raise TooFast(TOO_OFTEN, after=RETRY_SECONDS)
         self._sweep()
         if len(self._asked) >= OUTSTANDING + (OUTSTANDING_KNOWN if known else 0):
             raise Full(CROWDED)
@@ -196,7 +199,7 @@ class ByMail:
             Forbidden: another browser asked for it.
         """
         if self._tries.exhausted(address):
-            raise TooFast(TOO_MANY)
+            raise self._tries.refusal(address)
         asked = self._asked.get(digest(secret))
         if asked is None or asked.used or asked.ends_at <= self._clock.monotonic():
             self._tries.count(address)
@@ -246,8 +249,9 @@ class ByMail:
         Raises:
             TooFast: its maker has had many sent.
         """
-        if not self._inviters.of(maker.id).take():
-            raise TooFast(TOO_MANY_INVITED)
+        allowance = self._inviters.of(maker.id)
+        if not allowance.take():
+            raise TooFast(TOO_MANY_INVITED, after=allowance.missing())
 
     def invite(self, maker: Account, email: Address) -> bool:
         """Tell somebody by mail that they are invited, and where to; whether that could be taken on.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NewType
+from typing import TYPE_CHECKING, Final, NewType
 
 from chatzilla.core.rights import CallRole
 
@@ -20,6 +20,19 @@ CallId = NewType("CallId", str)
 ParticipantId = NewType("ParticipantId", str)
 Ticket = NewType("Ticket", str)
 """What somebody was let in by, as it is compared: the same token twice is the same ticket."""
+
+
+_BY_RIGHT: Final = "right "
+
+
+def ticket_of(right: str) -> Ticket:
+    """What a right is compared by."""
+    return Ticket(f"{_BY_RIGHT}{right}")
+
+
+def right_in(ticket: Ticket) -> str | None:
+    """The id of the right that somebody was let in by, if it was one."""
+    return ticket.removeprefix(_BY_RIGHT) if ticket.startswith(_BY_RIGHT) else None
 
 
 class Source(enum.StrEnum):

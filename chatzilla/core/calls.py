@@ -451,6 +451,26 @@ class Calls:
                 if participant.sign_in in gone:
                     self._remove(call, participant, Reason.KICKED)
 
+    def end_tickets(self, ended: Iterable[Ticket]) -> None:
+        """Whoever is in a call by one of these is out, and it lets nobody into that call again."""
+        gone = frozenset(ended)
+        for call in tuple(self._calls.values()):
+            for participant in tuple(call.participants.values()):
+                if participant.ticket in gone:
+                    self._shut_out(call, _ticket_key(participant.ticket))
+                    self._remove(call, participant, Reason.KICKED)
+
+    def close(self, room: RoomId) -> None:
+        """End the call of a room, if there is one, for everybody."""
+        call = self._calls.get(room)
+        if call is not None and call.participants:
+            self._end(call)
+
+    def present(self, room: RoomId) -> Sequence[Participant]:
+        """Who is in the call of a room."""
+        call = self._calls.get(room)
+        return () if call is None else tuple(call.participants.values())
+
     # How it is done.
 
     def _check_going_on(self) -> None:
@@ -623,8 +643,10 @@ class Calls:
                 self._remove(call, each, Reason.KICKED, by=moderator)
 
     def _bar(self, call: Call, participant: Participant) -> None:
-        for key in (_account_key(participant.account), _ticket_key(participant.ticket)):
-            call.barred[key] = None
+        self._shut_out(call, _account_key(participant.account), _ticket_key(participant.ticket))
+
+    def _shut_out(self, call: Call, *keys: str) -> None:
+        call.barred |= dict.fromkeys(keys)
         while len(call.barred) > BARRED_AT_MOST:
             del call.barred[next(iter(call.barred))]
         self._keep(call)
@@ -653,7 +675,8 @@ class Calls:
         self._tell_others(call, participant, ParticipantChanged("left", participant, reason))
         logger.info("participant %s is out of call %s: %s", participant.id, call.id, reason.value)
 
-    def _end(self, call: Call, *, by: Participant) -> None:
+    def _end(self, call: Call, *, by: Participant | None = None) -> None:
+        last = by or next(iter(call.participants.values()))
         for participant in tuple(call.participants.values()):
             del call.participants[participant.id]
             if participant.timer is not None:
@@ -662,7 +685,7 @@ class Calls:
             self._stand_up(participant, CallEnded(Reason.ENDED, by))
             call.media.leave(call, participant)
         call.heard_of = self._clock.wall_ms()
-        self._finish(call, by)
+        self._finish(call, last)
 
     def _finish(self, call: Call, last: Participant) -> None:
         """Nobody is in the call any more: it is over, and the room keeps a notice of it."""

@@ -25,8 +25,8 @@ from chatzilla.core.audit import Scribe
 from chatzilla.core.limits import Rate, Shared
 from chatzilla.core.policy import Act, Thing
 from chatzilla.core.rooms import LOBBY, NO_SUCH_ROOM, Grade, Kind, RoomHead, RoomId
-from chatzilla.core.tries import TOO_MANY, Tries, network_of
-from chatzilla.errors import Forbidden, NotFound, TooFast
+from chatzilla.core.tries import Tries, network_of
+from chatzilla.errors import Forbidden, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -303,7 +303,7 @@ class Directory:
     def _turn_away(self, address: str | None) -> None:
         if address is not None:
             if self._tries.exhausted(address):
-                raise TooFast(TOO_MANY)
+                raise self._tries.refusal(address)
             self._tries.count(address)
         raise NotFound(NO_SUCH_ROOM)
 

@@ -18,8 +18,7 @@ from chatzilla.core.directory import is_hidden
 from chatzilla.core.messages import Draft, mint_client_id
 from chatzilla.core.people import hook_named
 from chatzilla.core.policy import Act, Thing
-from chatzilla.core.tries import TOO_MANY
-from chatzilla.errors import BadRequest, Conflict, NotFound, TooFast
+from chatzilla.errors import BadRequest, Conflict, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -158,7 +157,7 @@ async def find(register: HookRegister, tries: Tries, secret: str, *, address: st
     if hook is not None:
         return hook
     if tries.exhausted(address):
-        raise TooFast(TOO_MANY)
+        raise tries.refusal(address)
     tries.count(address)
     raise NotFound(NO_SUCH_HOOK)
 

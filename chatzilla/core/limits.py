@@ -64,7 +64,15 @@ class Allowance:
             TooFast: there is none left; the rate brings it back.
         """
         if not self.take():
-            raise TooFast("That was too fast. Wait a moment, then say it again.")
+            raise TooFast("That was too fast. Wait a moment, then say it again.", after=self.missing())
+
+    def missing(self) -> float:
+        """In how many seconds there will be a token, here and in all that are shared, if nobody else takes it."""
+        if self._rate.per_second == 0:
+            return 0.0
+        gained = (self._clock.monotonic() - self._filled_at) * self._rate.per_second
+        own = (1 - min(float(self._rate.burst), self._tokens + gained)) / self._rate.per_second
+        return max(0.0, own, *(other.missing() for other in self._shared))
 
 
 class Paces:

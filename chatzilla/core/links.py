@@ -23,8 +23,7 @@ from chatzilla.core.people import LINK, account_named, guest_named, id_by_mail
 from chatzilla.core.policy import Act, Role, Thing
 from chatzilla.core.rooms import Grade
 from chatzilla.core.signin import SIGN_INS_PER_ACCOUNT, SignInMode
-from chatzilla.core.tries import TOO_MANY
-from chatzilla.errors import BadRequest, Conflict, NotFound, SignInNeeded, TooFast
+from chatzilla.errors import BadRequest, Conflict, NotFound, SignInNeeded
 
 if TYPE_CHECKING:
     from chatzilla.core.addresses import Address
@@ -114,7 +113,7 @@ async def look(sign_ins: SignIns, tries: Tries, secret: str, *, address: str) ->
         TooFast: too many came from this address; this one was not judged.
     """
     if tries.exhausted(address):
-        raise TooFast(TOO_MANY)
+        raise tries.refusal(address)
     link = await sign_ins.register.link(digest(secret), sign_ins.clock.wall_ms())
     offer = None if link is None or not holds(sign_ins, link) else _offer(sign_ins, link)
     if offer is None:

@@ -115,6 +115,9 @@ def _is_seen(character: str) -> bool:
     return unicodedata.category(character) != "Cf" and character not in FILLERS and character not in _UNSEEN
 
 
+LOOKS_LIKE: Final = "Somebody here has a name that looks like this one. Choose another one."
+
+
 class Names:
     """The names that are in use by connections now, each by its looks.
 
@@ -146,7 +149,7 @@ class Names:
         held = (holder or account.id) != account.id
         used = user is not None and user[0] != account.id
         if (held and not (proven and account.verified)) or (used and not (proven or vouched)):
-            raise Forbidden("Somebody here has a name that looks like this one. Choose another one.")
+            raise Forbidden(LOOKS_LIKE)
         self.release(connection)
         _, connections = self._users.get(look, (None, set()))
         connections.add(connection)

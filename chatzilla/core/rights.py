@@ -3,7 +3,7 @@
 It is what the seed systems call a token or a connection, and what they call a session is a room here. A right counts
 where a room is entered, on `/calls` and on `/chat`, and nowhere else: it signs nobody in, and opens nothing over HTTP.
 It says until when one may enter; whoever is in by then may stay. One that was made by somebody who is signed in ends
-with that sign-in.
+with that sign-in. An application that made one can end it before its time; that is kept until then (`Ending`).
 
 We sign rights with the key of all our tokens (`aud` is "call"). Those that an application signs by itself, with the
 pair that it shares with this server, are read by `foreign`. Such a person is whom the application says, in that room
@@ -28,10 +28,10 @@ from chatzilla.core.policy import Role
 from chatzilla.core.rooms import RoomId, parse_room
 from chatzilla.core.text import parse_line, parse_text
 from chatzilla.core.tokens import NOT_VALID, SignInId
-from chatzilla.errors import BadRequest, SignInNeeded
+from chatzilla.errors import BadRequest, Full, SignInNeeded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from chatzilla.core.foreign import Pair
     from chatzilla.core.tokens import Tokens
@@ -56,6 +56,10 @@ _NAMES: Final = ("clientData", "name", "username", "userName", "nickname")
 """Under what applications say how somebody is called."""
 
 _OPENTOK_SESSION: Final = re.compile(r"[12]_[A-Za-z0-9_-]{30,}={0,2}")
+
+
+ENDINGS_AT_MOST: Final = 100_000
+"""Rights that are remembered as ended before their time."""
 
 
 class CallRole(StrEnum):
@@ -86,6 +90,24 @@ class Right:
     sign_in: SignInId | None = None
     """The sign-in that it ends with."""
     token: str = field(default="", repr=False)
+    made_at: int | None = None
+    """In milliseconds since 1970; None of what an application has signed by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """That a right opens nothing any more, or no right that was made for a room until then. Milliseconds since 1970."""
+
+    what: str
+    """A right's id, or what `all_of` says."""
+    at: int
+    until: int
+    """When it would have been over by itself."""
+
+
+def all_of(room: RoomId) -> str:
+    """Every right to a room that was made here."""
+    return f"room {room}"
 
 
 def room_of(session: str) -> RoomId:
@@ -133,6 +155,22 @@ class Rights:
         """What an application and this server share, if there is an application."""
         self._tokens = tokens
         self._clock = clock
+        self._endings: dict[str, Ending] = {}
+
+    def recall(self, endings: Iterable[Ending]) -> None:
+        """From now on, these are ended."""
+        self._endings |= {each.what: each for each in endings}
+
+    def check_ending(self, count: int) -> None:
+        """See that so many more can be remembered as ended.
+
+        Raises:
+            Full: there are too many already.
+        """
+        now = self._clock.wall_ms()
+        self._endings = {what: each for what, each in self._endings.items() if each.until > now}
+        if len(self._endings) + count > ENDINGS_AT_MOST:
+            raise Full("This server remembers as many ended connections as it can. Their ends pass within a day.")
 
     def make(
         self,
@@ -150,13 +188,15 @@ class Rights:
         """
         _check_data(data)
         ident = f"con_{secrets.token_urlsafe(12)}"
-        claims = {"sub": account.id, "room": room, "role": role.value, "jti": ident, "data": data}
+        ended = self._endings.get(all_of(room))
+        made_at = max(self._clock.wall_ms(), 0 if ended is None else ended.at + 1)
+        claims = {"sub": account.id, "room": room, "role": role.value, "jti": ident, "data": data, "made": made_at}
         claims |= {"kind": account.kind, "name": account.name} if sign_in is None else {"sid": sign_in}
         token = self._tokens.seal(CALL, claims, LASTS_SECONDS)
         if len(token) > LONGEST:
             raise BadRequest("This is more than a token can carry.")
         ends_at = (self._clock.wall_ms() // 1000 + LASTS_SECONDS) * 1000
-        return Right(ident, _let_in(account, room, role, ends_at), room, role, ends_at, data, sign_in, token)
+        return Right(ident, _let_in(account, room, role, ends_at), room, role, ends_at, data, sign_in, token, made_at)
 
     def read(self, token: object, holder: Callable[[SignInId, AccountId], Account]) -> Right:
         """What a token lets its bearer do.
@@ -166,8 +206,16 @@ class Rights:
             holder: tells who is signed in by a sign-in, or raises `SignInNeeded`.
 
         Raises:
-            SignInNeeded: it is no right, or its time is over. A stranger is not told which.
+            SignInNeeded: it is no right, or its time is over, or it was ended. A stranger is not told which.
         """
+        right = self._read(token, holder)
+        whole_room = self._endings.get(all_of(right.room))
+        closed = whole_room is not None and right.made_at is not None and right.made_at <= whole_room.at
+        if closed or right.id in self._endings:
+            raise SignInNeeded(NOT_VALID)
+        return right
+
+    def _read(self, token: object, holder: Callable[[SignInId, AccountId], Account]) -> Right:
         if not isinstance(token, str) or len(token) > LONGEST:
             raise SignInNeeded(NOT_VALID)
         try:
@@ -193,8 +241,10 @@ class Rights:
             account = account_named(claims["name"], claims["kind"])
         if account.id != claims["sub"] or (sign_in is None and account.kind not in (OPEN, APP)):
             raise SignInNeeded(NOT_VALID)
-        ends_at = claims["exp"] * 1000
-        return Right(ident, _let_in(account, room, role, ends_at), room, role, ends_at, data, sign_in, token)
+        ends_at, made_at = claims["exp"] * 1000, claims.get("made", claims["iat"] * 1000)
+        if type(made_at) is not int:
+            raise SignInNeeded(NOT_VALID)
+        return Right(ident, _let_in(account, room, role, ends_at), room, role, ends_at, data, sign_in, token, made_at)
 
     def _read_foreign(self, token: str, pair: Pair) -> Right:
         claims = foreign.read(token, pair, self._clock.wall_ms() // 1000)

@@ -22,8 +22,8 @@ from chatzilla.core.lookalikes import skeleton
 from chatzilla.core.people import EMAIL, OPEN, key_of
 from chatzilla.core.policy import Act, Role, Thing
 from chatzilla.core.tokens import LIFETIME_SECONDS, NOT_VALID, SignInId
-from chatzilla.core.tries import TOO_MANY, Tries
-from chatzilla.errors import Conflict, Forbidden, Full, NotFound, SignInNeeded, TooFast
+from chatzilla.core.tries import Tries
+from chatzilla.errors import Conflict, Forbidden, Full, NotFound, SignInNeeded
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
@@ -218,7 +218,7 @@ class SignIns:
             yield
         except SignInNeeded as refusal:
             if self._tries.exhausted(address):
-                raise TooFast(TOO_MANY) from refusal
+                raise self._tries.refusal(address) from refusal
             self._tries.count(address)
             raise
 

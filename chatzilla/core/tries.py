@@ -41,6 +41,11 @@ class Tries:
         began, count = self._counts.get(network_of(address), (0.0, 0))
         return count >= self._at_most and self._clock.monotonic() < began + WINDOW_SECONDS
 
+    def refusal(self, address: str) -> TooFast:
+        """What an address is told whose tries are not judged now."""
+        began, _ = self._counts.get(network_of(address), (self._clock.monotonic(), 0))
+        return TooFast(TOO_MANY, after=began + WINDOW_SECONDS - self._clock.monotonic())
+
     def count(self, address: str, what: str = "a token or link") -> None:
         """Count a vain try, and log what it was."""
         network, now = network_of(address), self._clock.monotonic()
@@ -59,7 +64,7 @@ class Tries:
         if address is None:
             return refusal
         if self.exhausted(address):
-            return TooFast(TOO_MANY)
+            return self.refusal(address)
         self.count(address, "an act")
         return refusal
 

@@ -19,11 +19,13 @@ import socketio
 import socketio.exceptions
 
 from chatzilla import wire, wire_calls
-from chatzilla.core.call import Flags, Pass, Seat, Ticket
+from chatzilla.core.call import Flags, Pass, Seat, Ticket, ticket_of
 from chatzilla.core.call_events import SIGNALLING
+from chatzilla.core.connections import PUT_OUT
 from chatzilla.core.limits import Allowance, Rate
+from chatzilla.core.lookalikes import LOOKS_LIKE
 from chatzilla.core.rooms import ConnectionId
-from chatzilla.errors import ChatError, NotJoined, SignInNeeded, TooFast, Unavailable, UnknownEvent
+from chatzilla.errors import ChatError, Forbidden, NotJoined, SignInNeeded, TooFast, Unavailable, UnknownEvent
 from chatzilla.realtime import packets
 from chatzilla.realtime.line import Event, Line
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from chatzilla.core.bans import Ban
     from chatzilla.core.call_events import CallEvent, MediaRequest
     from chatzilla.core.calls import Calls
+    from chatzilla.core.people import Account
     from chatzilla.core.rooms import RoomId
     from chatzilla.core.signin import Bearer, SignIns
     from chatzilla.core.tokens import SignInId
@@ -268,6 +271,14 @@ class CallsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-s
             if ban.room is None:
                 self._seats.dismiss(visitor, "forbidden", ban.sentence, reconnect=False)
 
+    def end_rights(self, ended: Iterable[str]) -> None:
+        """Close every connection that came by one of these rights; its participant is out of the call."""
+        gone = frozenset(map(ticket_of, ended))
+        self._calls.end_tickets(gone)
+        for visitor in self._seats.all():
+            if visitor.seat.holder.ticket in gone:
+                self._seats.dismiss(visitor, "forbidden", PUT_OUT, reconnect=False)
+
     async def on_join(self, seat: Seat, request: wire_calls.JoinCall) -> Mapping[str, Any]:
         """Enter the call of a room, or come back to it."""
         seat.asking.spend()
@@ -327,7 +338,7 @@ class CallsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-s
         channel = self.server.channel_of(sid, CALLS)
         try:
             holder = self._pass_of(auth if isinstance(auth, dict) else {}, channel)
-        except (SignInNeeded, TooFast) as refusal:
+        except (SignInNeeded, TooFast, Forbidden) as refusal:
             data = wire.encode_refusal(refusal)
             raise socketio.exceptions.ConnectionRefusedError(refusal.sentence, data) from refusal
         seat = Seat(
@@ -345,7 +356,7 @@ class CallsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-s
 
         Raises:
             SignInNeeded, TooFast: none of it is there and valid.
-            Forbidden: they are banned.
+            Forbidden: they are banned, or are called like somebody who is signed in here.
         """
         token, key = auth.get("token"), auth.get("resume")
         try:
@@ -353,7 +364,10 @@ class CallsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-s
                 raise SignInNeeded("Sign in first: a call needs to know who you are.")
             if token is None:
                 return _pass(self._sign_ins.who(channel.ticket, channel.address), channel.ticket)
-            return _pass(self._sign_ins.enters(token, channel.address), token)
+            bearer = self._sign_ins.enters(token, channel.address)
+            if bearer.right is not None and bearer.sign_in is None:
+                self._check_name(bearer.account)
+            return _pass(bearer, token)
         except (SignInNeeded, TooFast):
             if key is None:
                 raise
@@ -362,6 +376,15 @@ class CallsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-s
                 raise
             self._sign_ins.bans.check(holder.account, channel.address)
             return holder
+
+    def _check_name(self, account: Account) -> None:
+        """See that an application calls nobody by a name that is somebody's here; the chat asks that as well.
+
+        Raises:
+            Forbidden: it does.
+        """
+        if self._sign_ins.holder(account.name) not in (None, account.id):
+            raise Forbidden(LOOKS_LIKE)
 
     def _disconnect(self, sid: ConnectionId, reason: str) -> None:
         visitor = self._seats.visitor(sid)
@@ -386,7 +409,7 @@ def _pass(bearer: Bearer, token: object) -> Pass:
     """What somebody holds. A right is one ticket, and so is a sign-in; a typed name's token is its own."""
     right = bearer.right
     if right is not None:
-        return Pass(right.account, Ticket(f"right {right.id}"), right.sign_in, right.room, right.role)
+        return Pass(right.account, ticket_of(right.id), right.sign_in, right.room, right.role)
     if bearer.standing is not None:
         return Pass(bearer.account, Ticket(f"sign-in {bearer.standing}"), bearer.standing)
     digest = hashlib.sha256(str(token).encode()).hexdigest()

@@ -239,7 +239,7 @@ class Engine:
         if limits.connections and len(self.sockets) >= limits.connections:
             raise Full("The server has as many connections as it takes. Try again later.")
         if limits.connections_per_address and self._addresses[address] >= limits.connections_per_address:
-            raise TooFast("There are too many connections from your address.")
+            raise TooFast("There are too many connections from your address.", after=30)
 
     def _shake_hands(self, request: web.Request, sid: str | None) -> web.StreamResponse:
         known = None if sid is None else self._session(sid)

@@ -177,6 +177,15 @@ audit: Final = Table(
     comment="What was done with power over others; the newest entries only.",
 )
 
+ended_rights: Final = Table(
+    "ended_rights",
+    metadata,
+    Column("what", String(80), primary_key=True, comment="A right's id; or `room`, a space and a room's id."),
+    Column("at", BigInteger, nullable=False),
+    Column("until", BigInteger, nullable=False, comment="When it would have been over by itself."),
+    comment="Rights to rooms that were ended before their time.",
+)
+
 messages: Final = Table(
     "messages",
     metadata,

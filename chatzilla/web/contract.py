@@ -47,6 +47,7 @@ from chatzilla.errors import (
     TooLong,
     Unavailable,
     UnknownValue,
+    WrongType,
 )
 from chatzilla.web.entrance import read_body
 
@@ -89,7 +90,7 @@ class Body(Protocol):
         """Read what was sent.
 
         Raises:
-            BadRequest, TooLong: it cannot be understood.
+            BadRequest, TooLong, WrongType: it cannot be understood.
         """
         ...
 
@@ -166,7 +167,7 @@ def _read(
     refused: list[type[ChatError]] = [*refuses]
     refused += [NotFound] if parts else []
     refused += [BadRequest] if "query" in hints else []
-    refused += [BadRequest, TooLong] if "body" in hints else []
+    refused += [BadRequest, TooLong, WrongType] if "body" in hints else []
     refused += [SignInNeeded, TooFast] if needs else []
     return Operation(
         handler.__name__,
@@ -242,12 +243,12 @@ async def _body(request: web.Request, kind: type[msgspec.Struct | Body]) -> obje
     """What was sent.
 
     Raises:
-        BadRequest, TooLong: it is not what is asked for.
+        BadRequest, TooLong, WrongType: it is not what is asked for.
     """
     if not issubclass(kind, msgspec.Struct):
         return kind.read(request.content_type, await read_body(request, BODY_LIMIT))
     if request.content_type != "application/json":
-        raise BadRequest("This takes JSON, and says so: Content-Type: application/json.")
+        raise WrongType("This takes JSON, and says so: Content-Type: application/json.")
     return parse_json(await read_body(request, BODY_LIMIT), kind)
 
 

@@ -15,7 +15,8 @@ from aiohttp import web
 
 from chatzilla.core import links
 from chatzilla.core.rooms import LOBBY
-from chatzilla.errors import BadRequest, ChatError, SignInNeeded, TooFast, TooLong
+from chatzilla.errors import BadRequest, ChatError, SignInNeeded, TooFast, TooLong, WrongType
+from chatzilla.web.middleware import patience, status_of
 from chatzilla.web.pages import FORM_HEADERS
 
 if TYPE_CHECKING:
@@ -72,16 +73,20 @@ class Entrance:
             return self._useless(request, refusal)
         except ChatError as refusal:
             offer = await links.look(self._sign_ins, self._tries, secret, address=address)
-            return self._page(request, offer, typed=name or "", words=refusal.sentence)
+            status, headers = status_of(type(refusal)), patience(refusal)
+            page = self._page(request, offer, status, typed=name or "", words=refusal.sentence)
+            page.headers.update(headers)
+            return page
         room = bearer.account.room or link.room or LOBBY
         response = web.Response(status=303, headers={"Location": path_of(room), **FORM_HEADERS})
         await self._callers.begin(request, response, bearer)
         return response
 
-    def _page(self, request: web.Request, offer: Offer, *, typed: str = "", words: str = "") -> web.Response:
+    def _page(
+        self, request: web.Request, offer: Offer, status: int = 200, *, typed: str = "", words: str = ""
+    ) -> web.Response:
         caller = self._callers.find(request)
         me = None if caller is None or caller.sign_in is None else caller.account
-        status = 400 if words else 200
         left = _in_words(offer.link.ends_at - self._sign_ins.clock.wall_ms())
         link = offer.link
         shown = {"offer": offer, "link": link, "left": left, "me": me, "typed": typed, "words": words}
@@ -93,7 +98,9 @@ class Entrance:
     def _useless(self, request: web.Request, refusal: ChatError) -> web.Response:
         """The same page whatever is wrong; whoever is signed in is shown the way back."""
         status = 429 if isinstance(refusal, TooFast) else 404
-        return self._pages.sign_in(request, status, words=refusal.sentence)
+        page = self._pages.sign_in(request, status, words=refusal.sentence)
+        page.headers.update(patience(refusal))
+        return page
 
 
 def path_of(room: RoomId) -> str:
@@ -113,8 +120,11 @@ async def read_body(request: web.Request, limit: int = BODY_LIMIT) -> bytes:
 
     Raises:
         TooLong: it is larger than anything that is asked for here.
-        BadRequest: it did not come in time.
+        WrongType: it is packed. Half of one would be unpacked as if it were whole, and none needs to be so small.
+        BadRequest: it did not come in time, or not whole.
     """
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise WrongType("A body comes as it is here, without a Content-Encoding.")
     if (request.content_length or 0) > limit:
         raise TooLong(f"This may have {limit:,} bytes at most.")
     body = bytearray()
@@ -126,6 +136,8 @@ async def read_body(request: web.Request, limit: int = BODY_LIMIT) -> bytes:
                     raise TooLong(f"This may have {limit:,} bytes at most.")
     except TimeoutError as error:
         raise BadRequest("The request's body did not come in time.") from error
+    except (ConnectionError, web.RequestPayloadError) as error:
+        raise BadRequest("The request's body did not come whole.") from error
     return bytes(body)
 
 
@@ -133,10 +145,10 @@ async def read_form(request: web.Request) -> dict[str, str]:
     """The fields of a form.
 
     Raises:
-        BadRequest, TooLong: it is none.
+        WrongType, BadRequest, TooLong: it is none.
     """
     if request.content_type != "application/x-www-form-urlencoded":
-        raise BadRequest("This takes a form.")
+        raise WrongType("This takes a form: application/x-www-form-urlencoded.")
     try:
         text = (await read_body(request)).decode()
         return dict(parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text), max_num_fields=20))

@@ -17,7 +17,7 @@ from chatzilla.core.links import mint_secret
 from chatzilla.core.rooms import LOBBY, parse_room
 from chatzilla.errors import BadRequest, ChatError, Forbidden, NotFound, SignInNeeded, TooFast
 from chatzilla.web.entrance import path_of, read_form
-from chatzilla.web.middleware import status_of
+from chatzilla.web.middleware import patience, status_of
 from chatzilla.web.pages import FORM_HEADERS
 
 if TYPE_CHECKING:
@@ -53,8 +53,10 @@ class MailEntrance:
         try:
             address = by_mail.ask(typed, browser, room=room, address=self._callers.address(request))
         except ChatError as refusal:
-            asks = refusal.sentence
-            return self._pages.sign_in(request, status_of(type(refusal)), room=room or LOBBY, typed=typed, asks=asks)
+            status, asks = status_of(type(refusal)), refusal.sentence
+            page = self._pages.sign_in(request, status, room=room or LOBBY, typed=typed, asks=asks)
+            page.headers.update(patience(refusal))
+            return page
         page = self._page(
             request,
             "mail_sent.html",
@@ -103,7 +105,9 @@ class MailEntrance:
         except ChatError as refusal:
             asked, standing = await by_mail.look(secret, browser, address=address)
             status, typed = status_of(type(refusal)), form.get("name", "")
-            return self._confirm(request, asked, standing, status, typed=typed, words=refusal.sentence)
+            page = self._confirm(request, asked, standing, status, typed=typed, words=refusal.sentence)
+            page.headers.update(patience(refusal))
+            return page
         headers = {"Location": path_of(room or LOBBY), **FORM_HEADERS}
         response = web.Response(status=303, headers=headers)
         await self._callers.begin(request, response, bearer)
@@ -142,7 +146,9 @@ class MailEntrance:
         """One page for all that can be wrong, and where another browser asked, one that says so."""
         status = 404 if isinstance(refusal, SignInNeeded) else status_of(type(refusal))
         title = "Asked for elsewhere" if isinstance(refusal, Forbidden) else "This link leads nowhere"
-        return self._pages.sign_in(request, status, title=title, words=refusal.sentence)
+        page = self._pages.sign_in(request, status, title=title, words=refusal.sentence)
+        page.headers.update(patience(refusal))
+        return page
 
     def _page(self, request: web.Request, template: str, status: int, **values: Any) -> web.Response:
         page = self._pages.render(request, template, status, **values)

@@ -22,6 +22,7 @@ from chatzilla.errors import (
     TooFast,
     TooLong,
     Unavailable,
+    WrongType,
 )
 from chatzilla.web.models import Problem
 
@@ -48,6 +49,7 @@ _STATUS: Final[dict[type[ChatError], int]] = {
     NotFound: 404,
     Conflict: 409,
     TooLong: 413,
+    WrongType: 415,
     TooFast: 429,
     Full: 503,
     Unavailable: 503,
@@ -60,12 +62,19 @@ _CODES: Final = {
     404: "not-found",
     409: "conflict",
     413: "too-long",
+    429: "too-fast",
     503: "unavailable",
 }
 """The codes of what aiohttp refuses."""
 
-_FOR_PROGRAMS: Final = ("/api/", "/hooks/")
+_FOR_PROGRAMS: Final = ("/api/", "/hooks/", "/openvidu/", "/session/", "/login/", "/chat/")
 """Whoever asks there is given problems and no pages, whatever they take."""
+
+_BASIC: Final = 'Basic realm="Chatzilla", charset="UTF-8"'
+"""What only applications ask wants their secret; elsewhere a browser would ask its person for it."""
+
+_NOT_KEPT: Final = {"Cache-Control": "no-store"}
+"""Caches may keep some refusals, such as 404, unless they are told (RFC 9110, 15.1), and ours depend on who asks."""
 
 _SWITCHED: Final = 101
 """The request has become a connection, which has lines of its own in the log."""
@@ -133,14 +142,16 @@ def errors(pages: Pages) -> Middleware:
             headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
         except ChatError as error:
             status, code, sentence = status_of(type(error)), error.code, error.sentence
+            headers = patience(error)
         except Exception:
             logger.exception("request %s failed", request[REQUEST_ID])
             status, code = 500, ChatError.code
             sentence = f"Something went wrong here. The operator finds it as {request[REQUEST_ID]}."
         if status == http.HTTPStatus.UNAUTHORIZED:
-            headers["WWW-Authenticate"] = "Bearer"
+            headers["WWW-Authenticate"] = _BASIC if request.path.startswith("/openvidu/") else "Bearer"
+        headers |= _NOT_KEPT
         title = http.HTTPStatus(status).phrase
-        if "text/html" in request.headers.get("Accept", "") and not request.path.startswith(_FOR_PROGRAMS):
+        if "text/html" in request.headers.get("Accept", "") and not f"{request.path}/".startswith(_FOR_PROGRAMS):
             page = pages.error(request, status, title, sentence)
             page.headers.update(headers)
             return page
@@ -153,6 +164,11 @@ def errors(pages: Pages) -> Middleware:
 def status_of(kind: type[ChatError]) -> int:
     """The status by which HTTP says a refusal."""
     return next((_STATUS[each] for each in kind.__mro__ if each in _STATUS), 500)
+
+
+def patience(refusal: ChatError) -> dict[str, str]:
+    """The header that says when to try again (RFC 9110, 10.2.3), where that makes sense."""
+    return {} if refusal.retry_after is None else {"Retry-After": str(refusal.retry_after)}
 
 
 def _code(status: int) -> str:

@@ -25,6 +25,10 @@ TEXT: Final = "text/plain"
 
 _REF: Final = "#/components/schemas/{name}"
 
+_PATIENCE: Final = {
+    "Retry-After": {"description": "After how many seconds to try again.", "schema": {"type": "integer", "minimum": 1}}
+}
+
 _ABOUT: Final = """\
 JSON in and out, UTF-8. Times are milliseconds since 1970. Whoever calls says who they are by
 `Authorization: Bearer <token>`; a page of the server's own, by its cookie. Keys that nobody knows are ignored, and new
@@ -91,13 +95,13 @@ def _response(status: int, kind: type | None) -> Json:
 def _refusals(kinds: Iterable[type[ChatError]]) -> dict[str, Json]:
     """Each status by which something is refused, with the codes that it can stand for."""
     ordered = sorted(kinds, key=status_of)
-    return {
-        str(status): {
-            "description": f"{http.HTTPStatus(status).phrase}: {' or '.join(f'`{kind.code}`' for kind in refused)}",
-            "content": _content({PROBLEM: Problem}),
-        }
-        for status, refused in groupby(ordered, key=status_of)
-    }
+    return {str(status): _refusal(status, list(refused)) for status, refused in groupby(ordered, key=status_of)}
+
+
+def _refusal(status: int, kinds: Sequence[type[ChatError]]) -> Json:
+    codes = " or ".join(f"`{code}`" for code in dict.fromkeys(kind.code for kind in kinds))
+    described = {"description": f"{http.HTTPStatus(status).phrase}: {codes}", "content": _content({PROBLEM: Problem})}
+    return described | ({"headers": _PATIENCE} if all(kind.passes is not None for kind in kinds) else {})
 
 
 def _content(media: Mapping[str, Any]) -> Json:

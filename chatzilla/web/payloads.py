@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from chatzilla.core.messages import parse_content
-from chatzilla.errors import BadRequest
+from chatzilla.errors import BadRequest, WrongType
 from chatzilla.web.contract import parse_json
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class HookBody:
         """Find what is to be said.
 
         Raises:
-            BadRequest, TooLong: there is nothing, or it cannot be understood.
+            BadRequest, TooLong, WrongType: there is nothing, or it cannot be understood.
         """
         if media_type == JSON:
             said = parse_json(raw, HookPayload).said()
@@ -99,7 +99,7 @@ class HookBody:
         elif media_type.startswith("text/") or media_type == UNSAID:
             said = _text(raw)
         else:
-            raise BadRequest(f"A hook takes {TEXT}, {JSON} or {FORM}.")
+            raise WrongType(f"A hook takes {TEXT}, {JSON} or {FORM}.")
         return cls(parse_content(said.rstrip()))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 
+from tests.helpers.callers import Caller
 from tests.helpers.clients import Client
 from tests.helpers.people import Town
 from tests.helpers.servers import serving
@@ -48,6 +49,14 @@ class Doors(Town):
         right = self.server.house.sign_ins.enters(token, "192.0.2.1").right
         assert right is not None
         return right
+
+    async def enters_call(self, token: str, room: str) -> dict[str, Any]:
+        """Enter the call of a room with a token, by a real socket, and leave; returns who one is there."""
+        caller = await Caller(self.server.url).connect(token=token)
+        try:
+            return dict((await caller.joins(room))["participant"])
+        finally:
+            await caller.close()
 
     async def enters_chat(self, token: str, room: str) -> dict[str, Any]:
         """Enter a room with a token, by a real socket, and leave; returns who one is there."""

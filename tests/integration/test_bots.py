@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 import signal
@@ -15,7 +16,7 @@ import pytest
 from chatzilla.core import hooks, programs
 from chatzilla.core.catchup import Span
 from chatzilla.core.rooms import RoomId
-from tests.helpers.servers import ROOT, serving
+from tests.helpers.servers import ROOT, Process, serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 DOCUMENT: Final = (ROOT / "docs/bots.md").read_text()
 ADDRESS: Final = "http://127.0.0.1:5000"
 ATTEMPTS: Final = 20
+TEN: Final = 10
+"""Lines, as the document says."""
 
 
 def examples(language: str) -> list[str]:
@@ -62,8 +65,31 @@ async def answers(listener: Client) -> None:
     pytest.fail("nobody answered")
 
 
+async def test_the_first_steps_are_as_they_are_told(tmp_path: Path) -> None:
+    """In a fresh shell, beside a server that runs: an address and a token are kept, and both are good."""
+    steps = re.findall(r"^(?:HOOK|export TOKEN)=.*$", DOCUMENT, re.MULTILINE)
+    assert len(steps) == 2
+    commands = [line for block in examples("sh") for line in block.splitlines()]
+    me = next(line for line in commands if "/v1/me" in line)
+    first = next(line for line in commands if '"$HOOK"' in line)
+    server = await Process(tmp_path / "data").start()
+    try:
+        script = "\n".join(["set -e", *steps, me, f"echo; {first}"])
+        script = script.replace("python -m chatzilla", f"{sys.executable} -m chatzilla").replace(ADDRESS, server.url)
+        script = script.replace(" | tail", f" --data {server.data} | tail")
+        process = await asyncio.create_subprocess_exec(
+            *("sh", "-c", script), cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+        )
+        printed, _ = await asyncio.wait_for(process.communicate(), 60)
+        who, ok = printed.decode().split("\n")
+        assert (json.loads(who)["you"]["name"], json.loads(who)["you"]["role"], ok) == ("Robot", "bot", "ok")
+    finally:
+        assert await server.stop() == 0
+
+
 async def test_the_bot_in_python_answers(server: Server, lobby: Lobby) -> None:
     (script,) = examples("python")
+    assert len([line for line in script.splitlines() if line]) == TEN
     alice = await lobby("alice")
     async with running(server, script, sys.executable, "-c"):
         while not any(person["name"] == "Robot" for person in (await alice.hears("presence"))["came"]):
@@ -73,6 +99,7 @@ async def test_the_bot_in_python_answers(server: Server, lobby: Lobby) -> None:
 
 async def test_the_bot_in_shell_answers(server: Server, lobby: Lobby) -> None:
     (script,) = (each for each in examples("sh") if "while" in each)
+    assert len([line for line in script.splitlines() if line]) == TEN
     alice = await lobby("alice")
     async with running(server, script, "sh", "-c"):
         await answers(alice)

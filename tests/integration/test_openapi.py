@@ -34,10 +34,10 @@ FUZZER: Final = """
 expected-statuses = ["2xx", "3xx", "4xx", 503]  # documented: a bound is reached
 
 [checks.negative_data_rejection]
-expected-statuses = [400, 401, 403, 404, 409, 413, 429, 503]
+expected-statuses = [400, 401, 403, 404, 409, 413, 415, 429, 503]
 
 [checks.positive_data_acceptance]  # 400: there are rules that no schema says, such as that a name shows something
-expected-statuses = ["2xx", 400, 401, 403, 404, 409, 413, 429, 503]
+expected-statuses = ["2xx", 400, 401, 403, 404, 409, 413, 415, 429, 503]
 """
 
 ENDING: Final = ("sign_out", "end_sign_ins", "end_sign_in", "end_token")

@@ -5,6 +5,7 @@ The routes are asked from the application, so a new one is held to all of it wit
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import logging
 import os
@@ -663,3 +664,44 @@ def test_nothing_in_the_page_makes_markup_of_text() -> None:
         if forbidden.search(line)
     ]
     assert not found
+
+
+CONNECTS: Final = {
+    "mail/smtp.py": "the mail server of the settings",
+    "media/janus_api.py": "Janus, as the settings name it",
+    "media/stun.py": "the relay of the settings, for `doctor` alone",
+    "tls.py": "nobody: it asks the system for its own address",
+    "control.py": "the operator's own server, by a socket of the file system",
+    "doctor.py": "nobody: it tries to listen",
+}
+"""The sources that open connections, and to whom."""
+
+
+def test_connections_are_opened_to_what_the_settings_name_alone() -> None:
+    """No hook, link or message makes the server call anybody: there is nothing that a stranger could aim."""
+    opens = re.compile(
+        r"ClientSession\(|open_connection\(|create_connection\(|datagram_endpoint\(|urlopen|SMTP\(|socket\.socket\("
+    )
+    sources = ROOT / "chatzilla"
+    found = {
+        str(path.relative_to(sources))
+        for path in sources.rglob("*.py")
+        for line in path.read_text().splitlines()
+        if opens.search(line) and "def " not in line and "self.create_connection)" not in line
+    }
+    assert found == CONNECTS.keys()
+
+
+def test_patterns_are_made_of_constants() -> None:
+    """No regular expression is built from what people write; `scheme` is one of two words of `config`."""
+    asked = 0
+    for path in (ROOT / "chatzilla").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+                continue
+            if not isinstance(node.func.value, ast.Name) or node.func.value.id != "re" or node.func.attr == "escape":
+                continue
+            asked += 1
+            named = {each.id for each in ast.walk(node.args[0]) if isinstance(each, ast.Name)} - {"scheme"}
+            assert all(re.fullmatch(r"_?[A-Z][A-Z0-9_]*", name) for name in named), (path, node.lineno)
+    assert asked > 20

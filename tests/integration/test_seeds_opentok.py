@@ -90,6 +90,7 @@ async def test_the_sample_makes_one_session_and_a_fresh_token_for_each_page_view
         for right in rights:
             you = await house.enters_chat(right.token, room_of(session))
             assert re.fullmatch(r"Guest \w{6}", you["name"])
+            assert (await house.enters_call(right.token, room_of(session)))["role"] == "publisher"
 
 
 async def test_sessions_of_the_sdk_are_rooms_of_their_own(house: Doors) -> None:
@@ -168,7 +169,7 @@ async def test_what_there_is_not_here_is_refused(house: Doors) -> None:
         async with house.http.post(url, data=body, headers=form) as answer:
             assert answer.status == status
     async with house.http.post(url, data=b"{}", headers=headers | {"Content-Type": "application/json"}) as answer:
-        assert answer.status == 400
+        assert answer.status == 415
 
 
 async def test_older_sdks_show_the_secret_itself_and_read_xml(house: Doors) -> None:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sqlite3
 import time
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+import socketio.exceptions
 
 from chatzilla.core.directory import Room, mint_private
 from chatzilla.core.policy import Role
 from chatzilla.core.rights import LASTS_SECONDS, CallRole
 from chatzilla.core.rooms import Grade, Kind
+from chatzilla.core.tries import TRIES
+from chatzilla.errors import SignInNeeded
 from tests.helpers import seeds
 from tests.helpers.apps import running
+from tests.helpers.callers import Caller, party
 from tests.helpers.clients import Client
 from tests.helpers.clock import ManualClock
 from tests.helpers.doors import JUNK, KEY, SECRET, Doors, basic, doors
@@ -119,6 +125,8 @@ class TestTheBasicApplication:
         assert (bob.room, bob.role, bob.account.name) == ("sessiona", CallRole.SUBSCRIBER, "Bob")
         assert ann.account.id != bob.account.id
         assert (await house.enters_chat(tokens[1], "sessiona"))["name"] == "Bob"
+        for token, role in zip(tokens, ("publisher", "subscriber"), strict=True):
+            assert (await house.enters_call(token, "sessiona"))["role"] == role
 
     async def test_with_another_secret_it_is_refused(self, house: Doors, tmp_path: Path) -> None:
         environ = {"SERVER_PORT": "0"} | seeds.environ("OpenVidu", house.server.url) | {"OPENVIDU_SECRET": "MY_SECRET"}
@@ -147,8 +155,15 @@ class TestPages:
         assert abs(right.ends_at / 1000 - time.time() - LASTS_SECONDS) < 60
 
     async def test_they_can_be_asked_as_the_document_says(self, house: Doors) -> None:
-        session, token = [await seeds.run(command) for command in seeds.commands("OpenVidu", house.server.url)]
-        assert (session, house.judged(token).room) == ("SessionA", "sessiona")
+        make, connect, show, end = seeds.commands("OpenVidu", house.server.url)
+        assert await seeds.run(make) == "SessionA"
+        token = await seeds.run(connect)
+        assert house.judged(token).room == "sessiona"
+        (shown,) = json.loads(await seeds.run(show, CHATZILLA_API_SECRET=SECRET))["content"]
+        assert shown["token"] == token
+        assert await seeds.run(end, CHATZILLA_API_SECRET=SECRET) == ""
+        with pytest.raises(SignInNeeded):
+            house.judged(token)
 
     async def test_an_id_that_exists_is_answered_with_itself(self, house: Doors) -> None:
         for wanted in ("SessionA", "SessionA", "sessiona", "lobby"):
@@ -348,6 +363,7 @@ class TestTheRestApi:
         assert made["sessionId"] == made["id"] == made["customSessionId"] == "SessionA"
         assert (await house.post("/openvidu/api/sessions", json=body, headers=basic()))[0] == 409
         assert (await house.post("/openvidu/api/sessions", json={"customSessionId": "a b"}, headers=basic()))[0] == 400
+        assert made["connections"] == {"numberOfElements": 0, "content": []}
         assert json.loads((await house.get("/openvidu/api/sessions/SessionA", headers=basic()))[1]) == made
         assert (await house.get("/openvidu/api/sessions/unknown", headers=basic()))[0] == 404
         listed = json.loads((await house.get("/openvidu/api/sessions", headers=basic()))[1])
@@ -372,11 +388,184 @@ class TestTheRestApi:
             ("POST", "/openvidu/api/sessions"),
             ("GET", "/openvidu/api/sessions"),
             ("GET", "/openvidu/api/sessions/a"),
+            ("DELETE", "/openvidu/api/sessions/a"),
             ("POST", "/openvidu/api/sessions/a/connection"),
+            ("GET", "/openvidu/api/sessions/a/connection"),
+            ("GET", "/openvidu/api/sessions/a/connection/x"),
+            ("DELETE", "/openvidu/api/sessions/a/connection/x"),
         ):
-            for headers in ({}, {"Authorization": "Basic"}, {"Authorization": "Basic %%%"}, {"Authorization": "x"}):
+            for headers in ({}, {"Authorization": "Basic %%%"}, {"Authorization": "x"}):
                 async with house.http.request(method, house.server.url + path, headers=headers) as answer:
                     assert answer.status == 401
+                    assert answer.headers["WWW-Authenticate"].startswith("Basic realm=")
+
+    async def test_who_first_asks_without_the_secret_and_then_with_it_may_do_so_for_ever(self, house: Doors) -> None:
+        """As clients do that wait to be asked for it (RFC 7617); only a wrong secret is a guess."""
+        url = f"{house.server.url}/openvidu/api/sessions"
+        for _ in range(TRIES + 5):
+            async with house.http.get(url) as answer:
+                assert (answer.status, answer.headers["WWW-Authenticate"].partition(" ")[0]) == (401, "Basic")
+            async with house.http.get(url, headers=basic()) as answer:
+                assert answer.status == 200
+
+
+class Upstream:
+    """OpenVidu's REST API, as an application asks it."""
+
+    def __init__(self, house: Doors) -> None:
+        self._house = house
+
+    async def ask(self, method: str, path: str = "", body: object = None) -> tuple[int, Any]:
+        url = f"{self._house.server.url}/openvidu/api/sessions{path}"
+        async with self._house.http.request(method, url, json=body, headers=basic()) as answer:
+            text = await answer.text()
+            assert answer.headers["Cache-Control"] == "no-store"
+            return answer.status, json.loads(text) if text else None
+
+    async def connection(self, session: str = "SessionA", **wish: str) -> dict[str, Any]:
+        status, made = await self.ask("POST", f"/{session}/connection", wish)
+        assert status == 200
+        return dict(made)
+
+
+class TestEnds:
+    """Sessions and connections that are listed and ended."""
+
+    async def test_a_connection_is_pending_until_somebody_is_there_by_it(self, house: Doors) -> None:
+        api = Upstream(house)
+        await api.ask("POST", body={"customSessionId": "SessionA"})
+        await api.ask("POST", body={"customSessionId": "SessionB"})
+        ann, bob = await api.connection(data="Ann"), await api.connection(data="Bob", role="SUBSCRIBER")
+        other = await api.connection("SessionB")
+        assert await api.ask("GET", "/SessionA/connection") == (200, {"numberOfElements": 2, "content": [ann, bob]})
+        assert (ann["status"], ann["object"], ann["sessionId"]) == ("pending", "connection", "SessionA")
+        client = await Client(house.server.url).connect(auth={"dialect": "full", "token": ann["token"]})
+        await client.joins("sessiona")
+        assert await api.ask("GET", f"/SessionA/connection/{ann['id']}") == (200, ann | {"status": "active"})
+        assert (await api.ask("GET", f"/SessionA/connection/{bob['id']}"))[1]["status"] == "pending"
+        assert (await api.ask("GET", f"/SessionA/connection/{other['id']}"))[0] == 404
+        session = (await api.ask("GET", "/SessionA"))[1]
+        assert [each["status"] for each in session["connections"]["content"]] == ["active", "pending"]
+        await client.close()
+        async with asyncio.timeout(10):
+            while (await api.ask("GET", f"/SessionA/connection/{ann['id']}"))[1]["status"] == "active":
+                await asyncio.sleep(0)
+
+    async def test_who_came_by_a_connection_that_is_ended_is_out_and_stays_out(self, house: Doors) -> None:
+        """On the chat and in the call; others of the same name, and their own way in anew, are not concerned."""
+        api = Upstream(house)
+        await api.ask("POST", body={"customSessionId": "SessionA"})
+        ann, twin = await api.connection(data="Ann"), await api.connection(data="Ann")
+        on_chat = await Client(house.server.url).connect(auth={"dialect": "full", "token": ann["token"]})
+        await on_chat.joins("sessiona")
+        async with party(house.server) as calls:
+            callers = [await calls.connect(token=each["token"]) for each in (ann, twin)]
+            for caller in callers:
+                await caller.joins("sessiona")
+            assert await api.ask("DELETE", f"/SessionA/connection/{ann['id']}") == (204, None)
+            assert await on_chat.hears("goodbye") == {
+                "code": "forbidden",
+                "message": "You were removed from this room.",
+                "reconnect": False,
+            }
+            assert (await callers[0].hears("ended"))["reason"] == "kicked"
+            assert (await callers[0].hears("goodbye"))["code"] == "forbidden"
+            left = await callers[1].hears_of("left")
+            assert (left["id"], left["reason"]) == (callers[0].id, "kicked")
+            for resume in ({}, {"resume": callers[0].resume}):
+                assert await Caller(house.server.url).refused(token=ann["token"], **resume) == "sign-in"
+        with pytest.raises(socketio.exceptions.ConnectionError):
+            await Client(house.server.url).connect(auth={"dialect": "full", "token": ann["token"]})
+        status, refusal = await api.ask("DELETE", f"/SessionA/connection/{ann['id']}")
+        assert (status, refusal["code"]) == (404, "not-found")
+        assert house.judged(twin["token"]).account.name == "Ann"
+        assert house.judged((await api.connection(data="Ann"))["token"]).account.name == "Ann"
+        await on_chat.close()
+
+    async def test_a_session_that_is_closed_is_over_for_everybody(self, house: Doors) -> None:
+        """Its call, every token, used or not; and it can be made again, for tokens that hold."""
+        api = Upstream(house)
+        await api.ask("POST", body={"customSessionId": "SessionA"})
+        ann, unused = await api.connection(data="Ann"), await api.connection()
+        member = await Client(house.server.url).connect(auth={"dialect": "full"})
+        me = await member.joins("sessiona", name="Mia")
+        client = await Client(house.server.url).connect(auth={"dialect": "full", "token": ann["token"]})
+        await client.joins("sessiona")
+        await client.says("sessiona", "hello")
+        async with party(house.server) as calls:
+            caller, mia = await calls.connect(token=ann["token"]), await calls.connect(token=me["you"]["token"])
+            for each in (caller, mia):
+                await each.joins("sessiona")
+            assert await api.ask("DELETE", "/SessionA") == (204, None)
+            assert (await caller.hears("ended"))["reason"] == "kicked"
+            assert (await mia.hears("ended"))["reason"] == "ended"
+        assert (await client.hears("goodbye"))["code"] == "forbidden"
+        for made in (ann, unused):
+            with pytest.raises(SignInNeeded):
+                house.judged(made["token"])
+        assert (await member.hears("message"))["content"] == "hello", "what was said stays, and so does Mia"
+        for method, path, status in (
+            ("GET", "/SessionA", 404),
+            ("DELETE", "/SessionA", 404),
+            ("GET", "/SessionA/connection", 404),
+            ("POST", "/SessionA/connection", 404),
+            ("GET", f"/SessionA/connection/{ann['id']}", 400),
+            ("DELETE", f"/SessionA/connection/{ann['id']}", 400),
+        ):
+            assert (await api.ask(method, path))[0] == status, (method, path)
+        assert (await api.ask("GET"))[1] == {"numberOfElements": 0, "content": []}
+        assert (await api.ask("POST", body={"customSessionId": "SessionA"}))[0] == 200, "and no conflict"
+        anew = await api.connection(data="Ann")
+        assert (await house.enters_chat(anew["token"], "sessiona"))["name"] == "Ann"
+        await client.close()
+        await member.close()
+
+    async def test_what_was_ended_stays_ended_over_a_restart(self, tmp_path: Path) -> None:
+        """And whoever is there by a token that was handed out before the start can be put out all the same."""
+        clock = ManualClock()
+        tokens = {}
+        async with doors(tmp_path / "data", clock=clock) as house:
+            api = Upstream(house)
+            for session in ("one", "two"):
+                await api.ask("POST", body={"customSessionId": session})
+            kept, ended, closed = [await api.connection(each) for each in ("one", "one", "two")]
+            await api.ask("DELETE", f"/one/connection/{ended['id']}")
+            await api.ask("DELETE", "/two")
+            tokens = {"kept": kept["token"], "ended": ended["token"], "closed": closed["token"]}
+        async with doors(tmp_path / "data", clock=clock) as house:
+            api = Upstream(house)
+            for gone in ("ended", "closed"):
+                with pytest.raises(SignInNeeded):
+                    house.judged(tokens[gone])
+            assert (await api.ask("GET", f"/one/connection/{kept['id']}"))[0] == 400, "the booking is forgotten"
+            await api.ask("POST", body={"customSessionId": "one"})
+            assert (await api.ask("GET", f"/one/connection/{kept['id']}"))[0] == 404
+            client = await Client(house.server.url).connect(auth={"dialect": "full", "token": tokens["kept"]})
+            await client.joins("one")
+            assert (await api.ask("GET", f"/one/connection/{kept['id']}")) == (200, kept | {"status": "active"})
+            assert (await api.ask("DELETE", f"/one/connection/{kept['id']}"))[0] == 204
+            assert (await client.hears("goodbye"))["code"] == "forbidden"
+            with pytest.raises(SignInNeeded):
+                house.judged(tokens["kept"])
+            await client.close()
+
+    async def test_what_cannot_be_stored_is_not_ended(self, house: Doors) -> None:
+        """A database that is locked: nothing is half done, and it is said when to try again."""
+        api = Upstream(house)
+        await api.ask("POST", body={"customSessionId": "SessionA"})
+        made = await api.connection()
+        locking = sqlite3.connect(house.server.house.database.path, isolation_level=None)
+        locking.execute("BEGIN IMMEDIATE")
+        try:
+            for path in ("/SessionA", f"/SessionA/connection/{made['id']}"):
+                url = f"{house.server.url}/openvidu/api/sessions{path}"
+                async with house.http.delete(url, headers=basic()) as answer:
+                    assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+        finally:
+            locking.execute("ROLLBACK")
+            locking.close()
+        assert house.judged(made["token"]).id == made["id"]
+        assert (await api.ask("DELETE", "/SessionA"))[0] == 204
 
 
 class TestPagesElsewhere:

@@ -92,6 +92,7 @@ class TestTheHelper:
             assert [right.account.name for right in rights] == ["ann", "bob"]
             assert {(right.room, right.role) for right in rights} == {("my-room", CallRole.PUBLISHER)}
             assert (await house.enters_chat(rights[0].token, "my-room"))["name"] == "ann"
+            assert (await house.enters_call(rights[1].token, "my-room"))["name"] == "bob"
             async with house.http.post(f"{url}/login", data=json.dumps({"username": ""})) as answer:
                 assert answer.status == 401
 

@@ -9,7 +9,7 @@ import pytest
 from msgspec import UNSET, Meta, UnsetType
 
 from chatzilla.core.signin import Bearer
-from chatzilla.errors import BadRequest, Conflict, NotFound, SignInNeeded, TooFast, TooLong, Unavailable
+from chatzilla.errors import BadRequest, Conflict, NotFound, SignInNeeded, TooFast, TooLong, Unavailable, WrongType
 from chatzilla.web import contract, models, openapi
 from chatzilla.web.contract import Made, Operation, operation, parse_json
 
@@ -65,7 +65,7 @@ def test_a_signature_is_read_whole() -> None:
         Wish,
         "caller",
         {201: Wish, 200: Wish},
-        (Conflict, NotFound, BadRequest, TooLong, SignInNeeded, TooFast, Unavailable),
+        (Conflict, NotFound, BadRequest, TooLong, WrongType, SignInNeeded, TooFast, Unavailable),
     )
     assert (listing.query, listing.gives, listing.needs, listing.refuses) == (
         Filter,
@@ -88,7 +88,7 @@ def test_the_document_says_what_the_signature_says() -> None:
             "schema": {"type": "string", "maxLength": 5},
         }
     ]
-    assert list(making["responses"]) == ["201", "200", "400", "401", "404", "409", "413", "429", "503"]
+    assert list(making["responses"]) == ["201", "200", "400", "401", "404", "409", "413", "415", "429", "503"]
     assert making["responses"]["409"]["description"] == "Conflict: `conflict`"
     assert making["security"] == [{"token": []}]
     assert document["components"]["schemas"].keys() == {"Problem", "Wish"}

@@ -10,8 +10,7 @@ import msgspec
 from aiohttp import web
 
 from chatzilla.core.bookings import Asker
-from chatzilla.core.tries import TOO_MANY
-from chatzilla.errors import BadRequest, SignInNeeded, TooFast
+from chatzilla.errors import BadRequest, SignInNeeded
 from chatzilla.web.entrance import read_body
 
 if TYPE_CHECKING:
@@ -25,6 +24,8 @@ OPENVIDU_USER: Final = "OPENVIDUAPP"
 """The one user that OpenVidu knows."""
 
 NO_STORE: Final = {"Cache-Control": "no-store"}
+
+NOT_SHOWN: Final = "This needs the secret of applications."
 
 CROSS_ORIGIN: Final = ("/login", "/chat", "/api/sessions", "/api/sessions/{session}/connections")
 """What pages of the origins that the operator has named may ask for, as their own application would let them."""
@@ -58,8 +59,10 @@ class Askers:
         """See that an application asks.
 
         Raises:
-            SignInNeeded, TooFast: it does not show the secret.
+            SignInNeeded, TooFast: it does not show the secret. Who shows nothing has not guessed.
         """
+        if "Authorization" not in request.headers:
+            raise SignInNeeded(NOT_SHOWN)
         user, secret = _basic(request)
         if self.pair is None or user not in (OPENVIDU_USER, self.pair.key) or not self.pair.knows(secret):
             self.refuse(request)
@@ -73,9 +76,9 @@ class Askers:
         """
         address = self._callers.address(request)
         if self._tries.exhausted(address):
-            raise TooFast(TOO_MANY)
+            raise self._tries.refusal(address)
         self._tries.count(address)
-        raise SignInNeeded("This needs the secret of applications.")
+        raise SignInNeeded(NOT_SHOWN)
 
 
 def _scheme(request: web.Request) -> str:
