@@ -9,8 +9,11 @@ anybody having changed anything.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
+import os
 import re
+import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -20,9 +23,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from tests.helpers.servers import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
-INDEX: Final = "https://pypi.org/pypi"
 SECONDS: Final = 20.0
 
 MENDED: Final = {
@@ -39,6 +41,11 @@ MENDED: Final = {
 _PIN: Final = re.compile(r"^([A-Za-z0-9._-]+)==([0-9][\w.]*)", re.MULTILINE)
 
 
+class Pin(NamedTuple):
+    name: str
+    version: str
+
+
 class Finding(NamedTuple):
     """A pin that is known to be unsafe."""
 
@@ -47,16 +54,16 @@ class Finding(NamedTuple):
     why: str
 
 
-def pins(text: str) -> dict[str, str]:
-    """The versions that a requirements file pins."""
-    return {name.lower().replace("_", "-"): version for name, version in _PIN.findall(text)}
+def pins(text: str) -> Sequence[Pin]:
+    """The names and versions that a requirements file pins; of a name there may be two, each for other interpreters."""
+    return [Pin(name.lower().replace("_", "-"), version) for name, version in _PIN.findall(text)]
 
 
-def below_mended(pinned: dict[str, str]) -> list[Finding]:
+def below_mended(pinned: Sequence[Pin]) -> list[Finding]:
     """What is older than the first version that is mended."""
     return [
         Finding(name, version, MENDED[name][1])
-        for name, version in pinned.items()
+        for name, version in pinned
         if name in MENDED and tuple(map(int, re.findall(r"\d+", version)[:3])) < MENDED[name][0]
     ]
 
@@ -72,7 +79,17 @@ def read(name: str, version: str, document: Any) -> list[Finding] | None:
     ]
 
 
-def ask(name: str, version: str, index: str = INDEX) -> Any:
+def index_of_pip() -> str:
+    """The JSON API of the index that pip installs from."""
+    asked = [sys.executable, "-m", "pip", "config", "get", "global.index-url"]
+    configured = os.environ.get("PIP_INDEX_URL") or subprocess.run(asked, capture_output=True, text=True).stdout.strip()
+    if configured:
+        return configured.rstrip("/").removesuffix("/simple") + "/pypi"
+    default: str = importlib.import_module("pip._internal.models.index").PyPI.pypi_url
+    return default
+
+
+def ask(name: str, version: str, index: str) -> Any:
     """The index's document about one version; None if it gives none."""
     try:
         with urllib.request.urlopen(f"{index}/{name}/{version}/json", timeout=SECONDS) as answer:  # noqa: S310
@@ -81,15 +98,15 @@ def ask(name: str, version: str, index: str = INDEX) -> Any:
         return None
 
 
-def findings(pinned: dict[str, str], asks: Callable[[str, str], Any] = ask) -> Iterator[Finding | str]:
+def findings(pinned: Sequence[Pin], asks: Callable[[str, str], Any]) -> Iterator[Finding | str]:
     """What is unsafe, and a line for each pin of which nothing could be learned."""
     yield from below_mended(pinned)
     silent = []
-    for name, version in pinned.items():
+    for name, version in pinned:
         told = read(name, version, asks(name, version))
         if told is None:
             silent.append(name)
-            if len(silent) == 1 and name == next(iter(pinned)):
+            if len(silent) == 1 and (name, version) == pinned[0]:
                 yield "The package index tells nothing of advisories here; only what is written in MENDED was compared."
                 return
         else:
@@ -100,11 +117,12 @@ def findings(pinned: dict[str, str], asks: Callable[[str, str], Any] = ask) -> I
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="What is known to be unsafe among pinned packages.")
-    parser.add_argument("--index", default=INDEX, help="whose JSON API is asked")
+    parser.add_argument("--index", help="whose JSON API is asked; without it, that of pip's own index")
     parser.add_argument("requirements", nargs="?", type=Path, default=ROOT / "requirements.txt")
     asked = parser.parse_args()
     pinned = pins(asked.requirements.read_text())
-    found = list(findings(pinned, lambda name, version: ask(name, version, asked.index.rstrip("/"))))
+    index = (asked.index or index_of_pip()).rstrip("/")
+    found = list(findings(pinned, lambda name, version: ask(name, version, index)))
     for each in found:
         print(each if isinstance(each, str) else f"{each.name} {each.version}: {each.why}")
     unsafe = [each for each in found if isinstance(each, Finding)]

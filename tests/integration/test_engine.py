@@ -408,7 +408,7 @@ class TestHeartbeat:
             await socket.hang_up()
 
     async def test_a_polling_session_that_does_not_answer_ends(self) -> None:
-        async with engine_house(heartbeat=SOON, pong_within=SOON, join_within=LATER) as house:
+        async with engine_house(heartbeat=SOON, pong_within=1.0, join_within=LATER) as house:
             session = await house.polling()
             assert await session.hears() == ["2"]
             waiting = await session.waits()
