@@ -42,9 +42,13 @@ class OpenTab(Protocol):
 
 @pytest.fixture
 async def chromium() -> AsyncIterator[Browser]:
-    """The system's browser, without a window."""
+    """The system's browser, without a window; where it is installed, the build of it that never had one.
+
+    It takes less than half of the processor time to start. For calls it lacks too much.
+    """
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium_path(), args=QUIET)
+        path = shutil.which("chromium-headless-shell") or chromium_path()
+        browser = await playwright.chromium.launch(executable_path=path, args=QUIET)
         yield browser
         await browser.close()
 

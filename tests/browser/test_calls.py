@@ -1,4 +1,7 @@
-"""Calls in the page: who is seen and heard where, whatever people and networks do. Real Chromium, real media."""
+"""Calls in the page: who is seen and heard where, whatever people and networks do. Real Chromium, real media.
+
+Every story is told on both engines, from browser to browser and through Janus, unless it is about the page alone.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from chatzilla.core.rights import CallRole
 from chatzilla.core.rooms import RoomId
 from tests.browser.conftest import QUIET, chromium_path
 from tests.browser.test_page import DESK, PHONE, assert_accessible, overflow
+from tests.helpers.call_engines import ENGINES, engine
 from tests.helpers.call_tabs import CALL_FLAGS, CallTab
 from tests.helpers.servers import serving
 
@@ -40,9 +44,18 @@ class House(NamedTuple):
     chromium: Browser
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    async with serving(tmp_path_factory.mktemp("calls") / "data") as server, async_playwright() as playwright:
+the_page_alone = pytest.mark.parametrize("house", ENGINES[:1], indirect=True)
+"""For what is the same before a call has an engine, and for what any engine would do."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=ENGINES)
+async def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    folder = tmp_path_factory.mktemp("calls")
+    async with (
+        engine(request.param, folder) as settings,
+        serving(folder / "data", **settings) as server,
+        async_playwright() as playwright,
+    ):
         browser = await playwright.chromium.launch(executable_path=chromium_path(), args=QUIET + CALL_FLAGS)
         yield House(server, browser)
         await browser.close()
@@ -356,6 +369,7 @@ async def test_the_same_right_twice(place: Place) -> None:
     await anna.receives(videos=1, sounds=1)
 
 
+@the_page_alone
 async def test_without_a_good_right_one_is_told(place: Place) -> None:
     """A forged token, and none at all: the mirror stays, and words say what is wrong."""
     for path in (f"/call/{place.room}?token=forged", f"/call/{place.room}"):
@@ -368,8 +382,8 @@ async def test_without_a_good_right_one_is_told(place: Place) -> None:
 
 async def test_a_room_full_of_people(house: House, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """When all places of those who are seen are taken, one may still watch and listen; when the room is full, not."""
-    (engine,) = house.server.house.calls._engines
-    monkeypatch.setattr(engine, "limits", replace(engine.limits, people=3, publishers=2))
+    (media,) = house.server.house.calls._engines
+    monkeypatch.setattr(media, "limits", replace(media.limits, people=3, publishers=2))
     anna, _ = await place.caller("Anna"), await place.caller("Bob")
     carl = await (await place.person("Carl")).looks()
     await carl.page.get_by_role("button", name="Join", exact=True).click()
@@ -403,6 +417,7 @@ async def test_a_device_that_is_unplugged(pair: tuple[CallTab, CallTab]) -> None
     await anna.sees("Anna", "Bob")
 
 
+@the_page_alone
 @pytest.mark.parametrize(("scheme", "viewport"), [("light", DESK), ("dark", PHONE)], ids=["desk", "phone"])
 async def test_axe_finds_nothing_in_a_call(place: Place, scheme: str, viewport: dict[str, int]) -> None:
     """Before, in and after a call, with its dialogs and the chat beside it; and nothing sticks out."""
@@ -440,6 +455,7 @@ async def test_axe_finds_nothing_in_a_call(place: Place, scheme: str, viewport: 
     await assert_accessible(anna)
 
 
+@the_page_alone
 async def test_the_first_look_at_a_room_loads_nothing_of_calls(place: Place) -> None:
     anna = await place.person("Anna")
     assert not [url for url in anna.requests if "/call/" in url or "call-view" in url or "call.css" in url]

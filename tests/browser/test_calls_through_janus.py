@@ -1,7 +1,9 @@
-"""The stories of calls again, through Janus: page, tests and what people see are the same, the engine is not."""
+"""What is Janus' own in calls, in real browsers; what holds whichever engine carries a call is in `test_calls`."""
 
 from __future__ import annotations
 
+import asyncio
+import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,43 +12,29 @@ import pytest_asyncio
 from playwright.async_api import async_playwright
 
 from tests.browser.conftest import QUIET, chromium_path
-from tests.browser.test_calls import (
-    SMALL,
-    House,
-    Place,
-    couple,
-    pair,
-    place,
-    test_microphone_and_camera,
-    test_moderators,
-    test_one_click_from_a_room_to_a_call,
-    test_three_who_join_at_once_all_see_each_other,
-    test_two_screens_shared_at_the_same_moment,
-)
-from tests.helpers.call_tabs import CALL_FLAGS, CallTab, until
-from tests.helpers.callers import party
+from tests.browser.test_calls import SMALL, House, Place, place
+from tests.helpers import extras
+from tests.helpers.call_engines import engine
+from tests.helpers.call_tabs import CALL_FLAGS, CAST, COLOURS, CallTab, until
+from tests.helpers.callers import Party, party
 from tests.helpers.janus_server import SECRET, JanusServer
 from tests.helpers.servers import Process, serving
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-__all__ = [
-    "couple",
-    "pair",
-    "place",
-    "test_microphone_and_camera",
-    "test_moderators",
-    "test_one_click_from_a_room_to_a_call",
-    "test_three_who_join_at_once_all_see_each_other",
-    "test_two_screens_shared_at_the_same_moment",
-]
-"""What the other engine is held to as well; the fixtures find this module's `house`."""
+__all__ = ["place"]
+"""The fixture finds this module's `house`."""
 
 BACK_WITHIN_SECONDS: Final = 5.0
+
+EXTRAS: Final = 3
+"""More, and three browsers that paint them all keep two cores from everything else."""
+
+OWN_ID: Final = "() => document.querySelector('.tile-mine').dataset.participant"
 
 SENT: Final = """async () => {
     const found = {};
@@ -61,48 +49,89 @@ SENT: Final = """async () => {
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def janus(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[JanusServer]:
-    server = await JanusServer(tmp_path_factory.mktemp("janus")).start()
-    yield server
-    await server.kill()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def house(tmp_path_factory: pytest.TempPathFactory, janus: JanusServer) -> AsyncIterator[House]:
+async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
     """A server that has Janus, and a browser."""
-    settings: dict[str, Any] = {"calls": "janus", "janus_url": janus.url, "janus_secret": SECRET}
-    data = tmp_path_factory.mktemp("calls") / "data"
-    async with serving(data, **settings) as server, async_playwright() as playwright:
+    folder = tmp_path_factory.mktemp("calls")
+    async with (
+        engine("janus", folder) as settings,
+        serving(folder / "data", **settings) as server,
+        async_playwright() as playwright,
+    ):
         browser = await playwright.chromium.launch(executable_path=chromium_path(), args=QUIET + CALL_FLAGS)
         yield House(server, browser)
         await browser.close()
 
 
-async def everybody_is_seen(tabs: Sequence[CallTab]) -> float:
-    """Wait until everybody is here and has a picture, for everybody; returns after how many seconds they had."""
+@pytest.mark.alone
+async def test_browsers_and_extras_outlive_the_end_of_either_process(house: House, tmp_path: Path) -> None:
+    """Three people in browsers and three extras: everybody sees everybody in their own colour.
 
-    async def seen() -> bool:
-        tiles = [tile for tab in tabs for tile in await tab.tiles()]
-        return all(tile["presence"] == "here" and tile["colour"] for tile in tiles)
+    Janus is killed, and so is the server: everybody stays, and seconds after it is back everybody sees everybody again,
+    without a reload and as who they were. When they have gone nothing of them is left in Janus.
+    """
+    async with AsyncExitStack() as stack:
+        janus = await JanusServer(tmp_path).start()
+        stack.push_async_callback(janus.kill)
+        environ = {"CHATZILLA_CALLS": "janus", "CHATZILLA_JANUS_URL": janus.url, "CHATZILLA_JANUS_SECRET": SECRET}
+        server: Any = await Process(tmp_path / "data", environ=environ).start()
+        stack.push_async_callback(server.kill)
+        people = Party(server, stack)
+        cast = await extras.enter(people, "garden", *[*CAST][:EXTRAS])
+        for extra in cast:
+            stack.push_async_callback(extra.vanishes)
+        tabs = []
+        for name in ("Anna", "Bob", "Carl"):
+            context = await house.chromium.new_context(viewport=SMALL)
+            stack.push_async_callback(context.close)
+            tab = await CallTab.of(context, server.url, "/r/garden", name)
+            await tab.joins(name)
+            tabs.append(await tab.calls())
+        names = [*(extra.name for extra in cast), *(tab.name for tab in tabs)]
+        ids = {extra.name: extra.id for extra in cast}
 
-    return await until(seen, lambda: "everybody wants to see everybody", tabs[0].tiles)
+        async def everybody_sees_everybody() -> float:
+            """Returns after how many seconds they did."""
+            began = time.monotonic()
+            seen = {await tab.evaluate(OWN_ID): COLOURS[tab.name] for tab in tabs}
+            seen |= {extra.id: CAST[extra.name] for extra in cast}
+            await asyncio.gather(*(tab.sees(*names) for tab in tabs), extras.all_see(cast, seen))
+            return time.monotonic() - began
 
+        await everybody_sees_everybody()
+        assert [url for url in tabs[0].requests if "/call/sfu" in url]
+        assert not [url for url in tabs[0].requests if "/call/mesh" in url]
+        everything = 1 + 2 * len(names)
+        assert await janus.handles() == everything, "two of each, and one by which rooms are made"
 
-async def test_janus_is_killed_in_a_call(pair: tuple[CallTab, CallTab], janus: JanusServer) -> None:
-    """Everybody stays, and is told; seconds after it is back everybody sees and hears everybody, without a reload."""
-    anna, bob = pair
-    assert [url for url in anna.requests if "/call/sfu" in url]
-    assert not [url for url in anna.requests if "/call/mesh" in url]
-    await janus.kill()
-    for each in pair:
-        await each.told("Pictures and sound have stopped.")
-        await each.told("2 participants")
-    await janus.start()
-    assert await everybody_is_seen(pair) < BACK_WITHIN_SECONDS
-    for each, other in ((anna, "Bob"), (bob, "Anna")):
-        await each.sees("Anna", "Bob")
-        await each.receives(videos=1, sounds=1)
-        await each.shows(other, presence="here")
+        await janus.kill()
+        for tab in tabs:
+            await tab.told("Pictures and sound have stopped.")
+            await tab.told(f"{len(names)} participants")
+        await janus.start()
+        assert await everybody_sees_everybody() < BACK_WITHIN_SECONDS
+        assert await janus.handles() == everything
+
+        await server.kill()
+        for tab in tabs:
+            await tab.told("The server is out of reach. Coming back…")
+        await server.start()
+        assert await everybody_sees_everybody() < BACK_WITHIN_SECONDS
+        for tab in tabs:
+            await tab.receives(videos=len(names) - 1, sounds=len(names) - 1)
+            tab.assert_well_behaved()
+        assert {extra.name: extra.id for extra in cast} == ids, "the same participants"
+        assert await janus.handles() == everything
+        assert len(await janus.rooms()) == 1
+
+        for tab in tabs:
+            await tab.presses("Leave the call")
+        for extra in cast:
+            await extra.leaves()
+
+        async def nothing_is_left() -> bool:
+            return await janus.rooms() == [] and await janus.handles() == 1
+
+        await until(nothing_is_left, lambda: "nothing is left in Janus", janus.handles)
 
 
 async def test_a_small_tile_receives_a_small_picture(house: House, place: Place) -> None:
@@ -138,31 +167,3 @@ async def test_a_small_tile_receives_a_small_picture(house: House, place: Place)
         assert await anna.evaluate(SENT) == {"h": 640, "l": 320}
         await bob.page.get_by_role("button", name="Enlarge: Anna").click()
         await receives(640)
-
-
-async def test_the_server_is_killed_in_a_call(house: House, tmp_path: Path) -> None:
-    """With it goes what there was in Janus; both pages stay in the call, and see each other again when it is back."""
-    janus = await JanusServer(tmp_path).start()
-    environ = {"CHATZILLA_CALLS": "janus", "CHATZILLA_JANUS_URL": janus.url, "CHATZILLA_JANUS_SECRET": SECRET}
-    server = await Process(tmp_path / "data", environ=environ).start()
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(janus.kill)
-        stack.push_async_callback(server.kill)
-        tabs = []
-        for name in ("Anna", "Bob"):
-            context = await house.chromium.new_context(viewport=SMALL)
-            stack.push_async_callback(context.close)
-            tab = await CallTab.of(context, server.url, "/r/garden", name)
-            await tab.joins(name)
-            tabs.append(await tab.calls())
-        for each in tabs:
-            await each.sees("Anna", "Bob")
-        await server.kill()
-        for each in tabs:
-            await each.told("The server is out of reach. Coming back…")
-        await server.start()
-        assert await everybody_is_seen(tabs) < BACK_WITHIN_SECONDS
-        for each in tabs:
-            await each.sees("Anna", "Bob")
-            await each.receives(videos=1, sounds=1)
-            each.assert_well_behaved()
