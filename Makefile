@@ -84,8 +84,10 @@ system:
 	[ "$$(uname)" != Linux ] || command -v strace >/dev/null || missing="$$missing strace"; \
 	if [ -z "$$missing" ]; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		case "$$missing" in *chromium*) missing="$$missing chromium-headless-shell";; esac; \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
+		apt-get update -qq; \
+		case "$$missing" in *chromium*) ! apt-cache show chromium-headless-shell >/dev/null 2>&1 \
+			|| missing="$$missing chromium-headless-shell";; esac; \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
 	else \
 		echo "The tests need, and do not find:$$missing"; exit 1; \
 	fi
