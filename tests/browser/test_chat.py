@@ -237,7 +237,6 @@ async def test_history_loads_while_scrolling_up_and_the_view_stays(tab: OpenTab,
     await alice.page.wait_for_function("() => document.querySelectorAll('[data-message]').length === 100")
     first = alice.page.locator("[data-message]").first
     before = await first.get_attribute("id")
-    await alice.page.evaluate("document.querySelector('[role=log]').scrollTop = 300")
     top = "id => document.getElementById(id).getBoundingClientRect().top"
     await alice.page.evaluate("document.querySelector('[role=log]').scrollTop = 0")
     await alice.page.wait_for_function("() => document.querySelectorAll('[data-message]').length === 150")

@@ -246,7 +246,7 @@ UNSAYABLE: list[tuple[str | bytes, str, int, str]] = [
     ("payload=%ff", FORM, 400, "bad-request"),
     ("text=", FORM, 400, "bad-request"),
     ("text=a" + "&b=c" * 200, FORM, 400, "bad-request"),
-    ("hello", "multipart/form-data; boundary=x", 400, "bad-request"),
+    ("hello", "multipart/form-data; boundary=x", 415, "bad-request"),
 ]
 
 

@@ -71,10 +71,10 @@ async def asks(client: Client, event: str, **question: Any) -> dict[str, Any]:
 
 
 async def refused(client: Client, event: str, **question: Any) -> dict[str, str]:
-    """Call, and be refused; returns code and message."""
+    """Call, and be refused; returns code, message and, where it is known, when to try again."""
     accepted, answer = await client.call(event, question)
     assert not accepted, answer
-    assert set(answer) == {"code", "message"}
+    assert answer.keys() - {"retry_after"} == {"code", "message"}
     return dict(answer)
 
 
