@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.entrants import SETTINGS
 from benchmarks.machine import allow_many_sockets, on_core, processor, two_cores
+from benchmarks.report import table_head, table_row
 from tests.helpers import films
 from tests.helpers.callers import Party
 from tests.helpers.extras import Extra
@@ -89,7 +90,7 @@ class Carried:
             *(f"{self.ours:.2%}", f"{self.ours / self.people:.3%}", f"{self.joining * 1000:.0f}"),
             *(f"{self.ours_mb:.0f}", f"{self.generator:.0%}"),
         )
-        return "| " + " | ".join(cell.replace("%", " %") for cell in cells) + " |"
+        return table_row(cells)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -107,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.stdout.write(f"- processor: {processor()}; {os.cpu_count()} cores, load average {load:.1f} at the start\n")
     sends = f"{SIZE[0]}×{SIZE[1]}, {RATE} a second, about {KBITS} kbit/s, and 32 kbit/s of sound"
     sys.stdout.write(f"- each sends {sends}; measured for {chosen.seconds:g} s\n\n")
-    sys.stdout.write(f"| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}\n")
+    sys.stdout.write(table_head(COLUMNS))
     carried = 0
     for people in map(int, chosen.people.split(",")):
         row = asyncio.run(_measure(people, film, chosen.seconds, carriers))

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from playwright.async_api import async_playwright
 
 from benchmarks.machine import processor
+from benchmarks.report import table_head, table_row
 from tests.browser.conftest import QUIET, chromium_path
 from tests.helpers.call_tabs import CALL_FLAGS, COLOURS, TONES, CallTab, until
 from tests.helpers.servers import serving
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     load = os.getloadavg()[0]
     sys.stdout.write(f"- processor: {processor()}; {os.cpu_count()} cores, load average {load:.1f} at the start\n\n")
-    sys.stdout.write(f"| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}\n")
+    sys.stdout.write(table_head(COLUMNS))
     for people in map(int, chosen.people.split(",")):
         sys.stdout.write(asyncio.run(_measure(people, chosen.seconds)) + "\n")
         sys.stdout.flush()
@@ -100,7 +101,7 @@ def _row(people: int, streams: Sequence[tuple[Any, Any]], cpu: float, took: floa
         *(f"{people}", f"{width}×{height}", f"{pictures:.1f}", f"{kbits:.0f}"),
         *(f"{cpu:.0%}", f"{cpu / people:.0%}", f"{first:.1f}"),
     )
-    return "| " + " | ".join(cell.replace("%", " %") for cell in cells) + " |"
+    return table_row(cells)
 
 
 async def _person(browser: Browser, url: str, number: int) -> CallTab:
@@ -116,7 +117,7 @@ async def _person(browser: Browser, url: str, number: int) -> CallTab:
 
 
 def _used() -> float:
-    """Processor time of every process of Chromium below this one, in seconds."""
+    """Processor time of every process below this one, in seconds: Chromium's, and the little of what drives it."""
     children: dict[int, list[int]] = {}
     times: dict[int, float] = {}
     for entry in Path("/proc").iterdir():

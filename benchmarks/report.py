@@ -74,6 +74,16 @@ def ratios(goal: Goal, runs: Iterable[Run]) -> list[tuple[float, float, float]]:
     return [each for each in sides if each is not None]
 
 
+def table_head(columns: Sequence[str]) -> str:
+    """The beginning of a table whose rows are printed as they are measured; each is a `table_row`."""
+    return f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}\n"
+
+
+def table_row(cells: Sequence[str]) -> str:
+    """One line of it, in which a space stands before each percent sign."""
+    return f"| {' | '.join(cells)} |".replace("%", " %")
+
+
 def number(value: float) -> str:
     """Three digits that count, and a thousand as k."""
     if math.isnan(value):

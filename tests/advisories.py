@@ -92,7 +92,8 @@ def index_of_pip() -> str:
 def ask(name: str, version: str, index: str) -> Any:
     """The index's document about one version; None if it gives none."""
     try:
-        with urllib.request.urlopen(f"{index}/{name}/{version}/json", timeout=SECONDS) as answer:  # noqa: S310
+        url = f"{index}/{name}/{version}/json"
+        with urllib.request.urlopen(url, timeout=SECONDS) as answer:  # noqa: S310  # whoever runs this names the index
             return json.loads(answer.read())
     except (urllib.error.URLError, TimeoutError, ValueError):
         return None
