@@ -41,6 +41,7 @@ class Node {
         if (!this.online || !other?.online) return false;
         await net.turn();
         other.mesh.told("signal", { from: me.id, ...structuredClone(body) });
+        await net.acknowledgement();
         return true;
       },
       ask: async () => {
@@ -113,6 +114,8 @@ class Net {
   inside = [];
   /** @type {(() => Promise<void>)} */
   turn = async () => {};
+  /** How long whoever sent something waits to hear that it arrived. @type {(() => Promise<void>)} */
+  acknowledgement = async () => {};
 
   /**
    * @param {string} id
@@ -220,6 +223,7 @@ test("however offers cross, in the end everybody receives what the other sends",
     const nodes = await net.call(...ids);
     let line = Promise.resolve();
     net.turn = () => (line = line.then(() => turns(random() * 6)));
+    net.acknowledgement = () => turns(random() * 30);
     const sending = nodes.map(() => new Set(["camera", "microphone"]));
     for (let step = 0; step < 12; step += 1) {
       const at = random() < 0.5 ? 0 : 1;
@@ -230,6 +234,8 @@ test("however offers cross, in the end everybody receives what the other sends",
         sending[at].add(source);
         nodes[at].sends(source);
       }
+      // With any news of somebody, what they may not have heard is said again.
+      if (random() < 0.5) nodes[at].mesh.joined(nodes[1 - at].me);
       await turns(random() * random() * 20);
     }
     for (let round = 0; round < 3; round += 1) await idle();
@@ -239,6 +245,32 @@ test("however offers cross, in the end everybody receives what the other sends",
       assert.equal(node.connection.signalingState, "stable");
       assert.equal(node.connection.rollbacks, 0);
     }
+  }
+});
+
+test("an answer that is said twice is not taken for the answer to the next offer", async () => {
+  for (const id of ["anna", "bob"]) {
+    const net = new Net();
+    const nodes = await net.call("anna", "bob");
+    const [sender] = nodes.filter(({ me }) => me.id === id);
+    const [other] = nodes.filter((node) => node !== sender);
+    sender.sends("screen");
+    await idle();
+    const [, answer] = other.sent[other.sent.length - 1];
+    assert.equal(answer.description.type, "answer");
+    /** @type {(() => void)[]} */
+    const held = [];
+    net.turn = () => new Promise((resolve) => held.push(resolve));
+    sender.sends("screen-audio");
+    await idle();
+    sender.mesh.told("signal", { from: other.me.id, ...answer });
+    await idle();
+    net.turn = async () => {};
+    held.shift()?.();
+    await idle();
+    const directions = sender.connection.transceivers.map(({ currentDirection }) => currentDirection);
+    assert.deepEqual(directions, ["sendrecv", "sendrecv", "sendonly", "sendonly"]);
+    assert.equal(sender.connection.signalingState, "stable");
   }
 });
 

@@ -6,7 +6,7 @@
 /** @import { EngineWorld } from "./engine.js" */
 /** @import { Line, Offered, Source } from "./wire.js" */
 
-import { Loudness, sessionOf } from "./rtc.js";
+import { Loudness, originOf } from "./rtc.js";
 import { Leg } from "./leg.js";
 
 /** Refusals of an answer after which another offer, or another beginning, comes by itself. */
@@ -54,7 +54,7 @@ export class Downlink {
 
   /** @param {Offered} offer */
   take(offer) {
-    const session = sessionOf(offer.offer.sdp);
+    const { session } = originOf(offer.offer.sdp);
     if (!this.#leg || session !== this.#session) this.#open(session);
     const leg = /** @type {Leg} */ (this.#leg);
     leg.do(() => this.#answer(leg, offer));

@@ -12,7 +12,7 @@
 /** @import { Quality, Signal, Source, Track } from "./wire.js" */
 
 import { SCREEN_BITRATE } from "./engine.js";
-import { Loudness, kindOf, limitTo, midsOf, routeOf, sessionOf, troubleOf } from "./rtc.js";
+import { Loudness, kindOf, limitTo, midsOf, originOf, routeOf, troubleOf } from "./rtc.js";
 
 /** How long the other side of a failed connection may take to mend it, before this one tries as well. */
 const POLITE_WAIT_MS = 3_000;
@@ -46,7 +46,8 @@ export class Peer {
   #loudness = new Loudness();
   /** @type {RTCIceCandidateInit[]} Which came before the description that they belong to. */
   #candidates = [];
-  #session = "";
+  /** The newest description of the other side that was taken in. */
+  #origin = originOf("");
   /** An offer that was made and is not applied before its answer. @type {RTCSessionDescriptionInit | null} */
   #proposal = null;
   /** @type {Quality | null} */
@@ -80,8 +81,7 @@ export class Peer {
    * @param {Signal} signal
    */
   isAnotherSession({ description }) {
-    const session = sessionOf(description?.sdp);
-    return description?.type === "offer" && this.#session !== "" && session !== this.#session;
+    return description?.type === "offer" && this.#knowsAnother(originOf(description.sdp));
   }
 
   /**
@@ -158,7 +158,7 @@ export class Peer {
 
   /** The other side has been out of reach: an offer, or its answer, may have got lost. */
   sayAgain() {
-    if (this.#unsent || this.isOffering) this.#do(() => this.#sendDescription());
+    if (this.#unsent || this.isOffering) this.#do(() => this.#sendNewest());
   }
 
   /** How loud the microphone is, from 0 to 1. */
@@ -206,14 +206,18 @@ export class Peer {
     const connection = this.#connection;
     // When what is under way is settled, the browser asks once more.
     if (connection?.signalingState !== "stable" || this.#proposal) return;
-    const carriesSomething = this.#session !== "";
+    const carriesSomething = this.#origin.session !== "";
     if (this.polite && carriesSomething) this.#proposal = await connection.createOffer();
     else await connection.setLocalDescription();
-    this.#sendDescription();
+    this.#sendNewest();
   }
 
-  #sendDescription() {
-    const description = this.#proposal ?? this.#connection?.localDescription;
+  #sendNewest() {
+    this.#send(this.#proposal ?? this.#connection?.localDescription);
+  }
+
+  /** @param {RTCSessionDescriptionInit | null | undefined} description */
+  #send(description) {
     if (!description) return;
     const { type, sdp } = description;
     const tracks = this.#tracksIn(sdp);
@@ -253,22 +257,26 @@ export class Peer {
     const stable = connection.signalingState === "stable";
     if (description.type === "offer" && !stable && !this.polite) return; // ours holds
     if (description.type === "answer" && !this.isOffering) return; // to an offer that is over
-    const session = sessionOf(description.sdp);
-    if (description.type === "answer" && this.#session !== "" && session !== this.#session) {
+    const origin = originOf(description.sdp);
+    if (this.#knowsAnother(origin)) {
       // The other side has lost the connection that this offer was about.
-      this.#renewSoon();
+      if (description.type === "answer") this.#renewSoon();
       return;
+    }
+    if (this.#knows(origin)) {
+      if (description.type === "offer" && origin.version === this.#origin.version) this.#answerAgain();
+      return; // said twice: it answers an offer that is over, or is one
     }
     const proposal = this.#proposal;
     this.#proposal = null;
     if (proposal && description.type === "answer") await connection.setLocalDescription(proposal);
     await connection.setRemoteDescription(description);
-    this.#session = session;
+    this.#origin = origin;
     this.#theirs = new Map(tracks.map(({ mid, source }) => [mid, source]));
     if (description.type === "offer") {
       await this.#adopt();
       await connection.setLocalDescription();
-      this.#sendDescription();
+      this.#sendNewest();
       this.#addScreens();
     } else {
       this.#unsent = false;
@@ -276,6 +284,22 @@ export class Peer {
     await this.#applyLimits();
     for (const candidate of this.#candidates.splice(0)) await this.#addCandidate(candidate);
     this.#compare();
+  }
+
+  /** @param {ReturnType<typeof originOf>} origin */
+  #knowsAnother({ session }) {
+    return this.#origin.session !== "" && session !== this.#origin.session;
+  }
+
+  /** @param {ReturnType<typeof originOf>} origin */
+  #knows({ session, version }) {
+    return session !== "" && session === this.#origin.session && version <= this.#origin.version;
+  }
+
+  /** The other side has not heard our answer, or asked before it came. Another answer would look like one to its next offer. */
+  #answerAgain() {
+    this.#send(this.#connection?.localDescription);
+    if (this.#proposal) this.#send(this.#proposal);
   }
 
   /** Send on the lines that the other side has offered. */

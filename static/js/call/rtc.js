@@ -16,11 +16,15 @@ export const midsOf = (sdp) => [...(sdp ?? "").matchAll(/^a=mid:(\S+)/gm)].map((
 export const kindOf = (source) => (source === "camera" || source === "screen" ? "video" : "audio");
 
 /**
- * The name of the peer connection that a description is of (RFC 8866, 5.2: the origin's session id).
+ * Which peer connection a description is of, and how many descriptions of it there were before (RFC 8866, 5.2: the
+ * origin's session id and version; browsers count with every offer and answer that they make).
  *
  * @param {string | undefined} sdp
  */
-export const sessionOf = (sdp) => sdp?.match(/^o=\S+ (\S+)/m)?.[1] ?? "";
+export function originOf(sdp) {
+  const [, session = "", version = "0"] = sdp?.match(/^o=\S+ (\S+) (\d{1,20}) /m) ?? [];
+  return { session, version: BigInt(version) };
+}
 
 /**
  * How loud what is received is: over all the time since it was last looked at, so that no short word falls between two
