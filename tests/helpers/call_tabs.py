@@ -26,6 +26,10 @@ CALL_FLAGS: Final = [
 PATIENCE_SECONDS: Final = 60.0
 """For a machine that does ten other things."""
 
+HEARD: Final = 1e-5
+"""Energy (`totalAudioEnergy`) above which something is heard. What comes of a muted microphone is not quite nothing; a
+hundredth of a second of a tone is twenty times as much."""
+
 A_WHILE_SECONDS: Final = 0.5
 """In which whatever is sent has come at least once."""
 
@@ -164,7 +168,8 @@ class CallTab(Tab):
             nonlocal began, before
             now = await self.flows()
             moving = {
-                kind: sum(1 for key, amount in now[kind].items() if amount > before[kind].get(key, 0)) for kind in now
+                kind: sum(amount - before[kind].get(key, 0) > least for key, amount in now[kind].items())
+                for kind, least in (("video", 0), ("audio", HEARD))
             }
             if any(moving[kind] > wanted[kind] for kind in wanted):
                 began, before = time.monotonic(), now  # the last of something that has just ended
