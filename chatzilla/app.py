@@ -12,7 +12,7 @@ from aiohttp import web
 from chatzilla import __version__
 from chatzilla.clock import SystemClock
 from chatzilla.control import Control
-from chatzilla.core import membership, moderation
+from chatzilla.core import moderation, succession
 from chatzilla.core.bookings import Bookings
 from chatzilla.core.by_mail import ByMail
 from chatzilla.core.calls import Calls
@@ -241,7 +241,7 @@ class House:
         for engine in self.engines:
             await engine.start()
         try:
-            await membership.find_heirs(self.ports)
+            await succession.find_heirs(self.ports)
         except Unavailable as refusal:  # as with messages: it goes on by itself when the disk does
             logger.warning("private rooms without a moderator are looked for with the next start: %s", refusal)
         self.calls.start(self.sign_ins)

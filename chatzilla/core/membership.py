@@ -16,11 +16,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from chatzilla.core import policy, rooms
-from chatzilla.core.audit import Done, deed
-from chatzilla.core.directory import Room, direct_between, heir_of, is_hidden, mint_private
-from chatzilla.core.messages import NOTICE, Draft, mint_client_id
+from chatzilla.core.audit import Done
+from chatzilla.core.directory import Room, direct_between, is_hidden, mint_private
+from chatzilla.core.messages import notify
 from chatzilla.core.policy import Act, Role, Thing
 from chatzilla.core.rooms import LOBBY, Grade, Kind, RoomHead, RoomId
+from chatzilla.core.succession import heir_in_words, take_out
 from chatzilla.core.text import is_visible, parse_line
 from chatzilla.errors import BadRequest, Conflict, Forbidden, Full, NotFound
 
@@ -174,7 +175,7 @@ async def create(ports: Ports, account: Account, plan: Plan, *, address: str | N
         room = await _settle(ports, made, [person.id for person in people], entries)
     for person in (account, *people):
         await _bring(ports, person, room)
-    await _notice(ports, account, room.id, f"{account.name} made this room.")
+    await notify(ports, account, room.id, f"{account.name} made this room.")
     return directory.dress(await ports.store.head(room.id, account))
 
 
@@ -247,7 +248,7 @@ async def change(ports: Ports, account: Account, ident: RoomId, wish: Wish, *, a
             directory.keep(after)
             ports.audience.tell_room(directory.dress(RoomHead(ident, ident, 0, 0)))
     for words in _changes(account, before, after):
-        await _notice(ports, account, ident, words)
+        await notify(ports, account, ident, words)
     return directory.dress(await ports.store.head(ident, account))
 
 
@@ -297,7 +298,7 @@ async def invite(
         if held != stored:
             ports.audience.tell_standing(ident, person, may=directory.rights(invited, ident))
     if room.hidden and held is None:
-        await _notice(ports, account, ident, f"{account.name} invited {invited.name}.")
+        await notify(ports, account, ident, f"{account.name} invited {invited.name}.")
 
 
 async def remove(
@@ -330,54 +331,11 @@ async def remove(
             raise NotFound("There is nobody like that in this room.")
         removed = directory.person(person)
         entries = [] if leaving else [_entry(ports, account, Done.REMOVE_MEMBER, removed, room=ident)]
-        after, heir = await _take_out(ports, presence, before, person, by=account, entries=entries)
+        after, heir = await take_out(ports, presence, before, person, by=account, entries=entries)
     if before.hidden and after.grades:
         name = removed.name if removed is not None else "somebody"
         words = f"{account.name} left." if leaving else f"{account.name} removed {name}."
-        await _notice(ports, account, ident, words + _heir_in_words(heir))
-
-
-async def pass_on(
-    ports: Ports, presence: Presence, person: Account, *, by: Account | None, gone: bool, only: RoomId | None = None
-) -> None:
-    """See that no private room is left without a moderator by somebody who is kept from it now.
-
-    Args:
-        ports: the world.
-        presence: who is here.
-        person: who is banned, or not on the server any more.
-        by: whose doing it is; None is the operator.
-        gone: whether they are not on the server any more: then no private room is theirs.
-        only: the one room that it is about; None is every one.
-
-    Raises:
-        Unavailable: it could not be stored; asked again, or with the next start, it goes on.
-    """
-    directory = ports.directory
-    for ident in [room.id for room in directory.of(person.id) if room.kind is Kind.PRIVATE]:
-        if only is not None and ident != only:
-            continue
-        if not gone:
-            await _find_heir(ports, ident, by=by)
-            continue
-        async with directory.changing:
-            before = directory.find(ident)
-            if person.id not in before.grades:
-                continue
-            after, heir = await _take_out(ports, presence, before, person.id, by=by)
-        if after.grades:
-            words = f"{person.name} is not on this server any more."
-            await _notice(ports, person, ident, words + _heir_in_words(heir))
-
-
-async def find_heirs(ports: Ports) -> None:
-    """See that every private room has a moderator, if anybody in it can be one; the server starts with this.
-
-    Raises:
-        Unavailable: it could not be stored.
-    """
-    for ident in ports.directory.private():
-        await _find_heir(ports, ident, by=None)
+        await notify(ports, account, ident, words + heir_in_words(heir))
 
 
 async def members(
@@ -518,72 +476,6 @@ def _check_removal(ports: Ports, account: Account, ident: RoomId, *, leaving: bo
     ports.directory.check(account, Act.LEAVE, ident)
 
 
-def _heir(ports: Ports, room: Room) -> Account | None:
-    """Who moderates a room from now on, if it would have nobody to do it."""
-    ident = heir_of(room, (each for each in room.grades if _can_moderate(ports, each, room.id)))
-    return None if ident is None else ports.directory.person(ident)
-
-
-def _can_moderate(ports: Ports, ident: AccountId, room: RoomId) -> bool:
-    """Whether somebody can be a moderator there, and is kept from it by no ban."""
-    person = ports.directory.person(ident)
-    if person is None or not policy.may(person.role, Act.GRADE, Thing.OWN_ROOM):
-        return False
-    return ports.directory.stands(person, room) is not Thing.BANNED_ROOM
-
-
-async def _take_out(
-    ports: Ports,
-    presence: Presence,
-    before: Room,
-    person: AccountId,
-    *,
-    by: Account | None,
-    entries: Sequence[Deed] = (),
-) -> tuple[Room, Account | None]:
-    """Take a room from somebody, while nobody else changes it; returns how it stands then, and who follows."""
-    directory, now = ports.directory, ports.clock.wall_ms()
-    after = before.graded(person, None)
-    heir = _heir(ports, after)
-    if heir is not None:
-        after = after.graded(heir.id, Grade.MODERATE)
-        entries = [*entries, _inheritance(ports, by, heir, after.id)]
-    if after.hidden and not after.grades:
-        after = replace(after, archived_at=now)
-        await directory.register.change_room(after)
-    heir_id = None if heir is None else heir.id
-    await directory.register.dismiss(after.id, person, heir=heir_id, now=now, deeds=entries)
-    directory.keep(after)
-    rooms.expel(ports, presence, person, after.id)
-    if heir is not None:
-        ports.audience.tell_standing(after.id, heir.id, may=directory.rights(heir, after.id))
-    return after, heir
-
-
-async def _find_heir(ports: Ports, ident: RoomId, *, by: Account | None) -> None:
-    """Let somebody moderate a private room that has nobody to do it, if anybody in it can."""
-    directory = ports.directory
-    async with directory.changing:
-        room = directory.find(ident)
-        heir = _heir(ports, room)
-        if heir is None:
-            return
-        entry, now = _inheritance(ports, by, heir, ident), ports.clock.wall_ms()
-        await directory.register.grade(ident, heir, Grade.MODERATE, now, deeds=[entry])
-        directory.keep(room.graded(heir.id, Grade.MODERATE))
-        ports.audience.tell_standing(ident, heir.id, may=directory.rights(heir, ident))
-    await _notice(ports, heir, ident, _heir_in_words(heir).strip())
-
-
-def _inheritance(ports: Ports, by: Account | None, heir: Account, room: RoomId) -> Deed:
-    """The entry of whoever follows, by the doing of whoever left them the room, or by their own place in it."""
-    return deed(ports.clock.wall_ms(), by or heir, Done.INHERIT, heir, room=room)
-
-
-def _heir_in_words(heir: Account | None) -> str:
-    return "" if heir is None else f" {heir.name} moderates this room now."
-
-
 def _entry(
     ports: Ports,
     account: Account,
@@ -644,11 +536,6 @@ async def _bring(ports: Ports, account: Account, room: Room) -> None:
     for session in sessions:
         rooms.note_member(session, room.id)
         ports.audience.watch(session.connection, head)
-
-
-async def _notice(ports: Ports, account: Account, room: RoomId, words: str) -> None:
-    """Let everybody see in the room what was done, now and later."""
-    await ports.log.append(account, Draft(room, mint_client_id(), words, NOTICE), origin=None)
 
 
 def _acts(before: Room, after: Room) -> Sequence[Done]:

@@ -201,6 +201,11 @@ def change(ports: Ports, session: Session, wanted: Change) -> Place:
     return ports.log.change(author, wanted, origin=session.connection)
 
 
+async def notify(ports: Ports, account: Account, room: RoomId, words: str) -> None:
+    """Let everybody see in the room what was done, now and later."""
+    await ports.log.append(account, Draft(room, mint_client_id(), words, NOTICE), origin=None)
+
+
 async def history(ports: Ports, session: Session, room: RoomId, span: Span) -> Page:
     """Read a part of a room's history, for scrolling.
 

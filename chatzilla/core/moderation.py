@@ -15,7 +15,7 @@ import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from chatzilla.core import membership, policy, rooms
+from chatzilla.core import policy, rooms, succession
 from chatzilla.core.audit import PAGE_DEEDS, Done
 from chatzilla.core.bans import LONGEST_BAN_MS, Ban, BanId
 from chatzilla.core.directory import Room
@@ -151,10 +151,10 @@ async def end_membership(means: Means, actor: Account | None, ident: AccountId) 
 async def pass_on(
     means: Means, person: Account, actor: Account | None, *, gone: bool, only: RoomId | None = None
 ) -> None:
-    """Let others follow somebody in their private rooms; see `membership.pass_on`. What was done to them holds by now,
+    """Let others follow somebody in their private rooms; see `succession.pass_on`. What was done to them holds by now,
     and is answered so; where nothing more can be stored, the next start finds the heirs."""
     try:
-        await membership.pass_on(means.ports, means.presence, person, by=actor, gone=gone, only=only)
+        await succession.pass_on(means.ports, means.presence, person, by=actor, gone=gone, only=only)
     except Unavailable as refusal:
         logger.warning("the private rooms of %s are passed on with the next start: %s", person.id, refusal)
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from chatzilla.core.audit import DEEDS_AT_MOST, PACE, Done
-from chatzilla.core.membership import find_heirs
 from chatzilla.core.policy import Role
 from chatzilla.core.rooms import Grade, RoomId
+from chatzilla.core.succession import find_heirs
 from chatzilla.core.tries import TOO_MANY, TRIES, WINDOW_SECONDS
 from chatzilla.errors import Unavailable
 from tests.helpers.callers import Caller

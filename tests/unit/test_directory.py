@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from chatzilla.core import membership, policy
+from chatzilla.core import membership, policy, succession
 from chatzilla.core.directory import Directory, Room, direct_between, is_hidden, mint_private
 from chatzilla.core.membership import Plan, Wish
 from chatzilla.core.people import LINK, Account, account_named, guest_named
@@ -280,17 +280,17 @@ class TestWhoModerates:
         people = (BOB.id, carol.id, dan.id)
         head = await membership.create(world.ports, ALICE, Plan("Plans", Kind.PRIVATE, people=people))
         world.banned.add(BOB.id)
-        await membership.pass_on(world.ports, world.presence, ALICE, by=None, gone=False)
+        await succession.pass_on(world.ports, world.presence, ALICE, by=None, gone=False)
         assert not world.register.graded, "there is a moderator"
         world.banned.add(ALICE.id)
-        await membership.pass_on(world.ports, world.presence, ALICE, by=dan, gone=False, only=GARDEN)
+        await succession.pass_on(world.ports, world.presence, ALICE, by=dan, gone=False, only=GARDEN)
         assert not world.register.graded, "that was about another room"
-        await membership.pass_on(world.ports, world.presence, ALICE, by=dan, gone=False)
+        await succession.pass_on(world.ports, world.presence, ALICE, by=dan, gone=False)
         assert world.register.graded == [(carol.id, Grade.MODERATE)], "Bob was there longer, and is banned too"
         entry = world.register.deeds[-1]
         assert (entry.act, entry.actor_name, entry.person_name, entry.room) == ("inherit", "Dan", "Carol", head.room)
         world.people[carol.id] = replace(carol, role=Role.REMOVED)
-        await membership.pass_on(world.ports, world.presence, world.people[carol.id], by=None, gone=True)
+        await succession.pass_on(world.ports, world.presence, world.people[carol.id], by=None, gone=True)
         assert world.register.dismissed == [(carol.id, dan.id)]
         assert world.said[1:] == [
             "Carol moderates this room now.",
@@ -298,7 +298,7 @@ class TestWhoModerates:
         ]
         grades = world.directory.find(head.room).grades
         assert grades == {ALICE.id: Grade.MODERATE, BOB.id: Grade.POST, dan.id: Grade.MODERATE}
-        await membership.find_heirs(world.ports)
+        await succession.find_heirs(world.ports)
         assert world.directory.find(head.room).grades == grades, "once is enough"
 
     async def test_a_server_that_starts_finds_heirs_for_rooms_that_have_nobody(self) -> None:
@@ -306,7 +306,7 @@ class TestWhoModerates:
         head = await membership.create(world.ports, ALICE, Plan("Plans", Kind.PRIVATE, people=(BOB.id,)))
         open_room = await membership.create(world.ports, ALICE, Plan("Open"))
         del world.people[ALICE.id]  # as an earlier version left it
-        await membership.find_heirs(world.ports)
+        await succession.find_heirs(world.ports)
         assert world.register.graded == [(BOB.id, Grade.MODERATE)]
         assert world.directory.find(head.room).grades[BOB.id] is Grade.MODERATE
         assert world.directory.find(open_room.room).grades == {ALICE.id: Grade.MODERATE}, "a public one has heads"
