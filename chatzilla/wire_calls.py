@@ -289,7 +289,7 @@ def encode_participant(participant: Participant) -> Json:
 def encode_entered(entered: Entered) -> Json:
     """The answer of `join`."""
     call, participant = entered.call, entered.participant
-    limits = call.media.limits
+    limits = call.limits
     return {
         "participant": encode_participant(participant),
         "participants": [encode_participant(each) for each in entered.others],
@@ -338,7 +338,7 @@ def encode_peek(call: Call | None) -> Json:
     """The answer of `peek`."""
     if call is None:
         return {"call": None}
-    limits = call.media.limits
+    limits = call.limits
     return {
         "call": _encode_call(call)
         | {

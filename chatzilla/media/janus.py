@@ -28,6 +28,7 @@ from chatzilla.core.call_events import (
     Restart,
     Trickle,
 )
+from chatzilla.core.call_limits import PEOPLE_AT_MOST
 from chatzilla.errors import BadRequest, Conflict, Forbidden, NotFound, Unavailable
 from chatzilla.media import sdp
 from chatzilla.media.janus_api import JanusError, JanusSession
@@ -136,11 +137,10 @@ class Janus:
             publishers: how many of them may be seen or heard.
             bitrate: what one of them may send, in bits per second.
         """
-        self.limits = CallLimits(people, publishers, PICTURES)
+        self.limits = CallLimits(people, publishers, PICTURES, PEOPLE_AT_MOST, video_bitrate=bitrate)
         self._stage = stage
         self._url = url
         self._secret = secret
-        self._bitrate = bitrate
         self._rooms: dict[CallId, _Room] = {}
         self._session: JanusSession | None = None
         self._control = 0
@@ -335,7 +335,8 @@ class Janus:
         await self._silence(peer, peer.muted, mute=True)
         if peer.live:
             self._sync_others(room, peer)
-        return {"answer": answer}
+        limited = sdp.with_limits(answer["sdp"], audio=peer.call.limits.audio_bitrate)  # of pictures, Janus tells them
+        return {"answer": answer | {"sdp": limited}}
 
     async def _attach_up(self, session: JanusSession, room: _Room, peer: _Peer) -> int:
         handle = await session.attach()
@@ -524,14 +525,16 @@ class Janus:
         async with room.making:
             if room.made:
                 return
+            limits = room.call.limits
             body = {
                 "request": "create",
                 "room": room.call.id,
                 "admin_key": self._secret,
                 "permanent": False,
                 "is_private": False,
-                "publishers": 2 * self.limits.publishers,  # who begins anew may be there twice for a moment
-                "bitrate": self._bitrate,
+                "publishers": 2 * limits.publishers,  # who begins anew may be there twice for a moment
+                "bitrate": limits.video_bitrate,
+                "bitrate_cap": True,
                 "audiocodec": "opus",
                 "videocodec": "vp8,h264",
                 "fir_freq": 10,

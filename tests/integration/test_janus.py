@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import stat
 import sys
 import tempfile
@@ -195,6 +196,37 @@ async def test_a_call_takes_what_the_settings_say(tmp_path: Path, janus: JanusSe
         assert await dave.fails("join", {"room": "lobby"}) == "full"
         (room,) = await janus.described_rooms()
         assert (room["bitrate"], room["max_publishers"]) == (300_000, 4)
+
+
+async def test_rooms_have_limits_of_their_own(tmp_path: Path, janus: JanusServer) -> None:
+    """Of people, of those who are seen or heard, and of what these send; other rooms are as everywhere."""
+    words = "lobby people=3 publishers=1 audio=24 video=300, all-hands people=200 publishers=50"
+    async with serving(tmp_path / "data", **through(janus), call_limits=words) as server, party(server) as people:
+        alice, bob = await people.enters("alice"), await people.connect("bob")
+        assert {name: alice.answer["limits"][name] for name in ("people", "publishers")} == {
+            "people": 3,
+            "publishers": 1,
+        }
+        assert {picture["bitrate"] for picture in alice.answer["limits"]["video"]} == {300_000, 250_000}
+        assert await bob.fails("join", {"room": "lobby", "media": {"audio": True}}) == "full"
+        await bob.joins(audio=False, video=False)
+        assert await bob.fails("publish", {"offer": SENDING, "tracks": CAMERA}) == "full"
+        await people.enters("carol", audio=False, video=False)
+        dave = await people.connect("dave")
+        assert await dave.fails("join", {"room": "lobby"}) == "full"
+        await dave.joins("all-hands")
+        eve = await people.enters("eve", "garden")
+        limits = {one.answer["call"]["id"]: one.answer["limits"] for one in (alice, dave, eve)}
+        assert [(each["people"], each["publishers"]) for each in limits.values()] == [(3, 1), (200, 50), (25, 12)]
+        described = {room["room"]: (room["bitrate"], room["max_publishers"]) for room in await janus.described_rooms()}
+        assert [described[call] for call in limits] == [(300_000, 2), (1_500_000, 100), (1_500_000, 24)]
+        for caller, bounds in ((alice, ["24000"]), (eve, [])):
+            leg = extras.Leg(offers=True, heard=lambda _: None)
+            lines = [("audio", "0", "sendonly", 1), ("video", "1", "sendonly", 2)]
+            offer = {"type": "offer", "sdp": await leg.describe(lines)}
+            answer = (await caller.does("publish", {"offer": offer, "tracks": CAMERA}))["answer"]
+            assert re.findall(r"maxaveragebitrate=(\d+)\r\n", answer["sdp"]) == bounds
+            await leg.close()
 
 
 async def test_a_machine_that_has_nothing_but_its_loopback() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -127,6 +129,49 @@ def test_anything_is_read_or_refused(rest: str) -> None:
         return
     said = [line for line in rest.replace("\r\n", "\n").split("\n") if line.strip().lower().startswith("a=send")]
     assert not said or any(line.sends for line in session.lines), "what says that it sends is seen to send"
+
+
+def test_lines_say_how_much_may_be_sent_in_answer() -> None:
+    """Of sound as a parameter of Opus, of pictures as a line's bandwidth, where it belongs (RFC 8866, 5)."""
+    limited = sdp.with_limits(CHROMIUM, audio=24_000, video=300_000)
+    assert (
+        "\r\na=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10;useinbandfec=1;maxaveragebitrate=24000\r\n" in limited
+    )
+    assert "\r\nc=IN IP4 0.0.0.0\r\nb=TIAS:400000\r\na=mid:1\r\n" in limited
+    assert limited.replace(";maxaveragebitrate=24000", "").replace("b=TIAS:400000\r\n", "") == CHROMIUM
+    assert sdp.with_limits(limited, audio=24_000, video=300_000) == limited
+    assert sdp.with_limits(CHROMIUM, audio=None) == CHROMIUM
+    assert "m=video 9" in sdp.with_limits(HEAD + AUDIO + "m=video 9 UDP/TLS/RTP/SAVPF 96", audio=None, video=64_000)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "said"),
+    [
+        ("", 24_000),
+        ("a=fmtp:111 minptime=10\r\n", 24_000),
+        ("a=fmtp:111 maxaveragebitrate=16000; minptime=10\r\n", 16_000),
+        ("a=fmtp:111 MaxAverageBitrate=99000\r\n", 24_000),
+        ("a=fmtp:111 maxaveragebitrate=99000\r\na=fmtp:111 maxaveragebitrate=16000\r\n", 16_000),
+        ("a=fmtp:111 maxaveragebitrate=lots\r\n", 24_000),
+        ("a=fmtp:11 maxaveragebitrate=16000\r\n", 24_000),
+    ],
+)
+def test_whoever_asks_for_less_sound_has_their_way(theirs: str, said: int) -> None:
+    """And who asks for more does not, wherever and however often it is said."""
+    codec = "a=rtpmap:111 opus/48000/2\r\n"
+    for text in (HEAD + AUDIO + codec + theirs, HEAD + AUDIO + theirs + codec):
+        limited = sdp.with_limits(text, audio=24_000)
+        assert re.findall(r"fmtp:111 .*maxaveragebitrate=(\w+)", limited, re.IGNORECASE) == [str(said)]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "said"),
+    [("b=AS:16\r\n", 16_000), ("b=TIAS:30000\r\nb=AS:16\r\n", 16_000), ("b=TIAS:9000000\r\n", 400_000), ("", 400_000)],
+)
+def test_whoever_asks_for_less_of_a_picture_has_their_way(theirs: str, said: int) -> None:
+    line = AUDIO.replace("audio", "video")
+    for text in (HEAD + line.replace("a=mid", f"{theirs}a=mid"), HEAD + line + theirs):
+        assert re.findall(r"b=(?:TIAS|AS):(\d+)", sdp.with_limits(text, audio=None, video=300_000)) == [str(said)]
 
 
 def test_a_description_is_a_version_of_a_session() -> None:
