@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from chatzilla.core.call import CallLimits, Order, Picture, Source
 from chatzilla.core.call_events import (
+    ANSWER_LIMIT,
     Description,
     MediaChanged,
     Offered,
@@ -61,9 +62,6 @@ ANSWER_WITHIN_SECONDS: Final = 30.0
 
 OFFERS_IN_VAIN: Final = 3
 """Offers that somebody may leave without an answer, one after the other."""
-
-_LINES_DOWN: Final = 4 * 50
-"""Lines of what somebody receives, at most: all sources of all who may be seen or heard."""
 
 _ROOM_EXISTS: Final = 427
 _NOT_JOINED: Final = "Say that you can receive first."
@@ -466,11 +464,12 @@ class Janus:
         self._sync(room, peer)
 
     def _take_answer(self, peer: _Peer, seq: int | None, answer: Description) -> None:
-        session = sdp.read(answer.sdp, lines=_LINES_DOWN)
+        if peer.offer is None or peer.answer is None or peer.answer.done() or seq != peer.seq:
+            raise Conflict("This offer does not wait for an answer.")
+        offered = peer.offer.offer.sdp.count("\nm=")
+        session = sdp.read(answer.sdp, lines=offered, characters=ANSWER_LIMIT)
         if any(line.sends for line in session.lines):
             raise Forbidden("Nothing is sent on the connection on which one receives.")
-        if peer.answer is None or peer.answer.done() or seq != peer.seq:
-            raise Conflict("This offer does not wait for an answer.")
         peer.answer.set_result(_jsep(answer))
 
     async def _give_up_down(self, peer: _Peer) -> None:

@@ -77,19 +77,20 @@ class _Section:
     mid: str | None = None
 
 
-def read(text: str, *, lines: int = LINES_AT_MOST) -> Session:
+def read(text: str, *, lines: int = LINES_AT_MOST, characters: int = DESCRIPTION_LIMIT) -> Session:
     """Read a description.
 
     Args:
         text: the description.
         lines: how many lines of media it may have.
+        characters: how long it may be.
 
     Raises:
         TooLong: it has more characters, lines of media or candidates than anybody needs.
         BadRequest: it is none, or could be understood in two ways; or it is for more than audio and video.
     """
-    if len(text) > DESCRIPTION_LIMIT:
-        raise TooLong(f"A description may have {DESCRIPTION_LIMIT:,} characters at most.")
+    if len(text) > characters:
+        raise TooLong(f"A description may have {characters:,} characters at most.")
     if not text.isascii():
         raise BadRequest("This is no session description of a browser.")
     rows = text.split("\n")
