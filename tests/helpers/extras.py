@@ -159,6 +159,7 @@ class Leg:
                     usual(data, component)
 
             connection.data_received = received  # type: ignore[method-assign]  # below everything that takes time
+        self._gathering: asyncio.Task[None] | None = None
         self._connecting: asyncio.Task[None] | None = None
 
     @property
@@ -167,7 +168,9 @@ class Leg:
 
     async def describe(self, lines: Iterable[tuple[MediaDescription | str, str, str, int]]) -> str:
         """A description of this side: lines of a kind, a mid, a direction and a source's number."""
-        await self._gatherer.gather()
+        if self._gathering is None:
+            self._gathering = asyncio.get_running_loop().create_task(self._gatherer.gather())
+        await asyncio.shield(self._gathering)  # whoever gives up in the middle of it leaves sockets open
         for way in self._gatherer._connection._protocols:
             # As browsers do: a picture that stands alone is many packets at once.
             way.transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_RCVBUF, BUFFER)
@@ -222,6 +225,8 @@ class Leg:
             await self._dtls._send_rtp(packet)
 
     async def close(self) -> None:
+        if self._gathering is not None:
+            await self._gathering
         if self._connecting is not None:
             self._connecting.cancel()
             await asyncio.gather(self._connecting, return_exceptions=True)
@@ -268,6 +273,11 @@ class Extra:
     def id(self) -> str:
         assert self._caller is not None
         return self._caller.id
+
+    @property
+    def here(self) -> bool:
+        """Whether they have a connection to the server."""
+        return self._caller is not None and not self._caller.gone.is_set()
 
     @property
     def lines(self) -> list[Line]:

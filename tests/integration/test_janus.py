@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import re
 import stat
 import sys
@@ -20,6 +21,7 @@ from chatzilla.core.rights import CallRole
 from chatzilla.core.rooms import RoomId
 from chatzilla.errors import Unavailable
 from chatzilla.media import janus_config
+from chatzilla.media.janus import OFFERS_IN_VAIN
 from chatzilla.media.janus_api import JanusError, JanusSession
 from tests.helpers import extras
 from tests.helpers.call_tabs import CAST
@@ -187,6 +189,79 @@ async def test_an_offer_waits_for_the_answer_to_the_one_before(tmp_path: Path, j
         await leg.close()
         for one in cast:
             await one.leaves()
+
+
+async def test_whoever_is_offered_nothing_that_lasts_is_told_to_begin_anew(
+    tmp_path: Path, janus: JanusServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused: list[int] = []
+    message = JanusSession.message
+
+    async def no_feeds(self: JanusSession, handle: int, body: Any, jsep: Any = None) -> Any:
+        if body.get("ptype") == "subscriber" and len(refused) < OFFERS_IN_VAIN:
+            refused.append(handle)
+            raise JanusError(428, "No such feed")
+        return await message(self, handle, body, jsep)
+
+    monkeypatch.setattr(JanusSession, "message", no_feeds)
+    async with serving(tmp_path / "data", **through(janus)) as server, party(server) as people:
+        alice = await people.enters("alice", "garden", audio=False, video=False)
+        (eve,) = await extras.enter(people, "garden", "Eve")
+        await alice.does("ready")
+        assert await alice.hears("media") == {"state": "reset"}
+        assert len(set(refused)) == OFFERS_IN_VAIN, "each on a connection of its own"
+        await alice.does("ready")
+        assert {track["participant"] for track in (await alice.hears("offer"))["tracks"]} == {eve.id}
+        await eve.leaves()
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4, 5, 6])
+async def test_whatever_happens_at_once_the_call_is_whole_in_the_end(
+    tmp_path: Path, janus: JanusServer, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """People come, go, begin anew and are cut off, at any moment, while Janus is slow and refuses now and then."""
+    chance = random.Random(seed)
+    calm = asyncio.Event()
+    message = JanusSession.message
+
+    async def slow(self: JanusSession, handle: int, body: Any, jsep: Any = None) -> Any:
+        if calm.is_set():
+            return await message(self, handle, body, jsep)
+        await asyncio.sleep(chance.uniform(0, 0.05))
+        if body["request"] in ("join", "publish", "update", "start") and chance.random() < 0.1:
+            raise JanusError(0, "by chance")
+        found = await message(self, handle, body, jsep)
+        await asyncio.sleep(chance.uniform(0, 0.05))
+        return found
+
+    monkeypatch.setattr(JanusSession, "message", slow)
+    async with serving(tmp_path / "data", **through(janus)) as server, party(server) as people:
+        names = [*CAST]
+        cast = await extras.enter(people, "garden", *names[:4])
+        for _ in range(24):
+            await asyncio.sleep(chance.uniform(0, 0.1))
+            one = chance.choice(cast)
+            match chance.randrange(4):
+                case 0:
+                    one.begins_anew()
+                case 1:
+                    await one.is_cut_off()
+                case 2 if len(cast) > 2 and one.here:
+                    cast.remove(one)
+                    await one.leaves()
+                case _ if len(cast) < 6:
+                    free = [name for name in names if name not in {each.name for each in cast}]
+                    cast += await extras.enter(people, "garden", chance.choice(free))
+        calm.set()
+        await extras.all_see(cast, {one.id: CAST[one.name] for one in cast})
+        assert await janus.handles() == 1 + 2 * len(cast)
+        (call,) = server.house.calls._calls.values()
+        assert call.participants.keys() == {one.id for one in cast}
+        for one in cast:
+            await one.leaves()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while await janus.rooms() or await janus.handles() > 1:
+                await asyncio.sleep(0.02)
 
 
 async def test_a_call_takes_what_the_settings_say(tmp_path: Path, janus: JanusServer) -> None:
