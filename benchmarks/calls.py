@@ -138,7 +138,7 @@ async def _measure(people: int, film: films.Film, seconds: float, core: int) -> 
         before = usage(server.pid)
         extras = []
         for number in range(people):
-            extra = await Extra(gathered, f"extra-{number}", film).enters("load")
+            extra = await Extra(gathered, f"extra-{number}", film, sealed=True).enters("load")
             stack.push_async_callback(extra.vanishes)
             extras.append(extra)
         await _all_receive_all(extras)

@@ -15,6 +15,7 @@ from chatzilla.control import Control
 from chatzilla.core import moderation, succession
 from chatzilla.core.bookings import Bookings
 from chatzilla.core.by_mail import ByMail
+from chatzilla.core.call_limits import parse_limits
 from chatzilla.core.calls import Calls
 from chatzilla.core.connections import PUT_OUT, Connections
 from chatzilla.core.directory import Directory
@@ -172,6 +173,7 @@ class House:
             IceRelay(clock, stun=config.stun_urls, turn=config.turn_urls, secret=config.turn_secret),
             self.directory,
             self.engines,
+            parse_limits(config.call_limits),
         )
         self.calls_door = CallsNamespace(
             self.calls, self.seats, self.sign_ins, clock, asking=Rate(config.call_rate, config.call_burst)

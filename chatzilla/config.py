@@ -18,6 +18,7 @@ from urllib.parse import unquote
 from dotenv import dotenv_values
 
 from chatzilla.core.addresses import parse_domain
+from chatzilla.core.call_limits import PEOPLE_AT_MOST, PUBLISHERS_AT_MOST, parse_limits
 from chatzilla.errors import BadRequest, StartError
 from chatzilla.mail.server import parse_sender, parse_server
 
@@ -101,6 +102,11 @@ def _origins(text: str) -> tuple[str, ...]:
 def _janus(text: str) -> str:
     if text and not re.fullmatch(r"unix:/\S+|wss?://[^\s/?#@]+(/\S*)?", text):
         raise ValueError("unix:/path/to/janus.sock or ws://127.0.0.1:8188")
+    return text
+
+
+def _call_limits(text: str) -> str:
+    parse_limits(text)
     return text
 
 
@@ -327,10 +333,17 @@ class Config:
             "unit": "",
         },
     )
-    janus_people: int = _setting(25, _whole(2, 200), "People in one call through Janus.", unit="people")
-    janus_publishers: int = _setting(12, _whole(1, 50), "How many of these can be seen and heard.", unit="people")
+    janus_people: int = _setting(25, _whole(2, PEOPLE_AT_MOST), "People in one call through Janus.", unit="people")
+    janus_publishers: int = _setting(
+        12, _whole(1, PUBLISHERS_AT_MOST), "How many of these can be seen and heard.", unit="people"
+    )
     janus_kbits: int = _setting(
         1_500, _whole(64, 20_000), "What one of them may send to Janus, screens included.", unit="kbit/s"
+    )
+    call_limits: str = _setting(
+        "",
+        _call_limits,
+        "What is different about calls in some rooms, such as lobby people=4, all-hands audio=24 video=300.",
     )
     stun_urls: tuple[str, ...] = _setting(
         (), _ice("stun"), "STUN servers that tell browsers their address, such as stun:turn.example.com:3478."

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from chatzilla.core.call import Flags, Order, ParticipantId, Source, Wish
 from chatzilla.core.call_events import (
+    ANSWER_LIMIT,
     DESCRIPTION_LIMIT,
     CallChanged,
     CallEnded,
@@ -155,7 +156,7 @@ def decode_ready(payload: object) -> Ready:
     fields = decode_object(payload)
     if "seq" not in fields and "answer" not in fields:
         return Ready()
-    answer, seq = _description(fields.get("answer")), fields.get("seq")
+    answer, seq = _description(fields.get("answer"), ANSWER_LIMIT), fields.get("seq")
     if answer.type != "answer" or type(seq) is not int:
         raise BadRequest("Say what you answer, and to which offer.")
     return Ready(seq, answer)
@@ -226,11 +227,11 @@ def _source(raw: object) -> Source:
     return Source(raw)
 
 
-def _description(raw: object) -> Description:
+def _description(raw: object, limit: int = DESCRIPTION_LIMIT) -> Description:
     if not isinstance(raw, dict) or raw.get("type") not in ("offer", "answer") or not isinstance(raw.get("sdp"), str):
         raise BadRequest("A description is {type: offer or answer, sdp}.")
-    if len(raw["sdp"]) > DESCRIPTION_LIMIT:
-        raise TooLong(f"A description may have {DESCRIPTION_LIMIT:,} characters at most.")
+    if len(raw["sdp"]) > limit:
+        raise TooLong(f"A description may have {limit:,} characters at most.")
     return Description(raw["type"], raw["sdp"])
 
 
@@ -289,7 +290,7 @@ def encode_participant(participant: Participant) -> Json:
 def encode_entered(entered: Entered) -> Json:
     """The answer of `join`."""
     call, participant = entered.call, entered.participant
-    limits = call.media.limits
+    limits = call.limits
     return {
         "participant": encode_participant(participant),
         "participants": [encode_participant(each) for each in entered.others],
@@ -338,7 +339,7 @@ def encode_peek(call: Call | None) -> Json:
     """The answer of `peek`."""
     if call is None:
         return {"call": None}
-    limits = call.media.limits
+    limits = call.limits
     return {
         "call": _encode_call(call)
         | {

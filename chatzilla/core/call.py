@@ -99,6 +99,12 @@ class CallLimits:
     publishers: int
     """Those who may be seen or heard; the others see and hear."""
     video: tuple[Picture, ...]
+    most: int
+    """People that the engine carries whatever anybody says."""
+    audio_bitrate: int | None = None
+    """What somebody may send of each sound; None is as they like."""
+    video_bitrate: int | None = None
+    """Likewise of each picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +184,7 @@ class Call:
     since: int
     """Milliseconds since 1970."""
     media: Media
+    limits: CallLimits
     pacer: Pacer
     participants: dict[ParticipantId, Participant] = field(default_factory=dict)
     locked: bool = False

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 DESCRIPTION_LIMIT: Final = 64 * 1024
 """Characters of one session description."""
 
+ANSWER_LIMIT: Final = 512 * 1024
+"""Likewise of an answer to what somebody receives through the server: 50 people, with four sources each. Chromium (156)
+takes 680 for a line."""
+
 CANDIDATES_AT_MOST: Final = 50
 """Ways by which one side may be reached, in one negotiation."""
 

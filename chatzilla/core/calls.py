@@ -37,6 +37,7 @@ from chatzilla.core.call import (
     record_of,
 )
 from chatzilla.core.call_events import CallChanged, CallEnded, Moderated, ParticipantChanged, Superseded
+from chatzilla.core.call_limits import AS_EVERYWHERE
 from chatzilla.core.call_notice import Notices
 from chatzilla.core.limits import Rate, Shared
 from chatzilla.core.pace import Pacer
@@ -46,11 +47,12 @@ from chatzilla.core.tokens import LIFETIME_SECONDS, NOT_VALID
 from chatzilla.errors import BadRequest, Conflict, Forbidden, Full, NotFound, NotJoined, SignInNeeded, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from chatzilla.core.audit import Deed
     from chatzilla.core.call import Seat, Ticket
     from chatzilla.core.call_events import CallEvent, IceServers, MediaRequest
+    from chatzilla.core.call_limits import RoomLimits
     from chatzilla.core.people import Account, AccountId
     from chatzilla.core.rooms import RoomId
     from chatzilla.core.signin import SignIns
@@ -124,6 +126,7 @@ class Calls:
         relay: Relay,
         admission: Admission,
         engines: Sequence[Media],
+        limits: Mapping[RoomId, RoomLimits],
     ) -> None:
         """Begin with no calls.
 
@@ -137,6 +140,7 @@ class Calls:
             relay: the servers by which browsers find each other.
             admission: says who may do what in a room.
             engines: what can carry media, the preferred one first; none where calls are switched off.
+            limits: what is different about calls in some rooms.
         """
         self._clock = clock
         self._notices = Notices(clock, log, book)
@@ -146,6 +150,7 @@ class Calls:
         self._tokens = tokens
         self._relay = relay
         self._engines = tuple(engines)
+        self._limits = limits
         self._admission = admission
         self._calls: dict[RoomId, Call] = {}
         self._beginning = Shared(BEGINNING, clock)
@@ -493,14 +498,13 @@ class Calls:
         if call.locked and not participant.may_moderate:
             raise Forbidden("This call is locked: nobody can enter it now.")
         staying = [each for each in call.participants.values() if each.ticket != participant.ticket]
-        limits = call.media.limits
-        if len(staying) >= limits.people:
-            raise Full(f"This call has {limits.people} people, which is as many as it takes.")
+        if len(staying) >= call.limits.people:
+            raise Full(f"This call has {call.limits.people} people, which is as many as it takes.")
         if participant.publishes:
             self._check_place(call, staying)
 
     def _check_place(self, call: Call, among: Iterable[Participant]) -> None:
-        most = call.media.limits.publishers
+        most = call.limits.publishers
         if sum(each.publishes for each in among) >= most:
             raise Full(f"{most} people can be seen and heard in this call, and they are. You can watch and listen.")
 
@@ -545,7 +549,9 @@ class Calls:
 
     def _made(self, room: RoomId, began_by: Account, engine: Media, since: int, *, ident: CallId | None = None) -> Call:
         pacer = Pacer(self._clock, lambda: ROOM_PACE_SECONDS, lambda: self._tell_room(call))
-        call = Call(ident or CallId(secrets.token_urlsafe(9)), room, began_by, since, engine, pacer, heard_of=since)
+        limits = self._limits.get(room, AS_EVERYWHERE).hold(engine.limits)
+        ident = ident or CallId(secrets.token_urlsafe(9))
+        call = Call(ident, room, began_by, since, engine, limits, pacer, heard_of=since)
         self._calls[room] = call
         return call
 

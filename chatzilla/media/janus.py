@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from chatzilla.core.call import CallLimits, Order, Picture, Source
 from chatzilla.core.call_events import (
+    ANSWER_LIMIT,
     Description,
     MediaChanged,
     Offered,
@@ -28,6 +29,7 @@ from chatzilla.core.call_events import (
     Restart,
     Trickle,
 )
+from chatzilla.core.call_limits import PEOPLE_AT_MOST
 from chatzilla.errors import BadRequest, Conflict, Forbidden, NotFound, Unavailable
 from chatzilla.media import sdp
 from chatzilla.media.janus_api import JanusError, JanusSession
@@ -52,19 +54,20 @@ PICTURES: Final = (
 START_SECONDS: Final = 1.0
 """How long the start of the server waits for Janus."""
 
-AGAIN_SECONDS: Final = (0.25, 0.5, 1.0)
+AGAIN_SECONDS: Final = (0.25, 0.5)
 """How long until Janus is tried again. When it is back, everybody waits for no more than the last of these."""
 
 ANSWER_WITHIN_SECONDS: Final = 30.0
 """How long a browser may take to answer an offer, a lost connection included."""
 
 OFFERS_IN_VAIN: Final = 3
-"""Offers that somebody may leave without an answer, one after the other."""
+"""Offers that may come to nothing, one after the other, before somebody has to begin anew."""
 
-_LINES_DOWN: Final = 4 * 50
-"""Lines of what somebody receives, at most: all sources of all who may be seen or heard."""
+GATHER_SECONDS: Final = 0.5
+"""How long people who begin to send are waited for, so that one offer has them all. Each offer costs a browser much."""
 
 _ROOM_EXISTS: Final = 427
+_NO_SUCH_FEED: Final = 428
 _NOT_JOINED: Final = "Say that you can receive first."
 _GONE: Final = "Calls cannot be carried now. They come back by themselves."
 
@@ -92,6 +95,10 @@ class _Peer:
     lines: dict[str, _Feed] = field(default_factory=dict)
     """What each line of what they receive carries."""
     ready: bool = False
+    began: float = 0.0
+    """When they said so, by the event loop's time."""
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
+    """What they send has come, or will not."""
     restart: bool = False
     """Whether the connection down has to look for another way."""
     seq: int = 0
@@ -136,11 +143,10 @@ class Janus:
             publishers: how many of them may be seen or heard.
             bitrate: what one of them may send, in bits per second.
         """
-        self.limits = CallLimits(people, publishers, PICTURES)
+        self.limits = CallLimits(people, publishers, PICTURES, PEOPLE_AT_MOST, video_bitrate=bitrate)
         self._stage = stage
         self._url = url
         self._secret = secret
-        self._bitrate = bitrate
         self._rooms: dict[CallId, _Room] = {}
         self._session: JanusSession | None = None
         self._control = 0
@@ -237,7 +243,7 @@ class Janus:
             return
         for participant in [peer.participant for peer in room.peers.values()]:
             self._drop(room, participant)
-        if self._session is not None and room.made:
+        if self._session is not None:  # it may be there even if nobody heard that it was made
             self._run(self._destroy(self._session, call.id))
 
     async def join(self, call: Call, participant: Participant) -> None:
@@ -335,7 +341,8 @@ class Janus:
         await self._silence(peer, peer.muted, mute=True)
         if peer.live:
             self._sync_others(room, peer)
-        return {"answer": answer}
+        limited = sdp.with_limits(answer["sdp"], audio=peer.call.limits.audio_bitrate)  # of pictures, Janus tells them
+        return {"answer": answer | {"sdp": limited}}
 
     async def _attach_up(self, session: JanusSession, room: _Room, peer: _Peer) -> int:
         handle = await session.attach()
@@ -381,15 +388,16 @@ class Janus:
         """Offer, wait for the answer, and look again, until nothing has changed meanwhile."""
         try:
             while peer.stale and peer.ready and self._session is not None:
+                await _gather_beginners(room, peer)
                 peer.stale = False
                 try:
                     await self._sync_once(self._session, room, peer)
                 except (Unavailable, JanusError) as error:
                     logger.warning("participant %s cannot receive: %s", peer.participant.id, error)
-                    await self._give_up_down(peer)
+                    await self._give_up_down(room, peer)
                 except Exception:
                     logger.exception("participant %s cannot receive", peer.participant.id)
-                    await self._give_up_down(peer)
+                    await self._give_up_down(room, peer)
         finally:
             peer.syncing = None
 
@@ -397,6 +405,10 @@ class Janus:
         others = [other for other in room.peers.values() if other is not peer and other.live]
         wanted = {(other.feed, mid) for other in others for mid in other.sends}
         come, go = wanted - peer.receives, peer.receives - wanted
+        again = _belonging(come) & _belonging(go)
+        if again:  # one after the other, so that a page knows that their lines begin anew
+            come = {feed for feed in come if _owner(feed) not in again}
+            peer.stale = True
         body: dict[str, Any]
         if peer.down is None:
             if not wanted:
@@ -417,8 +429,17 @@ class Janus:
             return
         if body["request"] != "update":
             peer.restart = False
-        data, offer = await session.message(peer.down, body)
-        peer.receives = wanted
+        try:
+            data, offer = await session.message(peer.down, body)
+        except JanusError as error:
+            if error.code != _NO_SUCH_FEED or body["request"] != "update" or peer.vain + 1 >= OFFERS_IN_VAIN:
+                raise
+            # Somebody has left just now, and nothing was changed: no reason to take the others away.
+            peer.vain += 1
+            peer.stale = True
+            await asyncio.sleep(AGAIN_SECONDS[0])
+            return
+        peer.receives = (peer.receives - go) | come
         if "streams" in data:
             peer.lines = {
                 stream["mid"]: (stream["feed_id"], stream["feed_mid"])
@@ -461,29 +482,34 @@ class Janus:
         """Somebody has thrown their connections away, if they had any; what was at their other end goes, too."""
         self._drop(room, peer.participant)
         peer = room.peers[peer.participant.id] = peer.anew()
-        peer.ready = True
+        peer.ready, peer.began = True, asyncio.get_running_loop().time()
         self._sync(room, peer)
 
     def _take_answer(self, peer: _Peer, seq: int | None, answer: Description) -> None:
-        session = sdp.read(answer.sdp, lines=_LINES_DOWN)
+        if peer.offer is None or peer.answer is None or peer.answer.done() or seq != peer.seq:
+            raise Conflict("This offer does not wait for an answer.")
+        offered = peer.offer.offer.sdp.count("\nm=")
+        session = sdp.read(answer.sdp, lines=offered, characters=ANSWER_LIMIT)
         if any(line.sends for line in session.lines):
             raise Forbidden("Nothing is sent on the connection on which one receives.")
-        if peer.answer is None or peer.answer.done() or seq != peer.seq:
-            raise Conflict("This offer does not wait for an answer.")
         peer.answer.set_result(_jsep(answer))
 
-    async def _give_up_down(self, peer: _Peer) -> None:
-        """Throw a connection down away, and begin another one, unless that has been in vain often enough."""
+    async def _give_up_down(self, room: _Room, peer: _Peer) -> None:
+        """Throw a connection down away, and begin another one; or let them begin anew where that was in vain too often.
+
+        Not at once: whatever Janus refused, it may be about to tell why.
+        """
         peer.vain += 1
         handle, peer.down = peer.down, None
         peer.receives, peer.lines = set(), {}
         if handle is not None and self._session is not None:
             self._peers.pop(handle, None)
             await self._session.detach(handle)
-        if peer.vain >= OFFERS_IN_VAIN:
-            peer.ready = False  # until they say that they can
-        else:
+        await asyncio.sleep(AGAIN_SECONDS[min(peer.vain, len(AGAIN_SECONDS)) - 1])
+        if peer.vain < OFFERS_IN_VAIN:
             peer.stale = True
+        elif room.peers.get(peer.participant.id) is peer:
+            self._begin_anew(room, peer, "nothing came of several offers")
 
     async def _choose(self, session: JanusSession, peer: _Peer, request: Quality) -> None:
         if peer.down is None or request.mid not in peer.lines:
@@ -502,6 +528,7 @@ class Janus:
         kind = message.get("janus")
         if kind == "webrtcup" and handle == peer.up:
             peer.live = True
+            peer.settled.set()
             self._sync_others(room, peer)
         elif kind in ("hangup", "detached"):
             self._begin_anew(room, peer, str(message.get("reason", "")))
@@ -524,14 +551,16 @@ class Janus:
         async with room.making:
             if room.made:
                 return
+            limits = room.call.limits
             body = {
                 "request": "create",
                 "room": room.call.id,
                 "admin_key": self._secret,
                 "permanent": False,
                 "is_private": False,
-                "publishers": 2 * self.limits.publishers,  # who begins anew may be there twice for a moment
-                "bitrate": self._bitrate,
+                "publishers": 2 * limits.publishers,  # who begins anew may be there twice for a moment
+                "bitrate": limits.video_bitrate,
+                "bitrate_cap": True,
                 "audiocodec": "opus",
                 "videocodec": "vp8,h264",
                 "fir_freq": 10,
@@ -554,6 +583,7 @@ class Janus:
         peer = room.peers.pop(participant.id, None)
         if peer is None:
             return
+        peer.settled.set()
         if peer.syncing is not None:
             peer.syncing.cancel()
         handles = [handle for handle in (peer.up, peer.down) if handle is not None]
@@ -588,6 +618,25 @@ async def _logged(work: Coroutine[Any, Any, None]) -> None:
         logger.info("not done in Janus: %s", error)
     except Exception:
         logger.exception("something about Janus failed")
+
+
+async def _gather_beginners(room: _Room, peer: _Peer) -> None:
+    """Wait for others who are about to send, for a moment."""
+    now = asyncio.get_running_loop().time()
+    others = [other for other in room.peers.values() if other is not peer and other.ready and not other.live]
+    beginners = [other for other in others if other.participant.publishes and now - other.began < GATHER_SECONDS]
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(GATHER_SECONDS):
+            for other in beginners:
+                await other.settled.wait()
+
+
+def _belonging(feeds: set[_Feed]) -> set[str]:
+    return {_owner(feed) for feed in feeds}
+
+
+def _owner(feed: _Feed) -> str:
+    return feed[0].partition(".")[0]
 
 
 def _streams(feeds: set[_Feed]) -> list[dict[str, str]]:

@@ -9,10 +9,11 @@ Nothing is kept that a restart could lose: a call between browsers goes on while
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from chatzilla.core.call import CallLimits, Picture
-from chatzilla.core.call_events import CANDIDATES_AT_MOST, Signal, Signalled
+from chatzilla.core.call_events import CANDIDATES_AT_MOST, Description, Signal, Signalled
 from chatzilla.errors import BadRequest, NotFound, TooFast, Unavailable
 from chatzilla.media import sdp
 
@@ -31,6 +32,9 @@ PICTURES: Final = (
 )
 """What a camera sends to each of the others: a browser encodes its picture anew for every one of them."""
 
+PEOPLE_AT_MOST: Final = 12
+"""More than browsers bear; see `docs/calls.md`."""
+
 
 class Mesh:
     """Implements `ports.Media`: relays, and looks at what it relays."""
@@ -39,7 +43,7 @@ class Mesh:
     healthy = True
 
     def __init__(self, stage: Stage, *, people: int, publishers: int) -> None:
-        self.limits = CallLimits(people, publishers, PICTURES)
+        self.limits = CallLimits(people, publishers, PICTURES, PEOPLE_AT_MOST)
         self._stage = stage
         self._candidates: dict[ParticipantId, Counter[ParticipantId]] = {}
         """How many candidates somebody has sent to somebody since their last description."""
@@ -86,6 +90,9 @@ class Mesh:
             raise Unavailable("They are reconnecting. Tell them again when they are back.")
         if request.description is not None:
             counted[other.id] = session.candidates
+            limits = call.limits
+            described = sdp.with_limits(request.description.sdp, audio=limits.audio_bitrate, video=limits.video_bitrate)
+            request = replace(request, description=Description(request.description.type, described))
         elif request.candidate is not None:
             if counted[other.id] >= CANDIDATES_AT_MOST:
                 raise TooFast(f"One negotiation has {CANDIDATES_AT_MOST} candidates at most.")

@@ -33,6 +33,15 @@ _KIND: Final = {
 _OF_SCREEN: Final = {Source.SCREEN, Source.SCREEN_AUDIO}
 
 _ORIGIN: Final = re.compile(r"^(o=\S+ )\S+ \S+( )", re.MULTILINE)
+_BANDWIDTH: Final = re.compile(r"^b=(AS|TIAS):(\d{1,9})\r?\n", re.MULTILINE)
+_HEAD_OF_MEDIA: Final = re.compile(r"m=.*\n(?:[ic]=.*\n)*")
+_OPUS: Final = re.compile(r"a=rtpmap:(\d{1,3})[ \t]+opus/", re.IGNORECASE)
+_FORM: Final = re.compile(r"a=fmtp:(\d{1,3})[ \t]+([^\r\n]*)", re.IGNORECASE)
+_MAX_AVERAGE: Final = "maxaveragebitrate"
+_AVERAGE: Final = re.compile(rf"{_MAX_AVERAGE}=(\d{{1,9}})", re.IGNORECASE)
+_BESIDES_PICTURES: Final = 100_000
+"""Chromium counts sound, and the heads of packets, as a part of what a line of video may have."""
+
 _LINE: Final = re.compile(r"[a-z]=[^\x00-\x08\x0a-\x1f\x7f]+")
 _MEDIA: Final = re.compile(r"(\S+) \d{1,5}(?:/\d{1,5})? \S+(?: \S+)+")
 _MID: Final = re.compile(r"[!#$%&'*+.0-9A-Z^_`a-z{|}~-]{1,64}")
@@ -68,19 +77,20 @@ class _Section:
     mid: str | None = None
 
 
-def read(text: str, *, lines: int = LINES_AT_MOST) -> Session:
+def read(text: str, *, lines: int = LINES_AT_MOST, characters: int = DESCRIPTION_LIMIT) -> Session:
     """Read a description.
 
     Args:
         text: the description.
         lines: how many lines of media it may have.
+        characters: how long it may be.
 
     Raises:
         TooLong: it has more characters, lines of media or candidates than anybody needs.
         BadRequest: it is none, or could be understood in two ways; or it is for more than audio and video.
     """
-    if len(text) > DESCRIPTION_LIMIT:
-        raise TooLong(f"A description may have {DESCRIPTION_LIMIT:,} characters at most.")
+    if len(text) > characters:
+        raise TooLong(f"A description may have {characters:,} characters at most.")
     if not text.isascii():
         raise BadRequest("This is no session description of a browser.")
     rows = text.split("\n")
@@ -137,6 +147,51 @@ def with_origin(text: str, session: int, version: int) -> str:
     for each offer, so that nobody could tell a change of a connection from another connection.
     """
     return _ORIGIN.sub(rf"\g<1>{session} {version}\g<2>", text, count=1)
+
+
+def with_limits(text: str, *, audio: int | None, video: int | None = None) -> str:
+    """The same description, to somebody who may send no more than that in answer to it; in bits per second.
+
+    Browsers obey what a description says: of sound as a parameter of Opus (RFC 7587, 6.1), and of pictures as the
+    bandwidth of a line (RFC 8866, 5.8; RFC 3890). Where it asks for less already, that holds.
+    """
+    parts = re.split(r"^(?=m=)", text, flags=re.MULTILINE)
+    for at, part in enumerate(parts):
+        if audio is not None and part.startswith("m=audio "):
+            parts[at] = _opus_within(part, audio)
+        if video is not None and part.startswith("m=video "):
+            parts[at] = _within(part, video + _BESIDES_PICTURES)
+    return "".join(parts)
+
+
+def _opus_within(part: str, most: int) -> str:
+    rows = part.splitlines(keepends=True)
+    wishes: dict[str, list[str]] = {found[1]: [] for found in map(_OPUS.match, rows) if found}
+    others: list[str] = []
+    for row in rows:
+        found = _FORM.match(row)
+        if found is None or found[1] not in wishes:
+            others.append(row)
+            continue
+        for wish in filter(None, map(str.strip, found[2].split(";"))):
+            average = _AVERAGE.fullmatch(wish)
+            most = most if average is None else min(most, int(average[1]))
+            if not wish.lower().startswith(_MAX_AVERAGE):
+                wishes[found[1]].append(wish)
+    bounded: list[str] = []
+    for row in others:
+        bounded.append(row)
+        found = _OPUS.match(row)
+        if found and found[1] in wishes:
+            bounded.append(f"a=fmtp:{found[1]} {';'.join([*wishes.pop(found[1]), f'{_MAX_AVERAGE}={most}'])}\r\n")
+    return "".join(bounded)
+
+
+def _within(part: str, most: int) -> str:
+    head = _HEAD_OF_MEDIA.match(part)
+    end = 0 if head is None else head.end()
+    theirs = [int(number) * (1000 if unit == "AS" else 1) for unit, number in _BANDWIDTH.findall(part)]
+    return f"{part[:end]}b=TIAS:{min([most, *theirs])}\r\n{_BANDWIDTH.sub('', part[end:])}"
 
 
 def _section(line: str) -> _Section:

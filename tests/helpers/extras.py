@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import socketio.exceptions
 from aiortc import RTCCertificate, RTCIceGatherer, RTCIceTransport
 from aiortc.rtcdtlstransport import RTCDtlsTransport
-from aiortc.rtp import RTCP_PSFB_PLI, RtcpPsfbPacket, RtcpReceiverInfo, RtcpRrPacket
+from aiortc.rtp import RTCP_PSFB_PLI, RtcpPsfbPacket, RtcpReceiverInfo, RtcpRrPacket, is_rtcp
 from aiortc.sdp import SessionDescription, candidate_to_sdp
 
 from tests.helpers import films
@@ -62,6 +62,9 @@ _CODECS: Final = {"audio": (SOUND, "opus/48000/2"), "video": (PICTURE, "VP8/9000
 
 _CERTIFICATE: Final = RTCCertificate.generateCertificate()
 
+_RTP: Final = 2
+"""The version, which tells RTP from what else comes by the same way (RFC 7983)."""
+
 _HEAD: Final = struct.Struct("!BBHLL")
 """A packet's first twelve bytes (RFC 3550, 5.1)."""
 
@@ -75,6 +78,8 @@ class Line:
     participant: str
     source: str
     ssrc: int
+    sealed: bool = False
+    """Whether nothing but the head of a packet can be read."""
     packets: int = 0
     lost: int = 0
     """Packets that never came, or came late: gaps in their numbers."""
@@ -93,7 +98,7 @@ class Line:
         self.packets += 1
         self.lost += missed
         self._next = (number + 1) & 0xFFFF
-        if self.source != "camera":
+        if self.source != "camera" or self.sealed:
             return
         start = _HEAD.size + 4 * (head & 0x0F)
         if head & 0x10:
@@ -129,13 +134,32 @@ class _Secured(RTCDtlsTransport):
 class Leg:
     """One peer connection with Janus; whoever offers has the better word (RFC 8445, 6.1.1)."""
 
-    def __init__(self, *, offers: bool, heard: Callable[[bytes], None]) -> None:
+    def __init__(self, *, offers: bool, heard: Callable[[bytes], None], sealed: bool = False) -> None:
+        """Gather nothing yet.
+
+        Args:
+            offers: whether this side does.
+            heard: takes each packet of RTP.
+            sealed: whether as it came: its head can be read, and nothing else of it (RFC 3711, 3.1).
+        """
         self._gatherer = RTCIceGatherer(iceServers=[])
         self._gatherer._connection.ice_controlling = offers
         self._ice = RTCIceTransport(self._gatherer)
         self._dtls = _Secured(self._ice, heard)
         self._dtls._set_role("server" if offers else "client")
         self._setup = "actpass" if offers else "active"
+        if sealed:
+            connection = self._gatherer._connection
+            usual = connection.data_received
+
+            def received(data: bytes, component: int) -> None:
+                if data[0] >> 6 == _RTP and not is_rtcp(data):
+                    heard(data)
+                else:
+                    usual(data, component)
+
+            connection.data_received = received  # type: ignore[method-assign]  # below everything that takes time
+        self._gathering: asyncio.Task[None] | None = None
         self._connecting: asyncio.Task[None] | None = None
 
     @property
@@ -144,7 +168,9 @@ class Leg:
 
     async def describe(self, lines: Iterable[tuple[MediaDescription | str, str, str, int]]) -> str:
         """A description of this side: lines of a kind, a mid, a direction and a source's number."""
-        await self._gatherer.gather()
+        if self._gathering is None:
+            self._gathering = asyncio.get_running_loop().create_task(self._gatherer.gather())
+        await asyncio.shield(self._gathering)  # whoever gives up in the middle of it leaves sockets open
         for way in self._gatherer._connection._protocols:
             # As browsers do: a picture that stands alone is many packets at once.
             way.transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_RCVBUF, BUFFER)
@@ -156,7 +182,7 @@ class Leg:
             + "".join(f"a=fingerprint:{each.algorithm} {each.value}\r\n" for each in prints if each.algorithm == HASH)
         )
         text = ""
-        mids = []
+        mids: list[str] = []
         for kind, mid, direction, ssrc in lines:
             mids.append(mid)
             number, codec = _codec_in(kind)
@@ -165,7 +191,8 @@ class Leg:
             text += f"a=rtpmap:{number} {codec}\r\n"
             if ssrc:
                 text += f"a=ssrc:{ssrc} cname:extra\r\n"
-            text += ways
+            if len(mids) == 1:
+                text += ways  # which hold for all lines of a bundle (RFC 8843, 7.1.3)
         head = f"v=0\r\no=- {id(self)} 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE {' '.join(mids)}\r\n"
         return head + text
 
@@ -198,6 +225,8 @@ class Leg:
             await self._dtls._send_rtp(packet)
 
     async def close(self) -> None:
+        if self._gathering is not None:
+            await self._gathering
         if self._connecting is not None:
             self._connecting.cancel()
             await asyncio.gather(self._connecting, return_exceptions=True)
@@ -212,10 +241,18 @@ class Leg:
 class Extra:
     """One of them."""
 
-    def __init__(self, people: Party, name: str, film: Film | None) -> None:
-        """Nobody yet; `enters` brings them in. Without a film they watch."""
+    def __init__(self, people: Party, name: str, film: Film | None, *, sealed: bool = False) -> None:
+        """Nobody yet; `enters` brings them in.
+
+        Args:
+            people: those whom they belong to.
+            name: what they are called.
+            film: what they send; without one they watch.
+            sealed: whether they look at nothing that comes, and only count it.
+        """
         self.name = name
         self.film = film
+        self._sealed = sealed
         self.sent = 0
         """Packets."""
         self.downs = 0
@@ -236,6 +273,11 @@ class Extra:
     def id(self) -> str:
         assert self._caller is not None
         return self._caller.id
+
+    @property
+    def here(self) -> bool:
+        """Whether they have a connection to the server."""
+        return self._caller is not None and not self._caller.gone.is_set()
 
     @property
     def lines(self) -> list[Line]:
@@ -272,6 +314,15 @@ class Extra:
         for end in ends:
             if isinstance(end, Exception):
                 raise end
+
+    async def is_cut_off(self) -> None:
+        """Lose the connection to the server; they come back by themselves."""
+        assert self._caller is not None
+        await self._caller.vanish()
+
+    def begins_anew(self) -> None:
+        """Throw everything away, as whoever has lost their way does."""
+        self._inbox.put_nowait(("begin", self._round))
 
     def colours(self) -> dict[str, Colour | None]:
         """The colour of each camera that comes, by whose it is."""
@@ -372,7 +423,7 @@ class Extra:
             if self._down is not None:
                 await self._down.close()
             self._session = session
-            self._down = Leg(offers=False, heard=self._take)
+            self._down = Leg(offers=False, heard=self._take, sealed=self._sealed)
             self.downs += 1
             self._lines = {}
         whose = {track["mid"]: (track["participant"], track["source"]) for track in told["tracks"]}
@@ -410,7 +461,7 @@ class Extra:
                 continue
             line, ssrc = before.get(mid), each.ssrc[0].ssrc
             if line is None or (line.participant, line.source, line.ssrc) != (*whose[mid], ssrc):
-                line = Line(*whose[mid], ssrc)
+                line = Line(*whose[mid], ssrc, self._sealed)
             self._lines[mid] = self._by_ssrc[ssrc] = line
 
     def _take(self, packet: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sqlite3
 from contextlib import AsyncExitStack, closing
 from typing import TYPE_CHECKING, Any
@@ -418,6 +419,9 @@ class TestModerating:
             assert (await admin.hears("ended"))["reason"] == "kicked"
 
 
+SPEAKING = BOTH | {"sdp": BOTH["sdp"].replace("a=mid:0\r\n", "a=mid:0\r\na=rtpmap:111 opus/48000/2\r\n")}
+
+
 class TestLimits:
     async def test_a_call_takes_so_many_people(self, tmp_path: Path) -> None:
         async with serving(tmp_path / "data", call_people=3, call_publishers=2) as server, party(server) as people:
@@ -433,6 +437,28 @@ class TestLimits:
             await bob.does("leave")
             assert (await carol.does("state", {"audio": True}))["audio"]
             await dave.joins(audio=False, video=False)
+
+    async def test_a_room_has_limits_of_its_own(self, tmp_path: Path) -> None:
+        """Never more than a mesh carries; what is sent in answer to a description is bounded by its lines."""
+        words = "lobby people=2 audio=24 video=100, all-hands people=200 publishers=50"
+        async with serving(tmp_path / "data", call_limits=words) as server, party(server) as people:
+            alice, bob = await people.enters("alice"), await people.enters("bob")
+            assert await (await people.connect("carol")).fails("join", {"room": "lobby"}) == "full"
+            assert {picture["bitrate"] for picture in bob.answer["limits"]["video"]} == {100_000}
+            await alice.signals(bob, SPEAKING)
+            said = (await bob.hears("signal"))["description"]["sdp"]
+            assert re.findall(r"(?:b=|a=fmtp).*\r\n", said) == [
+                "a=fmtp:111 maxaveragebitrate=24000\r\n",
+                "b=TIAS:200000\r\n",
+            ]
+            dave, eve = await people.enters("dave", "all-hands"), await people.enters("eve", "garden")
+            assert [(one.answer["limits"]["people"], one.answer["limits"]["publishers"]) for one in (dave, eve)] == [
+                (12, 12),
+                (8, 6),
+            ]
+            frank = await people.enters("frank", "garden")
+            await eve.signals(frank)
+            assert (await frank.hears("signal"))["description"] == BOTH, "as it was sent"
 
     async def test_calls_begin_at_a_rate(self, timed: Party, clock: ManualClock) -> None:
         alice = await timed.connect("alice")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
+import re
 import stat
 import sys
 import tempfile
@@ -19,6 +21,7 @@ from chatzilla.core.rights import CallRole
 from chatzilla.core.rooms import RoomId
 from chatzilla.errors import Unavailable
 from chatzilla.media import janus_config
+from chatzilla.media.janus import OFFERS_IN_VAIN
 from chatzilla.media.janus_api import JanusError, JanusSession
 from tests.helpers import extras
 from tests.helpers.call_tabs import CAST
@@ -172,7 +175,13 @@ async def test_an_offer_waits_for_the_answer_to_the_one_before(tmp_path: Path, j
         await alice.hears_nothing("offer")
         leg = extras.Leg(offers=False, heard=lambda _: None)
         answer = await extras.answer_by(leg, SessionDescription.parse(first["offer"]["sdp"]))
-        await alice.does("ready", {"seq": first["seq"], "answer": answer})
+        sending = answer | {"sdp": answer["sdp"].replace("a=recvonly", "a=sendrecv", 1)}
+        assert await alice.fails("ready", {"seq": first["seq"], "answer": sending}) == "forbidden"
+        more = answer | {"sdp": answer["sdp"] + "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:more\r\na=inactive\r\n"}
+        assert await alice.fails("ready", {"seq": first["seq"], "answer": more}) == "too-long"
+        assert await alice.fails("ready", {"seq": first["seq"] + 1, "answer": answer}) == "conflict"
+        words = f"a=x-words:{'x' * 500}\r\n" * 300  # browsers say as much of fifty people
+        await alice.does("ready", {"seq": first["seq"], "answer": answer | {"sdp": answer["sdp"] + words}})
         second = await alice.hears("offer")
         assert second["seq"] == first["seq"] + 1
         assert {track["participant"] for track in second["tracks"]} == {one.id for one in cast}
@@ -180,6 +189,79 @@ async def test_an_offer_waits_for_the_answer_to_the_one_before(tmp_path: Path, j
         await leg.close()
         for one in cast:
             await one.leaves()
+
+
+async def test_whoever_is_offered_nothing_that_lasts_is_told_to_begin_anew(
+    tmp_path: Path, janus: JanusServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused: list[int] = []
+    message = JanusSession.message
+
+    async def no_feeds(self: JanusSession, handle: int, body: Any, jsep: Any = None) -> Any:
+        if body.get("ptype") == "subscriber" and len(refused) < OFFERS_IN_VAIN:
+            refused.append(handle)
+            raise JanusError(428, "No such feed")
+        return await message(self, handle, body, jsep)
+
+    monkeypatch.setattr(JanusSession, "message", no_feeds)
+    async with serving(tmp_path / "data", **through(janus)) as server, party(server) as people:
+        alice = await people.enters("alice", "garden", audio=False, video=False)
+        (eve,) = await extras.enter(people, "garden", "Eve")
+        await alice.does("ready")
+        assert await alice.hears("media") == {"state": "reset"}
+        assert len(set(refused)) == OFFERS_IN_VAIN, "each on a connection of its own"
+        await alice.does("ready")
+        assert {track["participant"] for track in (await alice.hears("offer"))["tracks"]} == {eve.id}
+        await eve.leaves()
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+async def test_whatever_happens_at_once_the_call_is_whole_in_the_end(
+    tmp_path: Path, janus: JanusServer, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """People come, go, begin anew and are cut off, at any moment, while Janus is slow and refuses now and then."""
+    chance = random.Random(seed)
+    calm = asyncio.Event()
+    message = JanusSession.message
+
+    async def slow(self: JanusSession, handle: int, body: Any, jsep: Any = None) -> Any:
+        if calm.is_set():
+            return await message(self, handle, body, jsep)
+        await asyncio.sleep(chance.uniform(0, 0.05))
+        if body["request"] in ("join", "publish", "update", "start") and chance.random() < 0.1:
+            raise JanusError(0, "by chance")
+        found = await message(self, handle, body, jsep)
+        await asyncio.sleep(chance.uniform(0, 0.05))
+        return found
+
+    monkeypatch.setattr(JanusSession, "message", slow)
+    async with serving(tmp_path / "data", **through(janus)) as server, party(server) as people:
+        names = [*CAST]
+        cast = await extras.enter(people, "garden", *names[:4])
+        for _ in range(24):
+            await asyncio.sleep(chance.uniform(0, 0.1))
+            one = chance.choice(cast)
+            match chance.randrange(4):
+                case 0:
+                    one.begins_anew()
+                case 1:
+                    await one.is_cut_off()
+                case 2 if len(cast) > 2 and one.here:
+                    cast.remove(one)
+                    await one.leaves()
+                case _ if len(cast) < 6:
+                    free = [name for name in names if name not in {each.name for each in cast}]
+                    cast += await extras.enter(people, "garden", chance.choice(free))
+        calm.set()
+        await extras.all_see(cast, {one.id: CAST[one.name] for one in cast})
+        assert await janus.handles() == 1 + 2 * len(cast)
+        (call,) = server.house.calls._calls.values()
+        assert call.participants.keys() == {one.id for one in cast}
+        for one in cast:
+            await one.leaves()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while await janus.rooms() or await janus.handles() > 1:
+                await asyncio.sleep(0.02)
 
 
 async def test_a_call_takes_what_the_settings_say(tmp_path: Path, janus: JanusServer) -> None:
@@ -195,6 +277,37 @@ async def test_a_call_takes_what_the_settings_say(tmp_path: Path, janus: JanusSe
         assert await dave.fails("join", {"room": "lobby"}) == "full"
         (room,) = await janus.described_rooms()
         assert (room["bitrate"], room["max_publishers"]) == (300_000, 4)
+
+
+async def test_rooms_have_limits_of_their_own(tmp_path: Path, janus: JanusServer) -> None:
+    """Of people, of those who are seen or heard, and of what these send; other rooms are as everywhere."""
+    words = "lobby people=3 publishers=1 audio=24 video=300, all-hands people=200 publishers=50"
+    async with serving(tmp_path / "data", **through(janus), call_limits=words) as server, party(server) as people:
+        alice, bob = await people.enters("alice"), await people.connect("bob")
+        assert {name: alice.answer["limits"][name] for name in ("people", "publishers")} == {
+            "people": 3,
+            "publishers": 1,
+        }
+        assert {picture["bitrate"] for picture in alice.answer["limits"]["video"]} == {300_000, 250_000}
+        assert await bob.fails("join", {"room": "lobby", "media": {"audio": True}}) == "full"
+        await bob.joins(audio=False, video=False)
+        assert await bob.fails("publish", {"offer": SENDING, "tracks": CAMERA}) == "full"
+        await people.enters("carol", audio=False, video=False)
+        dave = await people.connect("dave")
+        assert await dave.fails("join", {"room": "lobby"}) == "full"
+        await dave.joins("all-hands")
+        eve = await people.enters("eve", "garden")
+        limits = {one.answer["call"]["id"]: one.answer["limits"] for one in (alice, dave, eve)}
+        assert [(each["people"], each["publishers"]) for each in limits.values()] == [(3, 1), (200, 50), (25, 12)]
+        described = {room["room"]: (room["bitrate"], room["max_publishers"]) for room in await janus.described_rooms()}
+        assert [described[call] for call in limits] == [(300_000, 2), (1_500_000, 100), (1_500_000, 24)]
+        for caller, bounds in ((alice, ["24000"]), (eve, [])):
+            leg = extras.Leg(offers=True, heard=lambda _: None)
+            lines = [("audio", "0", "sendonly", 1), ("video", "1", "sendonly", 2)]
+            offer = {"type": "offer", "sdp": await leg.describe(lines)}
+            answer = (await caller.does("publish", {"offer": offer, "tracks": CAMERA}))["answer"]
+            assert re.findall(r"maxaveragebitrate=(\d+)\r\n", answer["sdp"]) == bounds
+            await leg.close()
 
 
 async def test_a_machine_that_has_nothing_but_its_loopback() -> None:
@@ -223,7 +336,6 @@ async def test_janus_gets_no_more_than_somebody_may_send(tmp_path: Path, janus: 
         await bob.joins()
         publish = {"offer": SENDING, "tracks": CAMERA}
         assert await bob.fails("publish", publish) == "forbidden"
-        assert await bob.fails("ready", {"seq": 1, "answer": BOTH | {"type": "answer"}}) == "forbidden"
         assert await bob.fails("ready", {"seq": 1, "answer": WATCHING | {"type": "answer"}}) == "conflict"
         assert await bob.fails("quality", {"mid": "0", "layer": 0}) == "not-found"
         assert await bob.fails("candidate", {"pc": "up", "candidate": None}) == "not-found"

@@ -287,6 +287,21 @@ test("what is refused is tried again from the beginning, ever more slowly", asyn
   assert.equal(page.open.length, 1);
 });
 
+test("an answer that comes too fast is said again, as it is", async () => {
+  const page = await new Page(anna).calls();
+  page.refusals = { ready: ["too-fast"] };
+  await page.isOffered(1, { 0: ["anna", "camera"] });
+  await page.clock.advance(1000);
+  assert.equal(page.all("ready").length, 3);
+  assert.deepEqual(page.all("ready")[2], page.all("ready")[1]);
+  assert.equal(page.connections.length, 2, "nothing begins anew");
+  page.refusals = { ready: ["too-fast"] };
+  await page.isOffered(2, { 0: ["anna", "camera"] });
+  await page.isOffered(1, { 0: ["anna", "camera"] }, "another");
+  await page.clock.advance(5000);
+  assert.deepEqual(page.all("ready").slice(3).map(({ seq }) => seq), [2, 1], "not for a connection that is gone");
+});
+
 test("who comes back to the server finds everything as it was, unless something was under way", async () => {
   const page = await new Page(anna).calls();
   await page.enters();
@@ -387,7 +402,7 @@ test("from five people on a camera is sent in two sizes, in an order that Janus 
   assert.equal(page.all("publish").length, 1);
 });
 
-test("a small tile is fetched small, and again after each offer", async () => {
+test("a small tile is fetched small, once for each line that is anew", async () => {
   const page = await new Page(anna, bob).calls();
   const lines = /** @type {Record<string, [string, Source]>} */ ({ 0: ["anna", "microphone"], 1: ["anna", "camera"], 2: ["bob", "camera"] });
   await page.isOffered(1, lines);
@@ -398,13 +413,21 @@ test("a small tile is fetched small, and again after each offer", async () => {
   assert.deepEqual(page.all("quality"), [{ mid: "1", layer: LOW }]);
   page.sfu.watched(widths);
   assert.equal(page.all("quality").length, 1);
-  await page.isOffered(2, lines);
-  assert.deepEqual(page.all("quality").slice(1), [{ mid: "1", layer: LOW }]);
+  await page.isOffered(2, { ...lines, 3: ["bob", "microphone"] });
+  page.connects();
+  assert.equal(page.all("quality").length, 1, "what came before comes as it did");
+  await page.isOffered(3, { 0: ["anna", "microphone"] });
+  await page.isOffered(4, lines);
+  assert.deepEqual(page.all("quality").slice(1), [{ mid: "1", layer: LOW }], "the line was away meanwhile");
+  await page.isOffered(5, { ...lines, 1: ["bob", "screen"], 2: ["anna", "camera"] });
+  assert.deepEqual(page.all("quality").slice(2), [{ mid: "2", layer: LOW }]);
+  await page.isOffered(1, lines, "another");
+  assert.deepEqual(page.all("quality").slice(3), [{ mid: "1", layer: LOW }]);
   page.refusals = { quality: ["offline"] };
   page.sfu.watched(new Map([["anna", 500]]));
   await idle();
   page.sfu.watched(new Map([["anna", 500]]));
-  assert.deepEqual(page.all("quality").slice(2), [{ mid: "1", layer: HIGH }, { mid: "1", layer: HIGH }]);
+  assert.deepEqual(page.all("quality").slice(4), [{ mid: "1", layer: HIGH }, { mid: "1", layer: HIGH }]);
 });
 
 test("which size is fetched depends on how many there are and how large they are shown", () => {

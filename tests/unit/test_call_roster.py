@@ -41,7 +41,7 @@ class Engine:
 
     name: str = "mesh"
     healthy: bool = True
-    limits: CallLimits = field(default_factory=lambda: CallLimits(3, 2, ()))
+    limits: CallLimits = field(default_factory=lambda: CallLimits(3, 2, (), 3))
     asked: list[tuple[str, str]] = field(default_factory=list)
     fails_to_open: bool = False
     meanwhile: Callable[[], None] = lambda: None
@@ -175,6 +175,7 @@ class Scene:
             NoRelay(),
             Directory(None, Tries(self.clock), self.clock),  # type: ignore[arg-type]  # there is nothing to store
             engines or (self.engine,),
+            {},
         )
 
     def seat(self, name: str, ticket: str = "", sign_in: str | None = None, connection: str = "") -> Seat:

@@ -14,6 +14,7 @@ from chatzilla.mail.server import MailServer, parse_server
 SECRET = "correct-horse-battery-staple-0123456789"
 
 MAIL_SERVER = "smtps://chat:p%40ss@mail.example.com:4650"
+ROOMS = "lobby people=4, all-hands publishers=3 audio=24 video=300"
 
 WHAT_WOULD_DO = {
     "CHATZILLA_HOST": "an address to listen on",
@@ -58,6 +59,7 @@ WHAT_WOULD_DO = {
     "CHATZILLA_JANUS_KBITS": "a whole number from 64 to 20000",
     "CHATZILLA_CALL_PEOPLE": "a whole number from 2 to 12",
     "CHATZILLA_CALL_PUBLISHERS": "a whole number from 1 to 12",
+    "CHATZILLA_CALL_LIMITS": "limits such as `lobby people=4",
     "CHATZILLA_STUN_URLS": "addresses such as stun:stun.example.com:3478",
     "CHATZILLA_TURN_URLS": "addresses such as turn:turn.example.com:3478",
     "CHATZILLA_TURN_SECRET": "at least 16 characters without spaces",
@@ -134,6 +136,8 @@ GOOD: list[tuple[str, str, str, object]] = [
     ("CHATZILLA_JANUS_KBITS", "800", "janus_kbits", 800),
     ("CHATZILLA_CALL_PEOPLE", "12", "call_people", 12),
     ("CHATZILLA_CALL_PUBLISHERS", "4", "call_publishers", 4),
+    ("CHATZILLA_CALL_LIMITS", "", "call_limits", ""),
+    ("CHATZILLA_CALL_LIMITS", ROOMS, "call_limits", ROOMS),
     ("CHATZILLA_STUN_URLS", "stun:[2001:db8::1]:3478", "stun_urls", ("stun:[2001:db8::1]:3478",)),
     (
         "CHATZILLA_TURN_URLS",
@@ -237,6 +241,9 @@ BAD = [
     ("CHATZILLA_JANUS_KBITS", "8"),
     ("CHATZILLA_CALL_PEOPLE", "1"),
     ("CHATZILLA_CALL_PUBLISHERS", "0"),
+    ("CHATZILLA_CALL_LIMITS", "lobby"),
+    ("CHATZILLA_CALL_LIMITS", "my room people=4"),
+    ("CHATZILLA_CALL_LIMITS", "a!b people=4"),
     ("CHATZILLA_STUN_URLS", "turn:turn.example.com"),
     ("CHATZILLA_STUN_URLS", "stun:"),
     ("CHATZILLA_TURN_URLS", "https://turn.example.com"),

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chatzilla.core.call_events import ANSWER_LIMIT, DESCRIPTION_LIMIT
+from chatzilla.core.call_limits import PUBLISHERS_AT_MOST
 from chatzilla.errors import BadRequest, ChatError, TooLong
 from chatzilla.media import sdp
 from chatzilla.media.sdp import MediaLine
+from chatzilla.wire_calls import decode_publish, decode_ready
 from tests.helpers.callers import description
 
 HEAD = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
@@ -127,6 +132,92 @@ def test_anything_is_read_or_refused(rest: str) -> None:
         return
     said = [line for line in rest.replace("\r\n", "\n").split("\n") if line.strip().lower().startswith("a=send")]
     assert not said or any(line.sends for line in session.lines), "what says that it sends is seen to send"
+
+
+IN_ANSWERS = """m=video 9 UDP/TLS/RTP/SAVPF 96 97\r
+c=IN IP4 0.0.0.0\r
+a=rtcp:9 IN IP4 0.0.0.0\r
+a=ice-ufrag:VNV3\r
+a=ice-pwd:k2YdV6NAlflZtdnlginHnGbn\r
+a=ice-options:trickle\r
+a=fingerprint:sha-256 92:C9:29:8F:49:CC:B1:E3:47:E9:B1:16:02:3A:CF:88:DE:0E:47:AA:ED:B6:8B:C5:57:91:4B:54:55:5F:D3:B1\r
+a=setup:active\r
+a=mid:{mid}\r
+a=extmap:2 http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time\r
+a=extmap:13 urn:3gpp:video-orientation\r
+a=extmap:3 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01\r
+a=extmap:12 http://www.webrtc.org/experiments/rtp-hdrext/playout-delay\r
+a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid\r
+a=recvonly\r
+a=rtcp-mux\r
+a=rtpmap:96 VP8/90000\r
+a=rtcp-fb:96 goog-remb\r
+a=rtcp-fb:96 transport-cc\r
+a=rtcp-fb:96 ccm fir\r
+a=rtcp-fb:96 nack\r
+a=rtcp-fb:96 nack pli\r
+a=rtpmap:97 rtx/90000\r
+a=fmtp:97 apt=96\r
+"""
+"""What Chromium (156) answers to each picture that Janus offers; to a sound it is a third less."""
+
+
+def test_a_browser_may_answer_to_everybody_who_may_send() -> None:
+    """Fifty people with two pictures and two sounds each: more than any other description may have."""
+    many = 4 * PUBLISHERS_AT_MOST
+    text = HEAD + "".join(IN_ANSWERS.format(mid=mid) for mid in range(many))
+    assert DESCRIPTION_LIMIT < len(text) < ANSWER_LIMIT
+    ready = decode_ready({"seq": 1, "answer": {"type": "answer", "sdp": text}})
+    assert ready.answer is not None
+    session = sdp.read(ready.answer.sdp, lines=many, characters=ANSWER_LIMIT)
+    assert (len(session.lines), any(line.sends for line in session.lines)) == (many, False)
+    with pytest.raises(TooLong):
+        decode_ready({"seq": 1, "answer": {"type": "answer", "sdp": text.ljust(ANSWER_LIMIT + 1)}})
+    with pytest.raises(TooLong):
+        decode_publish({"offer": {"type": "offer", "sdp": text}, "tracks": []})
+
+
+def test_lines_say_how_much_may_be_sent_in_answer() -> None:
+    """Of sound as a parameter of Opus, of pictures as a line's bandwidth, where it belongs (RFC 8866, 5)."""
+    limited = sdp.with_limits(CHROMIUM, audio=24_000, video=300_000)
+    assert (
+        "\r\na=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10;useinbandfec=1;maxaveragebitrate=24000\r\n" in limited
+    )
+    assert "\r\nc=IN IP4 0.0.0.0\r\nb=TIAS:400000\r\na=mid:1\r\n" in limited
+    assert limited.replace(";maxaveragebitrate=24000", "").replace("b=TIAS:400000\r\n", "") == CHROMIUM
+    assert sdp.with_limits(limited, audio=24_000, video=300_000) == limited
+    assert sdp.with_limits(CHROMIUM, audio=None) == CHROMIUM
+    assert "m=video 9" in sdp.with_limits(HEAD + AUDIO + "m=video 9 UDP/TLS/RTP/SAVPF 96", audio=None, video=64_000)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "said"),
+    [
+        ("", 24_000),
+        ("a=fmtp:111 minptime=10\r\n", 24_000),
+        ("a=fmtp:111 maxaveragebitrate=16000; minptime=10\r\n", 16_000),
+        ("a=fmtp:111 MaxAverageBitrate=99000\r\n", 24_000),
+        ("a=fmtp:111 maxaveragebitrate=99000\r\na=fmtp:111 maxaveragebitrate=16000\r\n", 16_000),
+        ("a=fmtp:111 maxaveragebitrate=lots\r\n", 24_000),
+        ("a=fmtp:11 maxaveragebitrate=16000\r\n", 24_000),
+    ],
+)
+def test_whoever_asks_for_less_sound_has_their_way(theirs: str, said: int) -> None:
+    """And who asks for more does not, wherever and however often it is said."""
+    codec = "a=rtpmap:111 opus/48000/2\r\n"
+    for text in (HEAD + AUDIO + codec + theirs, HEAD + AUDIO + theirs + codec):
+        limited = sdp.with_limits(text, audio=24_000)
+        assert re.findall(r"fmtp:111 .*maxaveragebitrate=(\w+)", limited, re.IGNORECASE) == [str(said)]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "said"),
+    [("b=AS:16\r\n", 16_000), ("b=TIAS:30000\r\nb=AS:16\r\n", 16_000), ("b=TIAS:9000000\r\n", 400_000), ("", 400_000)],
+)
+def test_whoever_asks_for_less_of_a_picture_has_their_way(theirs: str, said: int) -> None:
+    line = AUDIO.replace("audio", "video")
+    for text in (HEAD + line.replace("a=mid", f"{theirs}a=mid"), HEAD + line + theirs):
+        assert re.findall(r"b=(?:TIAS|AS):(\d+)", sdp.with_limits(text, audio=None, video=300_000)) == [str(said)]
 
 
 def test_a_description_is_a_version_of_a_session() -> None:

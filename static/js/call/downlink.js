@@ -11,6 +11,8 @@ import { Leg } from "./leg.js";
 
 /** Refusals of an answer after which another offer, or another beginning, comes by itself. */
 const OVERTAKEN = new Set(["conflict", "offline", "timeout", "unavailable"]);
+/** Until an answer is said again of which the server only says that it came too fast. */
+const AGAIN_MS = 1_000;
 
 /** @typedef {{id: string, source: Source, track: MediaStreamTrack}} Received */
 
@@ -45,6 +47,11 @@ export class Downlink {
 
   get lines() {
     return this.#lines;
+  }
+
+  /** Which of the server's connections this is. */
+  get session() {
+    return this.#session;
   }
 
   /** Those of whom something is received. */
@@ -111,8 +118,12 @@ export class Downlink {
     this.#compare();
     this.#wishes.changed();
     const { type, sdp } = /** @type {RTCSessionDescription} */ (connection.localDescription);
-    const result = await this.#world.ask("ready", { seq, answer: { type, sdp } });
-    if (!result.ok && !OVERTAKEN.has(result.refusal.code)) throw new Error(result.refusal.message);
+    while (leg === this.#leg) {
+      const result = await this.#world.ask("ready", { seq, answer: { type, sdp } });
+      if (result.ok || OVERTAKEN.has(result.refusal.code)) return;
+      if (result.refusal.code !== "too-fast") throw new Error(result.refusal.message);
+      await new Promise((resolve) => this.#world.later(() => resolve(undefined), AGAIN_MS));
+    }
   }
 
   /** Tell what is received now that was not before, and the other way round. */

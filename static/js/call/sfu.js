@@ -63,8 +63,10 @@ export class Sfu {
   #slow = new Set();
   /** @type {ReadonlyMap<string, number>} */
   #widths = new Map();
-  /** @type {Map<string, number | null>} Which layer was asked for, by the line's mid; null: in vain. */
+  /** @type {Map<string, {participant: string, layer: number | null}>} Which was asked for, by the line's mid; null: in vain. */
   #layers = new Map();
+  /** The connection down on which it was. */
+  #layersOf = "";
   #over = false;
 
   /** @param {EngineWorld} world */
@@ -228,8 +230,7 @@ export class Sfu {
   /** What is received, or how this page is connected, is another one. */
   #changed() {
     if (this.#down?.way === "connected" && (!this.#up || this.#up.way === "connected")) this.#failures = 0;
-    // A line may be somebody else's now, and everybody comes in the large size at first.
-    this.#layers.clear();
+    this.#forgetLayers();
     this.#choose();
     this.#tellLinks();
   }
@@ -241,16 +242,25 @@ export class Sfu {
     this.#tellLinks();
   }
 
+  /** A line that is somebody else's now, and every line of another connection, comes in the large size at first. */
+  #forgetLayers() {
+    const session = this.#down?.session ?? "";
+    for (const [mid, { participant }] of this.#layers) {
+      if (session !== this.#layersOf || this.#down?.lines.get(mid)?.participant !== participant) this.#layers.delete(mid);
+    }
+    this.#layersOf = session;
+  }
+
   #choose() {
     for (const [mid, { participant, source }] of this.#down?.lines ?? []) {
       if (source !== "camera") continue;
       const layer = layerFor(this.#widths.get(participant), this.#people);
-      const before = this.#layers.has(mid) ? this.#layers.get(mid) : HIGH;
+      const before = this.#layers.has(mid) ? this.#layers.get(mid)?.layer : HIGH;
       if (layer === before) continue;
-      this.#layers.set(mid, layer);
-      const layers = this.#layers;
+      const asked = { participant, layer };
+      this.#layers.set(mid, asked);
       void this.#world.ask("quality", { mid, layer }).then(({ ok }) => {
-        if (!ok && layers.get(mid) === layer) layers.set(mid, null);
+        if (!ok && this.#layers.get(mid) === asked) this.#layers.set(mid, { participant, layer: null });
       });
     }
   }
