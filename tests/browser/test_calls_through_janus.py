@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import async_playwright
 
-from tests.browser.conftest import QUIET, chromium_path
 from tests.browser.test_calls import SMALL, House, Place, place
 from tests.helpers import extras
 from tests.helpers.call_engines import engine
-from tests.helpers.call_tabs import CALL_FLAGS, CAST, COLOURS, CallTab, until
+from tests.helpers.call_tabs import CAST, COLOURS, CallTab, until
 from tests.helpers.callers import Party, party
 from tests.helpers.janus_server import SECRET, JanusServer
 from tests.helpers.servers import Process, serving
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+    from tests.browser.conftest import Browsers
 
 __all__ = ["place"]
 """The fixture finds this module's `house`."""
@@ -48,18 +46,12 @@ SENT: Final = """async () => {
 """How wide each size is in which the camera is sent."""
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def house(browsers: Browsers, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
     """A server that has Janus, and a browser."""
     folder = tmp_path_factory.mktemp("calls")
-    async with (
-        engine("janus", folder) as settings,
-        serving(folder / "data", **settings) as server,
-        async_playwright() as playwright,
-    ):
-        browser = await playwright.chromium.launch(executable_path=chromium_path(), args=QUIET + CALL_FLAGS)
-        yield House(server, browser)
-        await browser.close()
+    async with engine("janus", folder) as settings, serving(folder / "data", **settings) as server:
+        yield House(server, await browsers.of_calls())
 
 
 @pytest.mark.alone
