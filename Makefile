@@ -12,6 +12,9 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 COMPILE := $(BIN)/python -m uv pip compile pyproject.toml --upgrade --universal --generate-hashes \
 	--python-version 3.11 --quiet --custom-compile-command "make lock"
 
+# A server that may not keep what it has compiled compiles itself at each start, which takes a second; the tests start many.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run setup test check advisories bench torture lock clean system again
 
 run: setup

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import pytest
+import pytest_asyncio
 
-from tests.browser.test_page import DESK, PHONE, assert_accessible, overflow
-from tests.browser.test_sign_in import comes_in, opens_people
-from tests.helpers.mailed import DOMAIN, SENDER
-from tests.helpers.post_office import PostOffice, post_office
-from tests.helpers.servers import Process
+from tests.browser.test_page import PHONE, assert_accessible, desk_and_phone, overflow
+from tests.browser.test_sign_in import comes_in, opens_people, owner_path
+from tests.helpers.mailed import DOMAIN, mail_town
+from tests.helpers.post_office import PostOffice
+from tests.helpers.servers import Server
 from tests.helpers.tabs import Tab
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 class Mailed(NamedTuple):
     """A server that people come into by mail, its mail server, and the browsers around it."""
 
-    server: Process
+    server: Server
     office: PostOffice
     chromium: Browser
     tabs: list[Tab]
@@ -37,34 +36,17 @@ class Mailed(NamedTuple):
         return tab
 
     async def owner(self, **options: Any) -> Tab:
-        """The owner, who came by the link that the first start printed."""
-        assert "owner" in await self.server.line()
-        path = (await self.server.line()).removeprefix(self.server.url)
-        return await comes_in(await self.browser(path, **options), "Olga")
+        """The owner, who came by the link that a first start prints."""
+        return await comes_in(await self.browser(await owner_path(self.server), **options), "Olga")
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def mailed(chromium: Browser, tmp_path: Path) -> AsyncIterator[Mailed]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    async with post_office() as office:
-        environ = {
-            "CHATZILLA_SIGN_IN": "email",
-            "CHATZILLA_SMTP_URL": f"smtp+plain://127.0.0.1:{office.port}",
-            "CHATZILLA_MAIL_FROM": SENDER,
-            "CHATZILLA_MAIL_DOMAINS": DOMAIN,
-            "CHATZILLA_URL": f"http://127.0.0.1:{port}",
-        }
-        process = Process(tmp_path / "data", environ=environ)
-        process.port = port
-        await process.start()
-        house = Mailed(process, office, chromium, [])
-        try:
-            yield house
-            for tab in house.tabs:
-                tab.assert_well_behaved()
-        finally:
-            await process.kill()
+    async with mail_town(tmp_path / "data") as town:
+        house = Mailed(town.server, town.office, chromium, [])
+        yield house
+        for tab in house.tabs:
+            tab.assert_well_behaved()
 
 
 async def asks(tab: Tab, address: str) -> None:
@@ -155,9 +137,8 @@ async def test_what_is_no_address_is_said_beside_it(mailed: Mailed) -> None:
     tab.complaints.clear()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
-async def test_axe_finds_nothing(mailed: Mailed, scheme: str, viewport: dict[str, int], tmp_path: Path) -> None:
+@desk_and_phone
+async def test_axe_finds_nothing(mailed: Mailed, scheme: str, viewport: dict[str, int]) -> None:
     options: dict[str, Any] = {"color_scheme": scheme, "viewport": viewport, "bypass_csp": True}
     tab, other = await mailed.browser("/r/garden", **options), await mailed.browser("/", **options)
     await assert_accessible(tab)

@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import async_playwright
 
 from chatzilla.core.people import app_named
 from chatzilla.core.rights import CallRole
 from chatzilla.core.rooms import RoomId
-from tests.browser.conftest import QUIET, chromium_path
-from tests.browser.test_page import DESK, PHONE, assert_accessible, overflow
+from tests.browser.test_page import PHONE, assert_accessible, desk_and_phone, overflow
 from tests.helpers.call_engines import ENGINES, engine
-from tests.helpers.call_tabs import CALL_FLAGS, CallTab
+from tests.helpers.call_tabs import CallTab
 from tests.helpers.servers import serving
 
 if TYPE_CHECKING:
@@ -28,17 +26,15 @@ if TYPE_CHECKING:
 
     from playwright.async_api import Browser, ViewportSize
 
+    from tests.browser.conftest import Browsers
     from tests.helpers.servers import Server
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
 
 SMALL: Final[ViewportSize] = {"width": 900, "height": 560}
 """Every pixel of a page is painted by the processor here."""
 
 
 class House(NamedTuple):
-    """A server and a browser, for all tests of this module; each test has a room of its own."""
+    """A server and the browser of calls, for all tests of a module; each test has a room of its own."""
 
     server: Server
     chromium: Browser
@@ -48,17 +44,13 @@ the_page_alone = pytest.mark.parametrize("house", ENGINES[:1], indirect=True)
 """For what is the same before a call has an engine, and for what any engine would do."""
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=ENGINES)
-async def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+@pytest_asyncio.fixture(scope="module", loop_scope="session", params=ENGINES)
+async def house(
+    request: pytest.FixtureRequest, browsers: Browsers, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[House]:
     folder = tmp_path_factory.mktemp("calls")
-    async with (
-        engine(request.param, folder) as settings,
-        serving(folder / "data", **settings) as server,
-        async_playwright() as playwright,
-    ):
-        browser = await playwright.chromium.launch(executable_path=chromium_path(), args=QUIET + CALL_FLAGS)
-        yield House(server, browser)
-        await browser.close()
+    async with engine(request.param, folder) as settings, serving(folder / "data", **settings) as server:
+        yield House(server, await browsers.of_calls())
 
 
 class Place(NamedTuple):
@@ -101,7 +93,7 @@ class Place(NamedTuple):
         return tab
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def place(house: House, request: pytest.FixtureRequest) -> AsyncIterator[Place]:
     async with AsyncExitStack() as stack:
         room = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_"))[:64].strip("-")
@@ -163,7 +155,7 @@ async def test_three_who_join_at_once_all_see_each_other(place: Place) -> None:
         await each.sees("Anna", "Bob")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def couple(house: House) -> AsyncIterator[tuple[CallTab, CallTab]]:
     """Anna and Bob, who are in a call for as long as somebody wants to see something of it."""
     async with AsyncExitStack() as stack:
@@ -173,7 +165,7 @@ async def couple(house: House) -> AsyncIterator[tuple[CallTab, CallTab]]:
             tab.assert_well_behaved()
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def pair(couple: tuple[CallTab, CallTab]) -> tuple[CallTab, CallTab]:
     """Both are seen and heard."""
     anna, bob = couple
@@ -418,7 +410,7 @@ async def test_a_device_that_is_unplugged(pair: tuple[CallTab, CallTab]) -> None
 
 
 @the_page_alone
-@pytest.mark.parametrize(("scheme", "viewport"), [("light", DESK), ("dark", PHONE)], ids=["desk", "phone"])
+@desk_and_phone
 async def test_axe_finds_nothing_in_a_call(place: Place, scheme: str, viewport: dict[str, int]) -> None:
     """Before, in and after a call, with its dialogs and the chat beside it; and nothing sticks out."""
     bob = await place.caller("Bob")

@@ -7,22 +7,19 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import async_playwright
 
-from tests.browser.conftest import QUIET, chromium_path
 from tests.helpers.call_tabs import CallTab
 from tests.helpers.servers import serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from playwright.async_api import Browser, Playwright, ViewportSize
+    from playwright.async_api import Browser, ViewportSize
 
+    from tests.browser.conftest import Browsers
     from tests.helpers.servers import Server
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-CALLING: Final = [*QUIET, "--mute-audio", "--allow-loopback-in-peer-connection"]
+CALLING: Final = ["--mute-audio", "--allow-loopback-in-peer-connection"]
 DEVICES: Final = "--use-fake-device-for-media-stream"
 GRANTING: Final = "--use-fake-ui-for-media-stream"
 SMALL: Final[ViewportSize] = {"width": 900, "height": 560}
@@ -33,10 +30,10 @@ class House(NamedTuple):
     """A server, and a way to start browsers with devices of one kind or another."""
 
     server: Server
-    playwright: Playwright
+    browsers: Browsers
 
     async def start(self, stack: AsyncExitStack, *flags: str) -> Browser:
-        browser = await self.playwright.chromium.launch(executable_path=chromium_path(), args=[*CALLING, *flags])
+        browser = await self.browsers.start(*CALLING, *flags)
         stack.push_async_callback(browser.close)
         return browser
 
@@ -50,13 +47,13 @@ class House(NamedTuple):
         return await tab.looks()
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    async with serving(tmp_path_factory.mktemp("devices") / "data") as server, async_playwright() as playwright:
-        yield House(server, playwright)
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def house(browsers: Browsers, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    async with serving(tmp_path_factory.mktemp("devices") / "data") as server:
+        yield House(server, browsers)
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def stack() -> AsyncIterator[AsyncExitStack]:
     async with AsyncExitStack() as stack:
         yield stack

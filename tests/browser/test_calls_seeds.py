@@ -12,10 +12,8 @@ from urllib.parse import quote
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import async_playwright
 
-from tests.browser.conftest import QUIET, chromium_path
-from tests.helpers.call_tabs import CALL_FLAGS, CallTab
+from tests.helpers.call_tabs import CallTab
 from tests.helpers.doors import KEY, SECRET, Doors, doors
 
 with warnings.catch_warnings():
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
 
     from playwright.async_api import Browser, ViewportSize
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+    from tests.browser.conftest import Browsers
 
 SMALL: Final[ViewportSize] = {"width": 900, "height": 560}
 
@@ -49,12 +47,10 @@ class Session(NamedTuple):
     watcher: Callable[[str], Awaitable[str]] | None = None
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    async with doors(tmp_path_factory.mktemp("seeds") / "data") as found, async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium_path(), args=QUIET + CALL_FLAGS)
-        yield House(found, browser)
-        await browser.close()
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def house(browsers: Browsers, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    async with doors(tmp_path_factory.mktemp("seeds") / "data") as found:
+        yield House(found, await browsers.of_calls())
 
 
 async def login(where: Doors) -> Session:

@@ -5,22 +5,20 @@ from __future__ import annotations
 import os
 import signal
 import time
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pytest
-from playwright.async_api import async_playwright
 
-from tests.browser.conftest import QUIET, chromium_path
 from tests.helpers.call_tabs import CALL_FLAGS, CallTab, until
 from tests.helpers.coturn import SECRET, coturn
 from tests.helpers.servers import Process
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from playwright.async_api import Browser, ViewportSize
 
-    from playwright.async_api import Browser, Playwright, ViewportSize
+    from tests.browser.conftest import Browsers
 
 pytestmark = pytest.mark.alone
 
@@ -33,22 +31,10 @@ A_LOOK_SECONDS: Final = 1.0
 SMALL: Final[ViewportSize] = {"width": 900, "height": 560}
 
 
-@pytest.fixture
-async def playwright() -> AsyncIterator[Playwright]:
-    async with async_playwright() as playwright:
-        yield playwright
-
-
-@asynccontextmanager
-async def browser(playwright: Playwright) -> AsyncIterator[Browser]:
-    opened = await playwright.chromium.launch(executable_path=chromium_path(), args=QUIET + CALL_FLAGS)
-    yield opened
-    await opened.close()
-
-
-async def caller(opened: Browser, server: Process, name: str, **options: Any) -> CallTab:
+async def caller(stack: AsyncExitStack, opened: Browser, server: Process, name: str, **options: Any) -> CallTab:
     """Somebody in the call of the garden."""
     context = await opened.new_context(locale="en-GB", timezone_id="UTC", viewport=SMALL)
+    stack.push_async_callback(context.close)
     tab = await CallTab.of(context, server.url, "/r/garden", name, **options)
     await tab.joins(name)
     return await tab.calls()
@@ -74,12 +60,14 @@ def browsers_of_ours() -> set[int]:
     return {pid for pid, name in names.items() if "chrom" in name and is_ours(pid)}
 
 
-async def test_the_server_dies_and_nobody_notices(playwright: Playwright, tmp_path: Path) -> None:
+async def test_the_server_dies_and_nobody_notices(browsers: Browsers, tmp_path: Path) -> None:
     """kill -9 in the middle of a call: pictures and sound go on without a gap; when the server is back, everybody is in
     the roster at once, and whoever comes then sees them all. No page is loaded again."""
-    server = await Process(tmp_path / "data").start()
-    async with browser(playwright) as opened:
-        tabs = [await caller(opened, server, name) for name in ("Anna", "Bob")]
+    async with AsyncExitStack() as stack:
+        server = await Process(tmp_path / "data").start()
+        stack.push_async_callback(server.kill)
+        opened = await browsers.of_calls()
+        tabs = [await caller(stack, opened, server, name) for name in ("Anna", "Bob")]
         for each in tabs:
             await each.sees("Anna", "Bob")
             await each.receives(videos=1, sounds=1)
@@ -102,12 +90,11 @@ async def test_the_server_dies_and_nobody_notices(playwright: Playwright, tmp_pa
             assert gaps["audio"] < LONGEST_GAP_MS + gaps["blink"], gaps
             assert gaps["video"] < LONGEST_GAP_MS + gaps["blink"], gaps
         assert took < ROSTER_WITHIN_SECONDS
-        carl = await caller(opened, server, "Carl")
+        carl = await caller(stack, opened, server, "Carl")
         for each in (*tabs, carl):
             await each.sees("Anna", "Bob", "Carl")
             await each.receives(videos=2, sounds=2)
             each.assert_well_behaved()
-    await server.kill()
 
 
 class Machine(NamedTuple):
@@ -128,7 +115,7 @@ class Machine(NamedTuple):
                 os.kill(pid, number)
 
 
-async def test_machines_that_vanish(playwright: Playwright, tmp_path: Path) -> None:
+async def test_machines_that_vanish(browsers: Browsers, tmp_path: Path) -> None:
     """Whose browser stops is shown as reconnecting. Bob's goes on, and within a second so does his picture; Carl's does
     not, and he is gone after 35 seconds; when it does, he enters again by himself."""
     async with AsyncExitStack() as stack:
@@ -137,7 +124,9 @@ async def test_machines_that_vanish(playwright: Playwright, tmp_path: Path) -> N
 
         async def machine(name: str) -> Machine:
             before = browsers_of_ours()
-            tab = await caller(await stack.enter_async_context(browser(playwright)), server, name)
+            own = await browsers.start(*CALL_FLAGS)
+            stack.push_async_callback(own.close)
+            tab = await caller(stack, own, server, name)
             found = Machine(tab, browsers_of_ours() - before)
             stack.callback(found.goes_on)  # or it could not be closed
             assert found.pids
@@ -168,15 +157,15 @@ async def test_machines_that_vanish(playwright: Playwright, tmp_path: Path) -> N
             await tab.sees("Anna", "Bob", "Carl")
 
 
-async def test_three_people_one_of_whom_a_relay_alone_reaches(playwright: Playwright, tmp_path: Path) -> None:
+async def test_three_people_one_of_whom_a_relay_alone_reaches(browsers: Browsers, tmp_path: Path) -> None:
     """Carl's network lets nothing through but the relay; all three see and hear each other, and the check says why."""
     async with AsyncExitStack() as stack:
         relay = await stack.enter_async_context(coturn(tmp_path))
         environ = {"CHATZILLA_TURN_URLS": f"{relay.udp},{relay.tcp}", "CHATZILLA_TURN_SECRET": SECRET}
         server = await Process(tmp_path / "data", environ=environ).start()
         stack.push_async_callback(server.kill)
-        opened = await stack.enter_async_context(browser(playwright))
-        three = [await caller(opened, server, name, relay=name == "Carl") for name in ("Anna", "Bob", "Carl")]
+        opened = await browsers.of_calls()
+        three = [await caller(stack, opened, server, name, relay=name == "Carl") for name in ("Anna", "Bob", "Carl")]
         for each in three:
             await each.sees("Anna", "Bob", "Carl")
             await each.receives(videos=2, sounds=2)
@@ -192,18 +181,18 @@ async def test_three_people_one_of_whom_a_relay_alone_reaches(playwright: Playwr
         assert any("directly" in route for route in await anna.page.locator("[data-routes] li").all_inner_texts())
 
 
-async def test_a_relay_that_refuses_the_credentials(playwright: Playwright, tmp_path: Path) -> None:
+async def test_a_relay_that_refuses_the_credentials(browsers: Browsers, tmp_path: Path) -> None:
     """Who can be reached without it is; who cannot is told what is wrong, and whose matter it is."""
     async with AsyncExitStack() as stack:
         relay = await stack.enter_async_context(coturn(tmp_path))
         environ = {"CHATZILLA_TURN_URLS": relay.udp, "CHATZILLA_TURN_SECRET": "another-secret-of-enough-letters"}
         server = await Process(tmp_path / "data", environ=environ).start()
         stack.push_async_callback(server.kill)
-        opened = await stack.enter_async_context(browser(playwright))
-        anna, bob = [await caller(opened, server, name) for name in ("Anna", "Bob")]
+        opened = await browsers.of_calls()
+        anna, bob = [await caller(stack, opened, server, name) for name in ("Anna", "Bob")]
         await anna.sees("Anna", "Bob")
         await bob.receives(videos=1, sounds=1)
-        carl = await caller(opened, server, "Carl", relay=True)
+        carl = await caller(stack, opened, server, "Carl", relay=True)
         await carl.told("The relay refuses this server’s credentials.")
         await carl.presses("Devices and connection")
         await carl.told("Whoever runs the server has to compare the secrets.")

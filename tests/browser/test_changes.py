@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 from playwright.async_api import expect
 
-from tests.browser.test_page import DESK, HIDE, PHONE, assert_accessible
+from tests.browser.test_page import HIDE, PHONE, assert_accessible, desk_and_phone
 from tests.helpers.clients import Client
 
 if TYPE_CHECKING:
     from tests.browser.conftest import OpenTab
-    from tests.helpers.servers import Process
+    from tests.helpers.servers import Server
     from tests.helpers.tabs import Tab
 
 GONE: Final = "This message was deleted"
@@ -170,7 +170,7 @@ async def test_what_is_emptied_is_deleted_if_one_says_so(tab: OpenTab) -> None:
     await alice.shows(GONE)
 
 
-async def test_changes_made_offline_survive_a_reload_and_arrive_in_order(tab: OpenTab, chatzilla: Process) -> None:
+async def test_changes_made_offline_survive_a_reload_and_arrive_in_order(tab: OpenTab, chatzilla: Server) -> None:
     alice = await (await tab()).joins("alice")
     bob = await (await tab()).joins("bob")
     for text in ("one", "two", "three"):
@@ -221,27 +221,24 @@ async def test_a_message_that_is_deleted_while_it_is_edited(tab: OpenTab) -> Non
     await expect(right.page.locator("[data-editing]:visible")).to_have_count(0)
 
 
-async def test_axe_finds_nothing(tab: OpenTab) -> None:
-    for scheme in ("light", "dark"):
-        for viewport in (DESK, PHONE):
-            path = f"/r/{scheme}-{viewport['width']}"
-            alice = await tab(path, color_scheme=scheme, bypass_csp=True, viewport=viewport)
-            await alice.joins("alice@example.com")
-            for text in ("kept", "edited", "gone"):
-                await alice.says(text)
-            await alice.shows("kept", "edited", "gone")
-            await delete(alice, "gone")
-            await alice.shows("kept", "edited", GONE)
-            await edits_last(alice, "edited, better")
-            await alice.shows("kept", "edited, better", GONE)
-            await point_at(alice, "kept")
-            await assert_accessible(alice)
-            await alice.page.get_by_role("button", name="Delete", exact=True).click()
-            await alice.page.locator("[data-really]").wait_for()
-            await assert_accessible(alice)
-            await alice.page.locator("[data-keep]").click()
-            await alice.page.locator(FIELD).press("ArrowUp")
-            await assert_accessible(alice)
+@desk_and_phone
+async def test_axe_finds_nothing(tab: OpenTab, scheme: str, viewport: dict[str, int]) -> None:
+    alice = await (await tab(color_scheme=scheme, bypass_csp=True, viewport=viewport)).joins("alice@example.com")
+    for text in ("kept", "edited", "gone"):
+        await alice.says(text)
+    await alice.shows("kept", "edited", "gone")
+    await delete(alice, "gone")
+    await alice.shows("kept", "edited", GONE)
+    await edits_last(alice, "edited, better")
+    await alice.shows("kept", "edited, better", GONE)
+    await point_at(alice, "kept")
+    await assert_accessible(alice)
+    await alice.page.get_by_role("button", name="Delete", exact=True).click()
+    await alice.page.locator("[data-really]").wait_for()
+    await assert_accessible(alice)
+    await alice.page.locator("[data-keep]").click()
+    await alice.page.locator(FIELD).press("ArrowUp")
+    await assert_accessible(alice)
 
 
 async def goes_to(tab: Tab, room: str) -> None:
@@ -250,7 +247,7 @@ async def goes_to(tab: Tab, room: str) -> None:
     await tab.page.wait_for_url(f"**/r/{room}")
 
 
-async def test_what_is_read_in_one_place_is_read_everywhere(tab: OpenTab, chatzilla: Process) -> None:
+async def test_what_is_read_in_one_place_is_read_everywhere(tab: OpenTab, chatzilla: Server) -> None:
     """Two browsers of one person: unread in both, read in one, and the mark goes from the other by itself."""
     bot = await Client(chatzilla.url).connect(auth={"dialect": "full"})
     await bot.joins("garden", name="bot")
@@ -282,7 +279,7 @@ async def test_what_is_read_in_one_place_is_read_everywhere(tab: OpenTab, chatzi
     await bot.close()
 
 
-async def test_a_new_device_knows_what_is_unread(tab: OpenTab, chatzilla: Process) -> None:
+async def test_a_new_device_knows_what_is_unread(tab: OpenTab, chatzilla: Server) -> None:
     bot = await Client(chatzilla.url).connect(auth={"dialect": "full"})
     await bot.joins("garden", name="bot")
     alice = await (await tab("/r/garden")).joins("alice")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Any
 
 from tests.helpers.clients import Client
 
 if TYPE_CHECKING:
+    import pytest
+
+    from chatzilla.core.catchup import Backlog
+    from chatzilla.core.people import Account
+    from chatzilla.core.rooms import RoomId
     from tests.browser.conftest import OpenTab
-    from tests.helpers.servers import Process
+    from tests.helpers.servers import Server
     from tests.helpers.tabs import Tab
 
 
@@ -115,17 +119,27 @@ async def goes_to(alice: Tab, room: str) -> None:
     await alice.page.wait_for_url(f"**/r/{room}")
 
 
-async def test_the_past_of_a_room_that_was_only_passed_is_no_news(tab: OpenTab, chatzilla: Process) -> None:
+async def test_the_past_of_a_room_that_was_only_passed_is_no_news(
+    tab: OpenTab, chatzilla: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whoever is on to the next room before this one has answered has nothing to read up there."""
+    passed = asyncio.Event()
+    backlog = chatzilla.house.store.backlog
+
+    async def slowly(room: RoomId, account: Account, **cursor: Any) -> Backlog:
+        if (room, account.name) == ("garden", "alice"):
+            await passed.wait()
+        return await backlog(room, account, **cursor)
+
+    monkeypatch.setattr(chatzilla.house.store, "backlog", slowly)
     bot = await Client(chatzilla.url).connect(auth={"dialect": "full"})
     await bot.joins("garden", name="bot")
     for text in ("one", "two", "three"):
         await bot.says("garden", text)
     alice = await (await tab()).joins("alice")
-    os.kill(chatzilla.pid, signal.SIGSTOP)
     await goes_to(alice, "garden")
     await goes_to(alice, "kitchen")
-    os.kill(chatzilla.pid, signal.SIGCONT)
+    passed.set()
     await alice.says("in the kitchen")
     await alice.shows("in the kitchen")
     link = alice.page.locator("[data-rooms] a", has_text="garden")
@@ -136,7 +150,7 @@ async def test_the_past_of_a_room_that_was_only_passed_is_no_news(tab: OpenTab, 
     await bot.close()
 
 
-async def test_what_one_wrote_oneself_is_no_news(tab: OpenTab, chatzilla: Process) -> None:
+async def test_what_one_wrote_oneself_is_no_news(tab: OpenTab, chatzilla: Server) -> None:
     """A message that is sent only after its author has gone to another room does not mark the room as unread."""
     alice = await (await tab("/r/garden")).joins("alice")
     bob = await (await tab("/r/garden")).joins("bob")
@@ -154,7 +168,7 @@ async def test_what_one_wrote_oneself_is_no_news(tab: OpenTab, chatzilla: Proces
     await link.filter(has_text="1").wait_for()
 
 
-async def test_a_chosen_client_id_hides_nobodys_message(tab: OpenTab, chatzilla: Process) -> None:
+async def test_a_chosen_client_id_hides_nobodys_message(tab: OpenTab, chatzilla: Server) -> None:
     """An own message may be called like the id of somebody else's; both are shown."""
     bob = await Client(chatzilla.url).connect(auth={"dialect": "full"})
     await bob.joins("clob", name="bob")
@@ -227,7 +241,7 @@ async def test_text_is_never_markup(tab: OpenTab) -> None:
     assert "TrustedHTML" in bob.complaints.pop()
 
 
-async def test_history_loads_while_scrolling_up_and_the_view_stays(tab: OpenTab, chatzilla: Process) -> None:
+async def test_history_loads_while_scrolling_up_and_the_view_stays(tab: OpenTab, chatzilla: Server) -> None:
     """Older pages come above what is read, which does not move; one button leads back to the newest."""
     bot = await Client(chatzilla.url).connect(auth={"dialect": "full"})
     await bot.joins(name="bot")

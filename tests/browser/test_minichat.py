@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
-from tests.browser.test_page import DESK, PHONE, assert_accessible, overflow
+from tests.browser.test_page import assert_accessible, desk_and_phone, overflow
 from tests.browser.test_sign_in import Closed, closed
 from tests.helpers.tabs import Tab
 
@@ -103,7 +101,7 @@ async def test_a_name_that_is_taken_is_asked_for_again(tab: OpenTab) -> None:
     await here(third, "ann, bob")
 
 
-@pytest.mark.parametrize(("scheme", "viewport"), [("light", DESK), ("dark", PHONE)], ids=["desk", "phone"])
+@desk_and_phone
 async def test_axe_finds_nothing(tab: OpenTab, scheme: str, viewport: dict[str, int]) -> None:
     options: dict[str, Any] = {"color_scheme": scheme, "viewport": viewport, "bypass_csp": True}
     ann = await tab("/minichat", **options)

@@ -9,13 +9,25 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Error as PlaywrightError
 
 from tests.helpers.clients import Client
+from tests.helpers.servers import Process
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
     from tests.browser.conftest import OpenTab
-    from tests.helpers.servers import Process
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def chatzilla(tmp_path: Path) -> AsyncIterator[Process]:
+    """The server as an operator runs it, with a heartbeat that finds the dead within four seconds."""
+    process = await Process(tmp_path / "data", environ={"CHATZILLA_HEARTBEAT": "2"}).start()
+    yield process
+    await process.kill()
 
 
 async def test_the_server_is_killed_while_people_type(tab: OpenTab, chatzilla: Process) -> None:

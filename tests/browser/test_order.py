@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from chatzilla import control
-from tests.browser.test_page import DESK, PHONE, assert_accessible, overflow
-from tests.browser.test_sign_in import Closed, closed, comes_in, opens_people
+from tests.browser.test_page import assert_accessible, desk_and_phone, overflow
+from tests.browser.test_sign_in import Closed, closed, comes_in, opens_people, owner_path
 
 if TYPE_CHECKING:
     from playwright.async_api import Locator
 
     from tests.browser.conftest import OpenTab
-    from tests.helpers.servers import Process
+    from tests.helpers.servers import Server
     from tests.helpers.tabs import Tab
 
 __all__ = ["closed"]  # a fixture
@@ -23,8 +21,8 @@ __all__ = ["closed"]  # a fixture
 
 async def invited(closed: Closed, name: str, role: str = "member") -> Tab:
     """Somebody who came by the operator's invitation."""
-    lines = await asyncio.to_thread(control.ask, closed.server.data, "invite-link", role=role)
-    return await comes_in(await closed.browser(lines[0].removeprefix(closed.server.url)), name)
+    (link,) = await closed.server.house.operators.invite_link({"role": role})
+    return await comes_in(await closed.browser(link.removeprefix(closed.server.url)), name)
 
 
 def message(tab: Tab, text: str) -> Locator:
@@ -175,11 +173,8 @@ async def test_what_is_refused_is_said_where_it_happens(closed: Closed) -> None:
     await olga.shows("still here")
 
 
-async def test_on_an_open_server_a_typed_name_is_banned_by_address_and_told_so(
-    tab: OpenTab, chatzilla: Process
-) -> None:
-    lines = await asyncio.to_thread(control.ask, chatzilla.data, "owner-link")
-    olga = await comes_in(await tab(lines[1].removeprefix(chatzilla.url)), "Olga")
+async def test_on_an_open_server_a_typed_name_is_banned_by_address_and_told_so(tab: OpenTab, chatzilla: Server) -> None:
+    olga = await comes_in(await tab(await owner_path(chatzilla)), "Olga")
     eve = await (await tab()).joins("Eve")
     await eve.says("spam")
     await olga.shows("spam")
@@ -201,8 +196,7 @@ async def test_on_an_open_server_a_typed_name_is_banned_by_address_and_told_so(
     await olga.shows("spam", "quiet")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
+@desk_and_phone
 async def test_axe_finds_nothing(closed: Closed, scheme: str, viewport: dict[str, int]) -> None:
     options: dict[str, Any] = {"color_scheme": scheme, "viewport": viewport, "bypass_csp": True}
     olga = await closed.owner(**options)

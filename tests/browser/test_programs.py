@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
-import pytest
 
-from tests.browser.test_page import DESK, PHONE, assert_accessible, overflow
+from tests.browser.test_page import assert_accessible, desk_and_phone, overflow
 from tests.browser.test_sign_in import Closed, closed, opens_people
 from tests.helpers.tabs import Tab
 
@@ -86,7 +85,7 @@ async def test_a_token_of_ones_own_is_listed_with_the_sign_ins(closed: Closed) -
             assert answer.status == 401
 
 
-@pytest.mark.parametrize(("scheme", "viewport"), [("light", DESK), ("dark", PHONE)], ids=["desk", "phone"])
+@desk_and_phone
 async def test_axe_finds_nothing(closed: Closed, scheme: str, viewport: dict[str, int]) -> None:
     options: dict[str, Any] = {"color_scheme": scheme, "viewport": viewport, "bypass_csp": True}
     page = await closed.browser("/api/v1/", **options)

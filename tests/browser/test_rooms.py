@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-import pytest
+import pytest_asyncio
 
-from chatzilla import control
-from tests.browser.test_page import DESK, HIDE, PHONE, assert_accessible, overflow
+from tests.browser.test_page import DESK, HIDE, PHONE, assert_accessible, desk_and_phone, overflow
 from tests.browser.test_sign_in import OUT_WITHIN_SECONDS, Closed, comes_in, makes_link, opens_people
-from tests.helpers.servers import Process
+from tests.helpers.servers import serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,7 +28,7 @@ class House(Closed):
     """A closed server into which people are let without much ado."""
 
     async def enters(self, name: str, **options: Any) -> Tab:
-        (link,) = await asyncio.to_thread(control.ask, self.server.data, "invite-link", role="member")
+        (link,) = await self.server.house.operators.invite_link({"role": "member"})
         tab = await comes_in(await self.browser(link.removeprefix(self.server.url), **options), name)
         tab.page.on("dialog", _agree)
         return tab
@@ -40,15 +39,13 @@ def _agree(dialog: Dialog) -> None:
     asyncio.ensure_future(dialog.accept())  # noqa: RUF006  # it ends with the page
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def house(chromium: Browser, tmp_path: Path) -> AsyncIterator[House]:
-    environ = {"CHATZILLA_HEARTBEAT": "2", "CHATZILLA_SIGN_IN": "links"}
-    process = await Process(tmp_path / "data", environ=environ).start()
-    opened = House(process, chromium, [])
-    yield opened
-    for tab in opened.tabs:
-        tab.assert_well_behaved()
-    await process.kill()
+    async with serving(tmp_path / "data", sign_in="links") as server:
+        opened = House(server, chromium, [])
+        yield opened
+        for tab in opened.tabs:
+            tab.assert_well_behaved()
 
 
 async def sidebar(tab: Tab) -> Locator:
@@ -305,9 +302,9 @@ async def test_on_an_open_server_a_typed_name_is_told_why_not(tab: OpenTab) -> N
     await bob.shows("alice made this room.")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("options", [{"viewport": DESK}, ON_A_PHONE], ids=["desk", "phone"])
-async def test_axe_finds_nothing(house: House, scheme: str, options: dict[str, Any]) -> None:
+@desk_and_phone
+async def test_axe_finds_nothing(house: House, scheme: str, viewport: dict[str, int]) -> None:
+    options = ON_A_PHONE if viewport == PHONE else {"viewport": viewport}
     await house.enters("Bob")
     alice = await house.enters("Alice", color_scheme=scheme, bypass_csp=True, **options)
     await (await sidebar(alice)).get_by_role("button", name="Make a room").click()

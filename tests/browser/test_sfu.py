@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import pytest
-from playwright.async_api import async_playwright
+import pytest_asyncio
 
-from tests.browser.conftest import QUIET
 from tests.helpers.callers import party
 from tests.helpers.janus_server import SECRET, JanusServer
 from tests.helpers.servers import serving
@@ -21,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from playwright.async_api import Browser, Page
+
+    from tests.browser.conftest import Browsers
 
 SCRIPT: Final = (Path(__file__).parent.parent / "helpers/sfu_page.js").read_text()
 WAIT_SECONDS: Final = 60.0
@@ -115,7 +115,7 @@ class Hall:
         self.people.clear()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def janus(tmp_path: Path) -> AsyncIterator[JanusServer]:
     server = await JanusServer(tmp_path).start()
     try:
@@ -124,20 +124,12 @@ async def janus(tmp_path: Path) -> AsyncIterator[JanusServer]:
         await server.kill()
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=QUIET)
-        yield browser
-        await browser.close()
-
-
-async def test_a_call_through_janus(tmp_path: Path, janus: JanusServer, browser: Browser) -> None:
+async def test_a_call_through_janus(tmp_path: Path, janus: JanusServer, browsers: Browsers) -> None:
     """From the first one who comes to the last one who goes, with everything in between."""
     settings: dict[str, Any] = {"calls": "janus", "janus_url": janus.url, "janus_secret": SECRET}
-    async with serving(tmp_path / "data", **settings) as server, party(server) as people:
-        hall = Hall(server.url, browser, people.token)
+    async with serving(tmp_path / "data", **settings) as server, party(server) as people, AsyncExitStack() as stack:
+        hall = Hall(server.url, await browsers.of_calls(), people.token)
+        stack.push_async_callback(hall.leave)
         red, lime = await hall.enters("red", "red"), await hall.enters("lime", "lime")
         blue = await hall.enters("blue", "blue")
         await hall.everybody_sees_everybody()
@@ -185,4 +177,3 @@ async def test_a_call_through_janus(tmp_path: Path, janus: JanusServer, browser:
                 await asyncio.sleep(0.02)
         assert not engine._rooms  # type: ignore[attr-defined]
         assert not engine._peers  # type: ignore[attr-defined]
-        await hall.leave()

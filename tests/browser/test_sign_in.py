@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import pytest
+import pytest_asyncio
 
-from chatzilla import control
-from tests.browser.test_page import DESK, PHONE, assert_accessible, overflow
+from tests.browser.test_page import PHONE, assert_accessible, desk_and_phone, overflow
 from tests.helpers.qr import read_qr
-from tests.helpers.servers import Process
+from tests.helpers.servers import Server, serving
 from tests.helpers.tabs import Tab
 
 if TYPE_CHECKING:
@@ -28,7 +26,7 @@ OUT_WITHIN_SECONDS: Final = 5.0
 class Closed(NamedTuple):
     """A closed server, and the browsers around it."""
 
-    server: Process
+    server: Server
     chromium: Browser
     tabs: list[Tab]
 
@@ -40,21 +38,23 @@ class Closed(NamedTuple):
         return tab
 
     async def owner(self, **options: Any) -> Tab:
-        """The owner, who came by the link that the first start printed."""
-        assert "owner" in await self.server.line()
-        path = (await self.server.line()).removeprefix(self.server.url)
-        return await comes_in(await self.browser(path, **options), "Olga")
+        """The owner, who came by the link that a first start prints."""
+        return await comes_in(await self.browser(await owner_path(self.server), **options), "Olga")
 
 
-@pytest.fixture
+async def owner_path(server: Server) -> str:
+    """Where the owner comes in."""
+    _, url = await server.house.operators.owner_link({})
+    return url.removeprefix(server.url)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def closed(chromium: Browser, tmp_path: Path) -> AsyncIterator[Closed]:
-    environ = {"CHATZILLA_HEARTBEAT": "2", "CHATZILLA_SIGN_IN": "links"}
-    process = await Process(tmp_path / "data", environ=environ).start()
-    house = Closed(process, chromium, [])
-    yield house
-    for tab in house.tabs:
-        tab.assert_well_behaved()
-    await process.kill()
+    async with serving(tmp_path / "data", sign_in="links") as server:
+        house = Closed(server, chromium, [])
+        yield house
+        for tab in house.tabs:
+            tab.assert_well_behaved()
 
 
 async def comes_in(tab: Tab, name: str) -> Tab:
@@ -145,10 +145,9 @@ async def test_a_guest_stays_in_one_room(closed: Closed) -> None:
     assert response.status == 403
 
 
-async def test_on_an_open_server_typed_names_are_shown_as_unverified(tab: OpenTab, chatzilla: Process) -> None:
+async def test_on_an_open_server_typed_names_are_shown_as_unverified(tab: OpenTab, chatzilla: Server) -> None:
     """Whoever came by a link is not; one's own name needs no mark."""
-    lines = await asyncio.to_thread(control.ask, chatzilla.data, "owner-link")
-    olga = await comes_in(await tab(lines[1].removeprefix(chatzilla.url)), "Olga")
+    olga = await comes_in(await tab(await owner_path(chatzilla)), "Olga")
     await (await tab()).joins("alice")
     bob = await (await tab()).joins("bob")
     await bob.page.locator("[data-people] li").nth(2).wait_for()
@@ -190,9 +189,8 @@ async def test_a_name_that_is_taken_is_refused_and_the_link_is_kept(closed: Clos
     await comes_in(bob, "Bob")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
-async def test_axe_finds_nothing(closed: Closed, scheme: str, viewport: dict[str, int], tmp_path: Path) -> None:
+@desk_and_phone
+async def test_axe_finds_nothing(closed: Closed, scheme: str, viewport: dict[str, int]) -> None:
     options: dict[str, Any] = {"color_scheme": scheme, "viewport": viewport, "bypass_csp": True}
     stranger = await closed.browser("/", **options)
     await assert_accessible(stranger)

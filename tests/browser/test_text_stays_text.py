@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
 import pytest
+import pytest_asyncio
 
 from chatzilla.core.messages import Change, ClientId, Draft, Target
 from chatzilla.core.people import account_named
@@ -129,7 +130,7 @@ async def _without_policy(route: Route) -> None:
     await route.fulfill(response=response, headers=kept)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
     async with serving(tmp_path / "data", message_rate=0.0) as running:
         yield running

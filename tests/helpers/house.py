@@ -65,4 +65,4 @@ async def open_house(data: Path, *, clock: Clock | None = None, **settings: Any)
 async def visiting(url: str) -> AsyncIterator[OpenHouse]:
     """Visit a server that runs elsewhere, such as in a process of its own."""
     async with AsyncExitStack() as stack:
-        yield OpenHouse(Server(url, None, None), stack)  # type: ignore[arg-type]  # only its address is known
+        yield OpenHouse(Server(url, None, None, None), stack)  # type: ignore[arg-type]  # only its address is known

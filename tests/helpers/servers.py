@@ -35,6 +35,7 @@ class Server:
     url: str
     house: House
     runner: web.AppRunner
+    data: Path
 
 
 @asynccontextmanager
@@ -58,8 +59,10 @@ async def serving(
     site = web.SockSite(runner, listening, ssl_context=presents)
     await site.start()
     host, port = runner.addresses[0][:2]
+    url = f"{'https' if presents else 'http'}://{host}:{port}"
+    app[HOUSE].operators.base = settings.get("url", url)
     try:
-        yield Server(f"{'https' if presents else 'http'}://{host}:{port}", app[HOUSE], runner)
+        yield Server(url, app[HOUSE], runner, data)
     finally:
         await site.stop()
         await app[HOUSE].farewell()
