@@ -71,6 +71,10 @@ def _node(scratch: Scratch, port: int, _data: Path) -> list[str]:
     return ["node", str(scratch.node), str(port)]
 
 
+def _floor(scratch: Scratch, port: int, _data: Path) -> list[str]:
+    return [sys.executable, str(scratch.floor), str(port)]
+
+
 def _limit(scratch: Scratch, port: int, _data: Path) -> list[str]:
     return [str(scratch.chatlimit), str(port)]
 
@@ -84,4 +88,5 @@ ENTRANTS: Final = {
     "stock": Entrant("python-socketio", _stock),
     "node": Entrant("Socket.IO on Node.js", _node),
     "c": Entrant("C, one send each", _limit),
+    "floor": Entrant("Python that only answers", _floor),
 }

@@ -65,12 +65,12 @@ LOADS: Final[Mapping[str, Load]] = {
     "W5w32": Load(
         "1 connection with 32 messages under way",
         {"conns": 1, "window": 32, "duration": 3},
-        ("chatzilla", "chatzilla-normal", *PEERS),
+        ("chatzilla", "chatzilla-normal", *PEERS, "floor"),
     ),
     "W5c64": Load(
         "64 connections, each alone in its room",
         {"conns": 64, "rooms": 64, "senders": 64, "duration": 3},
-        ("chatzilla", "chatzilla-normal", *PEERS),
+        ("chatzilla", "chatzilla-normal", *PEERS, "floor"),
         full=True,
     ),
     "W4": Load(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from benchmarks.entrants import ENTRANTS
 from benchmarks.loads import LOADS
-from benchmarks.machine import on_core
+from benchmarks.machine import on_core, sync_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,6 +68,7 @@ class Run:
 def run_once(scratch: Scratch, cores: tuple[int, int], number: int, load: str, entrant: str, *, quick: bool) -> Run:
     """Start the server, put the load on it, stop it."""
     server_core, generator_core = cores
+    median, slowest = sync_ms(scratch.folder)  # of this moment; while it runs, a probe would be in its way
     try:
         with _serving(scratch, ENTRANTS[entrant], entrant, server_core) as (port, pid):
             command = [str(scratch.chatload), "--port", str(port), "--pid", str(pid)]
@@ -76,7 +77,7 @@ def run_once(scratch: Scratch, cores: tuple[int, int], number: int, load: str, e
                 done = subprocess.run(command, capture_output=True, text=True, timeout=RUN_SECONDS, check=False)  # noqa: S603
         if done.returncode != 0:
             raise RuntimeError(f"the generator gave up: {done.stderr.strip()[-300:]}")
-        figures: Figures = json.loads(done.stdout)
+        figures: Figures = json.loads(done.stdout) | {"sync_p50_ms": median, "sync_p99_ms": slowest}
     except (RuntimeError, subprocess.TimeoutExpired) as error:
         return Run(number, load, entrant, {}, failure=str(error))
     wrong = [f"{name} {figures[name]}" for name in HAVE_TO_BE_ZERO if figures[name]]

@@ -46,6 +46,10 @@ class Scratch:
         return PEERS / "stock_socketio.py"
 
     @property
+    def floor(self) -> Path:
+        return PEERS / "python_floor.py"
+
+    @property
     def node(self) -> Path:
         """Beside its `node_modules`, where Node.js looks for them."""
         return self.folder / "node" / "node_socketio.js"

@@ -5,14 +5,16 @@ rules of `core` have been asked about every value in it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+
+import msgspec
 
 from chatzilla.core.catchup import PAGE_ROWS, Span
 from chatzilla.core.membership import MEMBERS_AT_MOST, Plan, Wish, parse_name, parse_topic
 from chatzilla.core.messages import Change, Draft, mint_client_id, parse_client_id, parse_content, parse_target
 from chatzilla.core.people import AccountId, account_named
 from chatzilla.core.rooms import LOBBY, Grade, Kind, RoomId, parse_room
-from chatzilla.errors import BadRequest
+from chatzilla.errors import BadRequest, ChatError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from chatzilla.core.presence import Here, PresenceChange
     from chatzilla.core.rooms import Entrance, RoomHead
     from chatzilla.core.signin import SignIn
-    from chatzilla.errors import ChatError
 
 HISTORY_ROWS: Final = 50
 LARGEST_NUMBER: Final = 2**53 - 1
@@ -55,6 +56,34 @@ class MessageRequest(NamedTuple):
 
     draft: Draft
     simple: bool
+
+
+class _Letter(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """What `message` carries in the full dialect."""
+
+    room: str
+    client_id: str
+    content: str
+
+
+_MESSAGE: Final = msgspec.json.Decoder(tuple[Literal["message"], str | _Letter])
+
+
+def read_message(event: bytes) -> MessageRequest | None:
+    """Read what nearly all events are: a `message`, in one step from its JSON.
+
+    Returns:
+        None for everything else, also for one that is to be refused or carries more than it should; it is then read
+        by the way of all events, which finds out what it is.
+    """
+    try:
+        letter = _MESSAGE.decode(event)[1]
+        if isinstance(letter, str):
+            return MessageRequest(Draft(LOBBY, mint_client_id(), parse_content(letter)), simple=True)
+        draft = Draft(parse_room(letter.room), parse_client_id(letter.client_id), parse_content(letter.content))
+    except (msgspec.DecodeError, UnicodeDecodeError, ChatError):
+        return None
+    return MessageRequest(draft, simple=False)
 
 
 def decode_object(payload: object) -> Mapping[str, Any]:

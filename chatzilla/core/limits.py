@@ -63,7 +63,7 @@ class Allowance:
         Raises:
             TooFast: there is none left; the rate brings it back.
         """
-        if not self.take():
+        if self._rate.per_second and not self.take():
             raise TooFast("That was too fast. Wait a moment, then say it again.", after=self.missing())
 
     def missing(self) -> float:

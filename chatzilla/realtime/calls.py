@@ -219,8 +219,9 @@ class CallsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-s
             raise RuntimeError("a connection that was not let in sends events")
         return partial(self._receive, visitor)
 
-    def _receive(self, visitor: Visitor, event: list[Any], ack: int | None) -> None:
+    def _receive(self, visitor: Visitor, told: bytes | list[Any], ack: int | None) -> None:
         """Let one event stand in its connection's line."""
+        event = packets.read_event(told) if isinstance(told, bytes) else told
         if not visitor.channel.open:
             return
         if visitor.line.waiting >= WAITING_AT_MOST:

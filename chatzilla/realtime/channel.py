@@ -49,9 +49,9 @@ PACKETS_IN_A_POLL: Final = 16
 """Packets that one poll is answered with: clients on python-engineio take no more, and fall silent."""
 
 
-Receiver = Callable[[list[Any], int | None], None]
-"""Takes an event: a list of its name, which may be no string, and its arguments; and the number under which an answer
-is asked for, if one is."""
+Receiver = Callable[[bytes | list[Any], int | None], None]
+"""Takes an event: a list of its name, which may be no string, and its arguments, as its JSON or read already; and the
+number under which an answer is asked for, if one is. Raises ValueError or RecursionError for JSON that is none."""
 
 
 _random: Final = deque[bytes]()
@@ -126,7 +126,7 @@ class Channel:
         self.open = True
         self._attempts = 0.0
         self._attempted_at = 0.0
-        self.receivers: dict[str, Receiver] = {}
+        self.receivers: dict[bytes, Receiver] = {}
         """The direct namespaces that it has entered, and who takes its events there."""
         self.state: dict[str, Any] | None = None
         """What python-socketio keeps about the session."""
@@ -176,15 +176,17 @@ class Channel:
 
     # Out.
 
-    def write(self, frame: Frame) -> bool:
-        """Send a message.
+    def write(self, *frames: Frame) -> bool:
+        """Send messages, in one write.
 
         Returns:
             False when too much waits already: whoever is there does not read.
         """
         if self.socket is not None:
-            return self.socket.write(frame.framed) <= self._engine.limits.queue
-        self._enqueue(frame.text)
+            framed = frames[0].framed if len(frames) == 1 else b"".join([frame.framed for frame in frames])
+            return self.socket.write(framed) <= self._engine.limits.queue
+        for frame in frames:
+            self._enqueue(frame.text)
         return self._queued <= self._engine.limits.queue
 
     def write_soon(self, body: bytes) -> None:
@@ -258,9 +260,9 @@ class Channel:
                 if not self.open:
                     break
                 if packet.startswith(_MESSAGE):
-                    self._engine.listener.received(self, packet[1:])
+                    self._engine.listener.received(self, packet[1:].encode())
                 elif packet.startswith(_BASE64):
-                    self._engine.listener.received(self, b64decode(packet[1:], validate=True))
+                    self._engine.listener.attached(self, b64decode(packet[1:], validate=True))
                 else:
                     self._take_own(packet)
         except (ValueError, RecursionError) as error:
@@ -269,18 +271,20 @@ class Channel:
 
     # What its WebSocket calls: this is a `websocket.Owner`.
 
-    def text(self, text: str) -> None:
+    def text(self, text: bytes) -> None:
         try:
-            if text[:1] == _MESSAGE:
+            if text[:1] == b"4":
                 self._engine.listener.received(self, text[1:])
             else:
-                self._take_own(text)
+                self._take_own(text.decode())
+        except UnicodeDecodeError:
+            raise
         except (ValueError, RecursionError) as error:
             self._misunderstood(error)
 
     def binary(self, data: bytes) -> None:
         try:
-            self._engine.listener.received(self, data)
+            self._engine.listener.attached(self, data)
         except (ValueError, RecursionError) as error:
             self._misunderstood(error)
 
@@ -462,12 +466,13 @@ class _Upgrade:
         self._deadline = engine.later(engine.limits.upgrade_within, self.refuse)
         self._probed = False
 
-    def text(self, text: str) -> None:
-        if text == _PING + "probe" and not self._probed and self._channel.open:
+    def text(self, text: bytes) -> None:
+        packet = text.decode()
+        if packet == _PING + "probe" and not self._probed and self._channel.open:
             self._probed = True
             self._socket.write(websocket.frame((_PONG + "probe").encode()))
             self._channel.probed(self)
-        elif text == _UPGRADE and self._probed:
+        elif packet == _UPGRADE and self._probed:
             self._deadline.cancel()
             self._channel.upgraded_to(self._socket)
         else:

@@ -162,10 +162,11 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         self._delivery = delivery
         self._sign_ins = sign_ins
         self._paces = paces
+        self._message = Call(wire.decode_message, self.on_message)
         self._calls = {
             "join": Call(wire.decode_join, self.on_join, alone=True),
             "leave": Call(wire.decode_room, self.on_leave),
-            "message": Call(wire.decode_message, self.on_message),
+            "message": self._message,
             "edit": Call(wire.decode_edit, self.on_change),
             "delete": Call(wire.decode_delete, self.on_change),
             "read": Call(wire.decode_read, self.on_read),
@@ -200,7 +201,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
             raise RuntimeError("a connection that was not let in sends events")
         return partial(self._receive, connection)
 
-    def _receive(self, connection: Connection, event: list[Any], ack: int | None) -> None:
+    def _receive(self, connection: Connection, told: bytes | list[Any], ack: int | None) -> None:
         """Let one event stand in its connection's line."""
         if not connection.channel.open:
             return
@@ -208,14 +209,23 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         if line.waiting >= WAITING_AT_MOST:
             self._delivery.dismiss(connection, "too-fast", "Too much at once. You will be reconnected.")
             return
+        message = wire.read_message(told) if isinstance(told, bytes) else None
+        if message is not None:
+            asked = _Asked(self, connection, self._message, message, str if message.simple else dict, ack)
+        else:
+            event = packets.read_event(told) if isinstance(told, bytes) else told
+            asked = _Asked(self, connection, *self._read(event), ack)
+        self._running += 1
+        line.take(asked)
+
+    def _read(self, event: list[Any]) -> tuple[Call, Any, type]:
+        """Read what is called, with what, and of what type that was; a refusal is a call, too."""
         name, payload = event[0], event[1] if len(event) > 1 else None
         call = self._calls.get(name, _UNKNOWN) if isinstance(name, str) else _UNKNOWN
         try:
-            request = call.decode(payload)
+            return call, call.decode(payload), type(payload)
         except ChatError as refusal:
-            call, request = _UNREADABLE, refusal
-        self._running += 1
-        line.take(_Asked(self, connection, call, request, type(payload), ack))
+            return _UNREADABLE, refusal, type(payload)
 
     async def finish(self, seconds: float) -> None:
         """Begin nothing more, and give what has begun this long to be answered."""

@@ -69,7 +69,7 @@ PIECE_BYTES: Final = 256 * 1024
 """About as much as is written before other work gets its turn: the kernel copies every byte for every listener."""
 
 
-BREATH: Final = 0.15
+BREATH: Final = 0.5
 """How long a room with many listeners rests between two rounds, as a part of how long the last one took. What arrives
 meanwhile is told together with what waits already, and a write costs about the same whatever it carries. A room that
 falls behind does not rest."""
@@ -604,14 +604,11 @@ class _Telling:
         return [socket.owner for socket in slow if isinstance(socket.owner, Channel)]
 
     def _tell_apart(self, ident: ConnectionId, connection: Connection, slow: list[Channel]) -> None:
-        """Tell one connection what it did not say itself, message by message."""
+        """Tell one connection what it did not say itself."""
         if len(self._origins) == 1 and ident in self._origins:
             return  # nobody else said anything
-        takes = True
-        for posted, frame in self._words(connection.dialect).each():
-            if posted.origin != ident:
-                takes = connection.channel.write(frame) and takes
-        if not takes:
+        frames = [frame for posted, frame in self._words(connection.dialect).each() if posted.origin != ident]
+        if frames and not connection.channel.write(*frames):
             slow.append(connection.channel)
 
     def _words(self, dialect: Dialect) -> _Words:

@@ -48,11 +48,20 @@ class Listener(Protocol):
 
     def opened(self, channel: Channel) -> None: ...
 
-    def received(self, channel: Channel, data: str | bytes) -> None:
-        """A message has come.
+    def received(self, channel: Channel, text: bytes) -> None:
+        """A message has come, in UTF-8 unless its sender broke the rules.
 
         Raises:
-            ValueError: it means nothing; the session is closed.
+            UnicodeDecodeError: it is no text.
+            ValueError, RecursionError: it means nothing; the session is closed.
+        """
+        ...
+
+    def attached(self, channel: Channel, data: bytes) -> None:
+        """A binary message has come.
+
+        Raises:
+            ValueError: as above.
         """
         ...
 

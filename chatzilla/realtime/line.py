@@ -52,11 +52,23 @@ class Line:
 
     def take(self, event: Event) -> None:
         """Let an event stand in line."""
-        if self._events is None:
-            self._events = deque()
-        self._events.append(event)
+        events = self._events
+        if events is None:
+            events = self._events = deque()
+        events.append(event)
         self.waiting += 1
-        if not self._stepping:
+        if self._stepping:
+            return
+        if self._held or event.alone or self._begun != self.waiting - 1:
+            self._step()
+            return
+        self._begun += 1  # nothing is in its way, as nearly always
+        self._stepping = True
+        try:
+            event.begin()
+        finally:
+            self._stepping = False
+        if events[0].done or self._begun != self.waiting:
             self._step()
 
     def hold(self) -> None:

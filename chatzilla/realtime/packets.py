@@ -26,7 +26,10 @@ BINARY_ACK: Final = 6
 ATTACHMENTS_AT_MOST: Final = 16
 LONGEST_NAMESPACE: Final = 64
 
-_EVENT: Final = re.compile(rf"{EVENT}(/[^,?]{{1,{LONGEST_NAMESPACE - 1}}}),([0-9]{{1,15}})?(?=\[)", re.ASCII)
+EVENT_HEAD: Final = re.compile(rb"%d(/[^,?]{1,%d}),([0-9]{1,15})?(?=\[)" % (EVENT, LONGEST_NAMESPACE - 1))
+"""How nearly all packets begin: an event of a namespace that has a name, and the number under which an answer is asked
+for. What follows is for `read_event`; for a packet that begins in another way, ask `parse`."""
+
 _HEAD: Final = re.compile(r"([0-6])(?:([0-9]{1,4})-)?(?:(/[^,]*)(?:,|$))?([0-9]{1,15})?", re.ASCII)
 
 
@@ -64,23 +67,17 @@ def parse(text: str) -> Packet:
     return packet
 
 
-def parse_event(text: str) -> tuple[str, int | None, list[Any]] | None:
-    """Read what nearly all packets are: an event of a namespace that has a name. For anything else, ask `parse`.
-
-    Returns:
-        The namespace, the number under which an answer is asked for, and the event's name with its arguments.
+def read_event(data: bytes) -> list[Any]:
+    """Read what an event carries: its name and its arguments.
 
     Raises:
+        UnicodeDecodeError: it is no text.
         ValueError, RecursionError: as `parse`.
     """
-    head = _EVENT.match(text)
-    if head is None:
-        return None
-    data = _load(text[head.end() :])
-    if not data:
+    values = _load(data)
+    if not isinstance(values, list) or not values:
         raise ValueError("not a valid Socket.IO packet")
-    namespace, ident = head.groups()
-    return namespace, None if ident is None else int(ident), data
+    return values
 
 
 def packet(kind: int, namespace: str, data: object) -> Frame:
@@ -113,7 +110,7 @@ def _is_whole(packet: Packet) -> bool:
     return kind == DISCONNECT and packet.id is None and data is None
 
 
-def _load(text: str) -> Any:
+def _load(text: str | bytes) -> Any:
     """Read JSON, finite numbers alone.
 
     The quick reader makes an infinity of 1e999 and refuses a lone surrogate, which is JSON, if nothing else; what may
@@ -122,7 +119,7 @@ def _load(text: str) -> Any:
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:
-        return _JSON.decode(text)
+        return _JSON.decode(text if isinstance(text, str) else text.decode())
     if type(value) is not str and not _is_finite(value):
         raise ValueError("a number beyond all bounds")
     return value

@@ -101,23 +101,23 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
     def opened(self, channel: Channel) -> None:
         self.environ[channel.sid] = {"REMOTE_ADDR": channel.address}
 
-    def received(self, channel: Channel, data: str | bytes) -> None:
-        """Take one Socket.IO packet, or one attachment of the last.
+    def received(self, channel: Channel, text: bytes) -> None:
+        """Take one Socket.IO packet.
 
         Raises:
-            ValueError: it is neither; the connection is closed.
+            UnicodeDecodeError: it is no text.
+            ValueError, RecursionError: it is none; the connection is closed.
         """
-        if isinstance(data, bytes):
-            self._take_attachment(channel, data)
-            return
         if self._attachments and channel.sid in self._attachments:
             raise ValueError("an attachment was to come")
-        event = packets.parse_event(data)
-        if event is not None and event[0] in channel.receivers:
-            namespace, ident, values = event
-            channel.receivers[namespace](values, ident)
-            return
-        packet = packets.parse(data)
+        head = packets.EVENT_HEAD.match(text)
+        if head is not None:  # as nearly all of them are
+            namespace, ident = head.groups()
+            receive = channel.receivers.get(namespace)
+            if receive is not None:
+                receive(text[head.end() :], None if ident is None else int(ident))
+                return
+        packet = packets.parse(text.decode())
         if packet.kind == packets.CONNECT:
             self._connect(channel, packet)
         elif packet.kind == packets.DISCONNECT:
@@ -155,13 +155,18 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
                 return  # nobody asked, or no longer waits
             self._run(channel, packet.namespace, self._handle_ack(channel.sid, packet.namespace, packet.id, data))
         elif packet.namespace in self.directs:
-            receive = channel.receivers.get(packet.namespace)
+            receive = channel.receivers.get(packet.namespace.encode())
             if receive is not None:
                 receive(data, packet.id)
         else:
             self._run(channel, packet.namespace, self._handle(channel, packet, data))
 
-    def _take_attachment(self, channel: Channel, data: bytes) -> None:
+    def attached(self, channel: Channel, data: bytes) -> None:
+        """Take one attachment of the last packet.
+
+        Raises:
+            ValueError: it has none, or has them all.
+        """
         waiting = self._attachments.get(channel.sid)
         if waiting is None:
             raise ValueError("an attachment of nothing")
@@ -200,7 +205,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
             return
         await self.manager.connect(sid, namespace)
         if namespace in self.directs:
-            channel.receivers[namespace] = self.directs[namespace].receiver(sid)
+            channel.receivers[namespace.encode()] = self.directs[namespace].receiver(sid)
         channel.joined()
         self._send(channel, packets.CONNECT, namespace, {"sid": sid})
 
@@ -218,7 +223,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
         if sid is None:
             return
         self.manager.pre_disconnect(sid, namespace)
-        channel.receivers.pop(namespace, None)
+        channel.receivers.pop(namespace.encode(), None)
         try:
             await self._trigger_event("disconnect", namespace, sid, reason)
         except Exception:

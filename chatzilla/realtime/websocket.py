@@ -16,6 +16,7 @@ from socket import SO_SNDBUF, SOL_SOCKET
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aiohttp import web
+from aiohttp._websocket.helpers import websocket_mask  # the quick one; its minor version is pinned for `accept` anyway
 
 from chatzilla.errors import BadRequest
 
@@ -60,7 +61,13 @@ _NOTHING: Final = bytearray()
 class Owner(Protocol):
     """Whoever a WebSocket belongs to."""
 
-    def text(self, text: str) -> None: ...
+    def text(self, text: bytes) -> None:
+        """A text, as it came.
+
+        Raises:
+            UnicodeDecodeError: it is none; whoever reads it finds out.
+        """
+        ...
 
     def binary(self, data: bytes) -> None: ...
 
@@ -312,11 +319,12 @@ class WebSocket(asyncio.BufferedProtocol):
             if body + size > end:
                 break
             position = body + size
-            payload = _unmask(data[body - 4 : body], data[body:position])
+            payload = bytearray(data[body:position])
+            websocket_mask(bytes(data[body - 4 : body]), payload)
             if first == _WHOLE_TEXT and self._parts is None:  # as nearly all of them are
-                self._deliver_text(payload)
+                self._deliver_text(bytes(payload))
             else:
-                self._take(first, payload)
+                self._take(first, bytes(payload))
         return position
 
     def _take(self, first: int, payload: bytes) -> None:
@@ -360,15 +368,11 @@ class WebSocket(asyncio.BufferedProtocol):
             self.owner.binary(payload)
 
     def _deliver_text(self, payload: bytes) -> None:
-        owner = self.owner
-        if owner is None or self._closing:
-            return
-        try:
-            text = payload.decode()
-        except UnicodeDecodeError:
-            self._fail(NOT_TEXT)
-            return
-        owner.text(text)
+        if self.owner is not None and not self._closing:
+            try:
+                self.owner.text(payload)
+            except UnicodeDecodeError:
+                self._fail(NOT_TEXT)
 
     def _fail(self, code: int) -> None:
         """Fail the connection (RFC 6455, 7.1.7): nothing that follows can be understood."""
@@ -440,10 +444,3 @@ def _accept_value(request: web.Request) -> bytes:
         raise BadRequest("This WebSocket handshake has no valid key.")
     digest = hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()
     return base64.b64encode(digest)
-
-
-def _unmask(mask: bytes | bytearray, payload: bytes | bytearray) -> bytes:
-    """Undo a client's masking (RFC 6455, 5.3), a whole message as one large number."""
-    size = len(payload)
-    repeated = (mask * (size // 4 + 1))[:size]
-    return (int.from_bytes(payload, "little") ^ int.from_bytes(repeated, "little")).to_bytes(size, "little")

@@ -74,21 +74,17 @@ Outcome = Message | Exception
 class _Awaited:
     """Implements `ports.Place`: an entry in the log, and who waits for it."""
 
-    __slots__ = ("_settle", "outcome")
+    __slots__ = ("outcome", "settle")
 
     outcome: Outcome | None
-    _settle: Callable[[Outcome], None] | None
+    settle: Callable[[Outcome], None] | None
+    """Who waits."""
 
     def then(self, settle: Callable[[Outcome], None]) -> None:
         if self.outcome is None:
-            self._settle = settle
+            self.settle = settle
         else:
             settle(self.outcome)
-
-    def settle(self, outcome: Outcome) -> None:
-        self.outcome = outcome
-        if self._settle is not None:
-            self._settle(outcome)
 
     def __await__(self) -> Generator[Any, None, Message]:
         future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
@@ -117,7 +113,7 @@ class _Place(_Awaited):
         self.sent_at = sent_at
         self.repeated = False
         self.outcome = None
-        self._settle = None
+        self.settle = None
 
 
 class _Revision(_Awaited):
@@ -144,7 +140,7 @@ class _Revision(_Awaited):
         self.noted = noted
         """Whether the audit list is told."""
         self.outcome = None
-        self._settle = None
+        self.settle = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +278,9 @@ class RoomLog:
         """On the event loop: settle every place in order, then tell the audience."""
         self._under_way -= entries
         for place, outcome in zip(places, outcomes, strict=True):
-            place.settle(outcome)
+            place.outcome = outcome
+            if place.settle is not None:
+                place.settle(outcome)
         if fresh:  # after the answers, which are written at the end of this turn
             self._loop.call_soon(self._on_stored, fresh)
 

@@ -41,15 +41,17 @@ class Echo:
     def opened(self, channel: Channel) -> None:
         self.channels.append(channel)
 
-    def received(self, channel: Channel, data: str | bytes) -> None:
+    def received(self, channel: Channel, text: bytes) -> None:
+        self.heard.append(text.decode())
+        self.changed.set()
+        if not self.silent:
+            channel.write(Frame(text))
+
+    def attached(self, channel: Channel, data: bytes) -> None:
         self.heard.append(data)
         self.changed.set()
-        if self.silent:
-            return
-        if isinstance(data, bytes):
+        if not self.silent:
             channel.write_binary(data)
-        else:
-            channel.write(Frame(data.encode()))
 
     def closed(self, channel: Channel, reason: str) -> None:
         assert channel.sid not in self.reasons, "told twice"

@@ -35,10 +35,11 @@ class Wire:
     socket: Any = None
     closed_with: Any = None
 
-    def write(self, frame: Any) -> bool:
-        if len(self.heard) >= self.room_for:
-            return False
-        self.heard.append(json.loads(frame.text.partition(",")[2]))
+    def write(self, *frames: Any) -> bool:
+        for frame in frames:
+            if len(self.heard) >= self.room_for:
+                return False
+            self.heard.append(json.loads(frame.text.partition(",")[2]))
         return True
 
     def close(self, _reason: str, last_words: Any) -> None:
@@ -73,8 +74,19 @@ class Scene:
         return wire
 
     def said(self, number: int, room: RoomId = LOBBY, origin: str | None = None) -> None:
-        message = Message(room, number, number, TEXT, ClientId(str(number)), ALICE.id, "alice", str(number), 0)
-        self.delivery.tell([Posted(message, None if origin is None else ConnectionId(origin))])
+        self.said_together({number: origin}, room)
+
+    def said_together(self, origins: dict[int, str | None], room: RoomId = LOBBY) -> None:
+        """What one commit brings: numbers, and who said them."""
+        self.delivery.tell(
+            [
+                Posted(
+                    Message(room, number, number, TEXT, ClientId(str(number)), ALICE.id, "alice", str(number), 0),
+                    None if origin is None else ConnectionId(origin),
+                )
+                for number, origin in origins.items()
+            ]
+        )
 
 
 @pytest.fixture
@@ -104,8 +116,8 @@ async def test_whoever_is_alone_hears_what_others_say_there_in_order(scene: Scen
 async def test_a_message_is_encoded_once_for_each_dialect(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     frames: list[Any] = []
 
-    def write(frame: Any) -> bool:
-        frames.append(frame)
+    def write(*more: Any) -> bool:
+        frames.extend(more)
         return True
 
     for number in range(4):
@@ -114,6 +126,23 @@ async def test_a_message_is_encoded_once_for_each_dialect(scene: Scene, monkeypa
     scene.said(1)
     assert len(frames) == 4
     assert len(set(map(id, frames))) == 2
+
+
+async def test_whoever_said_some_of_it_is_told_the_rest_in_one_write(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a busy room nearly everybody said something of each round."""
+    writes: dict[str, list[int]] = {}
+    for name in ("a", "b", "c"):
+        wire = scene.joins(name, LOBBY)
+
+        def write(*frames: Any, name: str = name) -> bool:
+            writes.setdefault(name, []).append(len(frames))
+            return True
+
+        monkeypatch.setattr(wire, "write", write)
+    scene.said_together({1: "a", 2: "b", 3: "a", 4: None})
+    assert writes == {"a": [2], "b": [3], "c": [4]}
 
 
 async def test_one_that_takes_no_more_is_dismissed_once_and_the_others_go_on(scene: Scene) -> None:

@@ -73,6 +73,30 @@ def test_what_is_none_is_refused(text: str) -> None:
         packets.parse(text)
 
 
+@pytest.mark.parametrize("text", [*(text for text, _ in VALID), *INVALID], ids=lambda value: ascii(value)[:30])
+def test_the_short_way_of_an_event_leads_to_the_same(text: str) -> None:
+    """What begins like most events is read in two steps, and is what `parse` makes of it, or refused as there."""
+    head = packets.EVENT_HEAD.match(text.encode())
+    if head is None:
+        return
+    try:
+        packet = packets.parse(text)
+    except ValueError:
+        with pytest.raises(ValueError):  # as above
+            packets.read_event(text.encode()[head.end() :])
+        return
+    assert (packet.kind, packet.namespace.encode()) == (packets.EVENT, head[1])
+    assert packet.id == (None if head[2] is None else int(head[2]))
+    assert packet.data == packets.read_event(text.encode()[head.end() :])
+
+
+@pytest.mark.parametrize("data", [b"[\xff]", b'["\xc0\xaf"]', b'["x","\xed\xa0\x80"]'])
+def test_an_event_that_is_no_text_is_told_apart(data: bytes) -> None:
+    """The connection is closed for that by a code of its own."""
+    with pytest.raises(UnicodeDecodeError):
+        packets.read_event(data)
+
+
 @pytest.mark.parametrize("deep", ["[" * 100_000, "[" * 5_000 + "]" * 5_000, '{"a":' * 100_000, '["x",' * 50_000])
 def test_what_is_nested_without_end_is_refused_and_nothing_worse(deep: str) -> None:
     with pytest.raises((ValueError, RecursionError)):
