@@ -75,6 +75,10 @@ _Feed = tuple[str, str]
 """A line of what somebody sends: Janus' name for the whole of it, and the line's."""
 
 
+class _NoAnswerError(Exception):
+    """Somebody left an offer without an answer."""
+
+
 @dataclass(slots=True, eq=False)
 class _Peer:
     """A participant, as Janus has them."""
@@ -392,6 +396,9 @@ class Janus:
                 peer.stale = False
                 try:
                     await self._sync_once(self._session, room, peer)
+                except _NoAnswerError:
+                    logger.info("participant %s leaves an offer without an answer", peer.participant.id)
+                    await self._give_up_down(room, peer, silent=True)
                 except (Unavailable, JanusError) as error:
                     logger.warning("participant %s cannot receive: %s", peer.participant.id, error)
                     await self._give_up_down(room, peer)
@@ -471,7 +478,7 @@ class Janus:
             async with asyncio.timeout(ANSWER_WITHIN_SECONDS):
                 answer = await peer.answer
         except TimeoutError:
-            raise Unavailable("there was no answer to an offer") from None
+            raise _NoAnswerError from None
         finally:
             peer.offer = peer.answer = None
         peer.vain = 0
@@ -494,10 +501,11 @@ class Janus:
             raise Forbidden("Nothing is sent on the connection on which one receives.")
         peer.answer.set_result(_jsep(answer))
 
-    async def _give_up_down(self, room: _Room, peer: _Peer) -> None:
+    async def _give_up_down(self, room: _Room, peer: _Peer, *, silent: bool = False) -> None:
         """Throw a connection down away, and begin another one; or let them begin anew where that was in vain too often.
 
-        Not at once: whatever Janus refused, it may be about to tell why.
+        Not at once: whatever Janus refused, it may be about to tell why. Whoever is silent is left alone, until they
+        say that they can receive, or come back from a lost connection.
         """
         peer.vain += 1
         handle, peer.down = peer.down, None
@@ -508,6 +516,8 @@ class Janus:
         await asyncio.sleep(AGAIN_SECONDS[min(peer.vain, len(AGAIN_SECONDS)) - 1])
         if peer.vain < OFFERS_IN_VAIN:
             peer.stale = True
+        elif silent:
+            peer.ready = False
         elif room.peers.get(peer.participant.id) is peer:
             self._begin_anew(room, peer, "nothing came of several offers")
 

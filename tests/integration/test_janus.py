@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiortc.sdp import SessionDescription
 
+import chatzilla.media.janus
 from chatzilla.cli import main
 from chatzilla.core.people import app_named
 from chatzilla.core.rights import CallRole
@@ -212,6 +213,28 @@ async def test_whoever_is_offered_nothing_that_lasts_is_told_to_begin_anew(
         assert len(set(refused)) == OFFERS_IN_VAIN, "each on a connection of its own"
         await alice.does("ready")
         assert {track["participant"] for track in (await alice.hears("offer"))["tracks"]} == {eve.id}
+        await eve.leaves()
+
+
+async def test_whoever_answers_nothing_is_left_alone(
+    tmp_path: Path, janus: JanusServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may send, and not care what the others do; what they send goes on."""
+    monkeypatch.setattr(chatzilla.media.janus, "ANSWER_WITHIN_SECONDS", 0.05)
+    async with serving(tmp_path / "data", **through(janus)) as server, party(server) as people:
+        alice = await people.enters("alice", "garden", audio=False, video=False)
+        await alice.does("ready")
+        (eve,) = await extras.enter(people, "garden", "Eve")
+        for _ in range(OFFERS_IN_VAIN):
+            await alice.hears("offer")
+        (engine,) = server.house.engines
+        (room,) = engine._rooms.values()  # type: ignore[attr-defined]  # of this one
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while room.peers[alice.id].ready:
+                await asyncio.sleep(0.02)
+        await alice.hears_nothing("offer", "media")
+        await alice.does("ready")
+        await alice.hears("offer")
         await eve.leaves()
 
 
