@@ -1,9 +1,9 @@
 """The one writer: a thread, a connection, and group commit.
 
-`append` gives a draft its place at once. What one turn of the event loop brought goes to the thread together, and the
-thread takes everything that is there and stores it in one transaction: each room's head goes up by as many as it gets,
-the rows go in, one commit, one sync. While one batch commits the next one collects, so a busy server syncs once for a
-thousand messages and an idle one at once.
+`append` gives a draft its place at once. What a few turns of the event loop bring goes to the thread together, as long
+as each brings more, and the thread takes everything that is there and stores it in one transaction: each room's head
+goes up by as many as it gets, the rows go in, one commit, one sync. While one batch commits the next one collects, so a
+busy server syncs once for a thousand messages and an idle one at once.
 
 The whole batch goes back to the event loop in one callback: first every place is settled, in order, then, a turn later,
 the audience is told. `loop.call_soon` is first in, first out, so an ack is written before the events of its batch.
@@ -58,6 +58,10 @@ WAITING_AT_MOST: Final = 10_000
 
 BATCH_AT_MOST: Final = 500
 """Entries in one transaction; their answers are given within one turn of the event loop."""
+
+TURNS_AT_MOST: Final = 4
+"""Turns of the event loop that may bring more to what is handed over together. A burst comes in pieces, and a commit
+costs about the same whatever it holds."""
 
 PURGE_AFTER_SECONDS: Final = 1.0
 """How long nothing may come before replaced texts are cleared from the write-ahead log."""
@@ -233,11 +237,18 @@ class RoomLog:
         if self._under_way + len(self._collected) >= WAITING_AT_MOST:
             raise Unavailable("The server is very busy. Your message will be sent again.")
         if not self._collected:
-            self._loop.call_soon(self._hand_over)
+            self._loop.call_soon(self._gather, 0, TURNS_AT_MOST)
         self._collected.append(entry)
 
+    def _gather(self, known: int, turns: int) -> None:
+        """End of a turn of the event loop: as long as each brings more, there is more to come, up to a few turns."""
+        if len(self._collected) > known and turns:
+            self._loop.call_soon(self._gather, len(self._collected), turns - 1)
+        else:
+            self._hand_over()
+
     def _hand_over(self) -> None:
-        """Give the writer what one turn of the event loop brought, all of it at once: that is one batch."""
+        """Give the writer what came together, all of it at once: that is one batch."""
         if self._collected:
             self._under_way += len(self._collected)
             self._batches.put(self._collected)

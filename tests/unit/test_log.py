@@ -494,6 +494,28 @@ asyncio.run(main())
         )
         assert done.returncode == 0, done.stderr[-2_000:]
 
+    async def test_what_comes_in_pieces_is_stored_together_but_nobody_waits_for_long(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A burst comes in several reads; a commit for each of them would cost as much as one for all."""
+        writer, sizes = desk.log._writer, list[int]()
+        store = writer.store
+
+        def counted(places: Sequence[Any], notes: Sequence[Any]) -> Any:
+            sizes.append(len(places))
+            return store(places, notes)
+
+        monkeypatch.setattr(writer, "store", counted)
+        for pieces, first in ((1, 1), (3, 3), (50, log_module.TURNS_AT_MOST + 1)):
+            sizes.clear()
+            taken = []
+            for number in range(pieces):
+                taken.append(desk.append(f"{pieces} {number}"))
+                await asyncio.sleep(0)
+            await asyncio.gather(*taken)
+            assert sizes[0] == first
+            assert sum(sizes) == pieces
+
     async def test_a_log_that_is_full_refuses_at_once_and_drains(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:

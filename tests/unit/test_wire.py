@@ -16,7 +16,15 @@ from chatzilla.realtime import packets
 
 GOOD = {"room": "Design", "client_id": "0193-a", "content": "hello"}
 
-READ: list[Any] = ["hello", " x ", "\ud83d\ude00", 'a"b\\c', "x" * TEXT_LIMIT, GOOD, GOOD | {"room": "lobby", "client_id": '"\\'}]
+READ: list[Any] = [
+    "hello",
+    " x ",
+    "\ud83d\ude00",
+    'a"b\\c',
+    "x" * TEXT_LIMIT,
+    GOOD,
+    GOOD | {"room": "lobby", "client_id": '"\\'},
+]
 
 LEFT: list[Any] = [
     *("", " ", "\0", "\ud800", "x" * (TEXT_LIMIT + 1), None, 5, True, [], ["x"], {}),
