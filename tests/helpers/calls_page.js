@@ -39,7 +39,13 @@
     oscillator.connect(volume).connect(end);
     oscillator.start();
     window.__volume = volume.gain;
-    return end.stream.getAudioTracks()[0];
+    const [track] = end.stream.getAudioTracks();
+    const stop = track.stop.bind(track);
+    track.stop = () => {
+      void context.close();
+      stop();
+    };
+    return track;
   }
 
   if (painted && navigator.mediaDevices) {

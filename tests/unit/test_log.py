@@ -498,14 +498,14 @@ asyncio.run(main())
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A burst comes in several reads; a commit for each of them would cost as much as one for all."""
-        writer, sizes = desk.log._writer, list[int]()
-        store = writer.store
+        sizes: list[int] = []
+        hand_over = RoomLog._hand_over
 
-        def counted(places: Sequence[Any], notes: Sequence[Any]) -> Any:
-            sizes.append(len(places))
-            return store(places, notes)
+        def counted(log: RoomLog) -> None:
+            sizes.append(len(log._collected))
+            hand_over(log)
 
-        monkeypatch.setattr(writer, "store", counted)
+        monkeypatch.setattr(RoomLog, "_hand_over", counted)
         for pieces, first in ((1, 1), (3, 3), (50, log_module.TURNS_AT_MOST + 1)):
             sizes.clear()
             taken = []
