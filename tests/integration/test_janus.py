@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import re
 import stat
 import sys
@@ -236,55 +235,6 @@ async def test_whoever_answers_nothing_is_left_alone(
         await alice.does("ready")
         await alice.hears("offer")
         await eve.leaves()
-
-
-@pytest.mark.parametrize("seed", [3, 4])
-async def test_whatever_happens_at_once_the_call_is_whole_in_the_end(
-    tmp_path: Path, janus: JanusServer, monkeypatch: pytest.MonkeyPatch, seed: int
-) -> None:
-    """People come, go, begin anew and are cut off, at any moment, while Janus is slow and refuses now and then."""
-    chance = random.Random(seed)
-    calm = asyncio.Event()
-    message = JanusSession.message
-
-    async def slow(self: JanusSession, handle: int, body: Any, jsep: Any = None) -> Any:
-        if calm.is_set():
-            return await message(self, handle, body, jsep)
-        await asyncio.sleep(chance.uniform(0, 0.05))
-        if body["request"] in ("join", "publish", "update", "start") and chance.random() < 0.1:
-            raise JanusError(0, "by chance")
-        found = await message(self, handle, body, jsep)
-        await asyncio.sleep(chance.uniform(0, 0.05))
-        return found
-
-    monkeypatch.setattr(JanusSession, "message", slow)
-    async with serving(tmp_path / "data", **through(janus)) as server, party(server) as people:
-        names = [*CAST]
-        cast = await extras.enter(people, "garden", *names[:4])
-        for _ in range(24):
-            await asyncio.sleep(chance.uniform(0, 0.1))
-            one = chance.choice(cast)
-            match chance.randrange(4):
-                case 0:
-                    one.begins_anew()
-                case 1:
-                    await one.is_cut_off()
-                case 2 if len(cast) > 2 and one.here:
-                    cast.remove(one)
-                    await one.leaves()
-                case _ if len(cast) < 6:
-                    free = [name for name in names if name not in {each.name for each in cast}]
-                    cast += await extras.enter(people, "garden", chance.choice(free))
-        calm.set()
-        await extras.all_see(cast, {one.id: CAST[one.name] for one in cast})
-        assert await janus.handles() == 1 + 2 * len(cast)
-        (call,) = server.house.calls._calls.values()
-        assert call.participants.keys() == {one.id for one in cast}
-        for one in cast:
-            await one.leaves()
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while await janus.rooms() or await janus.handles() > 1:
-                await asyncio.sleep(0.02)
 
 
 async def test_a_call_takes_what_the_settings_say(tmp_path: Path, janus: JanusServer) -> None:
