@@ -275,11 +275,6 @@ class Extra:
         return self._caller.id
 
     @property
-    def here(self) -> bool:
-        """Whether they have a connection to the server."""
-        return self._caller is not None and not self._caller.gone.is_set()
-
-    @property
     def lines(self) -> list[Line]:
         """What comes now."""
         return list(self._lines.values())
@@ -314,15 +309,6 @@ class Extra:
         for end in ends:
             if isinstance(end, Exception):
                 raise end
-
-    async def is_cut_off(self) -> None:
-        """Lose the connection to the server; they come back by themselves."""
-        assert self._caller is not None
-        await self._caller.vanish()
-
-    def begins_anew(self) -> None:
-        """Throw everything away, as whoever has lost their way does."""
-        self._inbox.put_nowait(("begin", self._round))
 
     def colours(self) -> dict[str, Colour | None]:
         """The colour of each camera that comes, by whose it is."""
