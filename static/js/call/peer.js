@@ -259,8 +259,8 @@ export class Peer {
     if (description.type === "answer" && !this.isOffering) return; // to an offer that is over
     const origin = originOf(description.sdp);
     if (this.#knowsAnother(origin)) {
-      // The other side has lost the connection that this offer was about.
-      if (description.type === "answer") this.#renewSoon();
+      // The other side has lost the connection that ours was made with.
+      this.#renewSoon();
       return;
     }
     if (this.#knows(origin)) {
