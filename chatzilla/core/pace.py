@@ -27,15 +27,21 @@ class Pacer:
 
     def touch(self) -> None:
         if self._timer is None:
-            due = self._ran_at + self._interval() - self._clock.monotonic()
-            self._timer = self._clock.call_later(max(0.0, due), self._run)
+            self._timer = self._clock.call_later(max(0.0, self._wait()), self._run)
 
     def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
+    def _wait(self) -> float:
+        """Seconds until it may run again."""
+        return self._ran_at + self._interval() - self._clock.monotonic()
+
     def _run(self) -> None:
         self._timer = None
+        if self._wait() > 0:  # the pace has become slower meanwhile
+            self.touch()
+            return
         self._ran_at = self._clock.monotonic()
         self._act()

@@ -36,7 +36,7 @@ from chatzilla.errors import (
     UnknownEvent,
 )
 from chatzilla.realtime import packets
-from chatzilla.realtime.delivery import CHAT, Connection, Dialect
+from chatzilla.realtime.connection import CHAT, Connection, Dialect
 from chatzilla.realtime.desk import Desk
 from chatzilla.realtime.line import Event, Line
 
@@ -441,7 +441,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         if connection.dialect is Dialect.TUTORIAL:
             if LOBBY not in connection.session.rooms:
                 self._ports.audience.unsubscribe(connection.session.connection, LOBBY, watching=False)
-            connection.dialect = Dialect.FULL
+            self._delivery.speak_full(connection)
 
 
 def _run(work: Coroutine[Any, Any, Answer], settle: Settle) -> None:

@@ -8,7 +8,6 @@ back by its cursor, and nobody else notices.
 from __future__ import annotations
 
 import asyncio
-import enum
 import logging
 import time
 from collections import deque
@@ -17,32 +16,28 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from chatzilla import wire, wire_calls
 from chatzilla.core.catchup import ROW_OVERHEAD
-from chatzilla.core.messages import TEXT
 from chatzilla.core.pace import Pacer
 from chatzilla.core.rooms import ROOMS_PER_CONNECTION, RoomHead
-from chatzilla.realtime import packets, websocket
-from chatzilla.realtime.channel import Channel
+from chatzilla.realtime import packets
+from chatzilla.realtime.connection import CHAT, Dialect
+from chatzilla.realtime.telling import PIECE, Circle, Telling, piece_for
 from chatzilla.realtime.turns import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
     from chatzilla.core.call import Summary
-    from chatzilla.core.messages import Message, Posted
+    from chatzilla.core.messages import Posted
     from chatzilla.core.people import Account, AccountId
     from chatzilla.core.presence import PresenceChange
     from chatzilla.core.rooms import ConnectionId, RoomId
     from chatzilla.core.session import Session
     from chatzilla.core.tokens import SignInId
     from chatzilla.ports import Clock, Timer
-    from chatzilla.realtime.channel import Frame
-    from chatzilla.realtime.line import Line
-    from chatzilla.realtime.websocket import WebSocket
+    from chatzilla.realtime.channel import Channel, Frame
+    from chatzilla.realtime.connection import Connection
 
 logger = logging.getLogger(__name__)
-
-CHAT: Final = "/chat"
-"""The namespace that all of this happens in."""
 
 HEADS_EVERY_SECONDS: Final = 1.0
 
@@ -59,15 +54,8 @@ UNTOLD_BYTES: Final = 2 * ROUND_BYTES
 HALLS_AT_MOST: Final = 2 * ROOMS_PER_CONNECTION
 """Rooms that one connection hears or watches."""
 
-PIECE: Final = 64
-"""Listeners of one room that are told before other work gets its turn, at most; see `turns`."""
-
 FEW: Final = 16
 """Listeners that are told at once, without the ado that lets others have their turn in between."""
-
-PIECE_BYTES: Final = 256 * 1024
-"""About as much as is written before other work gets its turn: the kernel copies every byte for every listener."""
-
 
 BREATH: Final = 0.5
 """How long a room with many listeners rests between two rounds, as a part of how long the last one took. What arrives
@@ -78,30 +66,10 @@ NOTICES_AT_MOST: Final = 50
 """Notices of one room that may wait before those that somebody types are dropped."""
 
 
-class Dialect(enum.Enum):
-    """How a connection speaks; see `docs/protocol.md` 1."""
-
-    TUTORIAL = "tutorial"
-    FULL = "full"
-
-
-@dataclass(slots=True, eq=False)
-class Connection:
-    """One connection as this door knows it."""
-
-    session: Session
-    dialect: Dialect
-    line: Line
-    channel: Channel
-    person: AccountId | None = None
-    halls: set[RoomId] = field(default_factory=set)
-    """The rooms that it hears or watches."""
-
-
 class _Notice(NamedTuple):
     """What connections are told that is not stored: of who is here, who types, where a room stands."""
 
-    connections: dict[ConnectionId, Connection]
+    connections: Circle
     words: Callable[[Connection], Frame | None]
 
 
@@ -129,8 +97,8 @@ class _Hall:
     rounds: int = 0
     echo: Timer | None = None
     """Will tell where the room stands."""
-    listeners: dict[ConnectionId, Connection] = field(default_factory=dict)
-    watchers: dict[ConnectionId, Connection] = field(default_factory=dict)
+    listeners: Circle = field(default_factory=Circle)
+    watchers: Circle = field(default_factory=Circle)
 
     def next_round(self) -> tuple[list[Posted], int]:
         """Take what is told next, as much as a socket takes at once; and about how many bytes that is."""
@@ -172,8 +140,8 @@ class Delivery:
         self._unname(connection)
         for room in connection.halls:
             hall = self._halls[room]
-            hall.listeners.pop(ident, None)
-            hall.watchers.pop(ident, None)
+            hall.listeners.pop(ident)
+            hall.watchers.pop(ident)
             self._sweep(room)
         connection.halls.clear()
 
@@ -186,12 +154,18 @@ class Delivery:
             known.person = account.id
             self._people.setdefault(account.id, set()).add(connection)
 
+    def speak_full(self, connection: Connection) -> None:
+        """From here on, a connection is told everything in the full dialect."""
+        connection.dialect = Dialect.FULL
+        for room in connection.halls:
+            self._halls[room].listeners.changed()
+
     def subscribe(self, connection: ConnectionId, room: RoomId) -> None:
         known = self._connections.get(connection)
         if known is not None:
             hall = self._hall(room)
-            hall.listeners[connection] = known
-            hall.watchers.pop(connection, None)
+            hall.listeners.add(connection, known)
+            hall.watchers.pop(connection)
             known.halls.add(room)
 
     def watch(self, connection: ConnectionId, head: RoomHead) -> None:
@@ -205,7 +179,7 @@ class Delivery:
         if head.head >= hall.head:
             hall.head, hall.last = head.head, head.last
         if connection not in hall.listeners:
-            hall.watchers[connection] = known
+            hall.watchers.add(connection, known)
             known.halls.add(head.room)
             self.write(known, self._room_event(hall, read=head.read, muted=head.muted))
 
@@ -213,13 +187,13 @@ class Delivery:
         hall = self._halls.get(room)
         if hall is None:
             return
-        known = hall.listeners.pop(connection, None)
+        known = hall.listeners.pop(connection)
         if known is None and not watching:
-            known = hall.watchers.pop(connection, None)
+            known = hall.watchers.pop(connection)
         if known is None:
             return
         if watching and known.dialect is Dialect.FULL:
-            hall.watchers[connection] = known
+            hall.watchers.add(connection, known)
         else:
             known.halls.discard(room)
         self._sweep(room)
@@ -415,8 +389,9 @@ class Delivery:
     def _tell_few(self, hall: _Hall) -> None:
         """Tell a small hall what was stored, all of it."""
         posts, _ = hall.next_round()
-        for channel in _Telling(posts, tuple(hall.listeners.items()), 0).tell_piece(hall.listeners, FEW):
-            self._let_go(channel)
+        for slow in Telling(posts, hall.listeners).pieces(FEW):
+            for channel in slow:
+                self._let_go(channel)
 
     def _tell_all(self, room: RoomId, hall: _Hall) -> Iterator[bool]:
         """Tell a hall everything that waits, one thing after the other, so that none overtakes another."""
@@ -447,15 +422,15 @@ class Delivery:
             Seconds to rest until the next round.
         """
         posts, size = hall.next_round()
-        piece = _piece(size)
+        piece = piece_for(size)
         hall.rounds += piece
-        telling = _Telling(posts, tuple(hall.listeners.items()), hall.rounds)
         began = time.perf_counter()
-        while telling.left and self._halls.get(room) is hall:
-            for channel in telling.tell_piece(hall.listeners, piece):
+        for slow in Telling(posts, hall.listeners, hall.rounds).pieces(piece):
+            for channel in slow:
                 self._let_go(channel)
-            if telling.left:
-                yield True
+            yield True
+            if self._halls.get(room) is not hall:
+                break
         _go_on_saying(hall)
         if len(hall.listeners) > PIECE and len(hall.untold) <= len(posts):
             return BREATH * (time.perf_counter() - began)
@@ -541,97 +516,6 @@ def _go_on_saying(hall: _Hall) -> None:
             action()
 
 
-def _piece(size: int) -> int:
-    """How many listeners are told so many bytes in one piece."""
-    return max(4, min(PIECE, PIECE_BYTES // size))
-
-
 def _dismiss(channel: Channel, code: str, message: str, *, reconnect: bool = True) -> None:
     goodbye = packets.event(CHAT, "goodbye", wire.encode_goodbye(code, message, reconnect=reconnect))
     channel.close(f"dismissed: {code}", goodbye)
-
-
-class _Telling:
-    """A round of telling: some messages, in order, to everybody who heard a room when it began.
-
-    Each message is encoded once for each dialect that is present, and all of them together are one write for a
-    connection, whoever wrote how many of them.
-    """
-
-    __slots__ = ("_full", "_listeners", "_origins", "_position", "_posts", "_tutorial")
-
-    def __init__(self, posts: list[Posted], listeners: Sequence[tuple[ConnectionId, Connection]], start: int) -> None:
-        self._posts = posts
-        self._origins = {posted.origin for posted in posts}
-        first = start % len(listeners) if listeners else 0  # so that not always the same ones are last
-        self._listeners = (*listeners[first:], *listeners[:first]) if len(listeners) > PIECE else listeners
-        self._position = 0
-        self._full: _Words | None = None
-        self._tutorial: _Words | None = None
-
-    @property
-    def left(self) -> bool:
-        return self._position < len(self._listeners)
-
-    def tell_piece(self, listeners: Container[ConnectionId], count: int) -> list[Channel]:
-        """Tell so many more, as far as they still hear the room; returns those that cannot take more."""
-        begin = self._position
-        self._position += count
-        slow: list[Channel] = []
-        full: list[WebSocket] = []
-        tutorial: list[WebSocket] = []
-        origins, speaks_full = self._origins, Dialect.FULL
-        for ident, connection in self._listeners[begin : self._position]:
-            channel = connection.channel
-            if not channel.open or (begin and ident not in listeners):
-                continue
-            if ident in origins or channel.socket is None:
-                self._tell_apart(ident, connection, slow)
-            elif connection.dialect is speaks_full:
-                full.append(channel.socket)
-            else:
-                tutorial.append(channel.socket)
-        if full:
-            slow += self._tell_alike(full, self._words(Dialect.FULL))
-        if tutorial and self._words(Dialect.TUTORIAL).together:
-            slow += self._tell_alike(tutorial, self._words(Dialect.TUTORIAL))
-        return slow
-
-    def _tell_alike(self, sockets: list[WebSocket], words: _Words) -> list[Channel]:
-        """Write everything at once to connections that are all told the same."""
-        queue_limit = self._listeners[0][1].channel.queue_limit  # the same for all
-        slow = websocket.write_all(sockets, words.together, queue_limit)
-        return [socket.owner for socket in slow if isinstance(socket.owner, Channel)]
-
-    def _tell_apart(self, ident: ConnectionId, connection: Connection, slow: list[Channel]) -> None:
-        """Tell one connection what it did not say itself."""
-        if len(self._origins) == 1 and ident in self._origins:
-            return  # nobody else said anything
-        frames = [frame for posted, frame in self._words(connection.dialect).each() if posted.origin != ident]
-        if frames and not connection.channel.write(*frames):
-            slow.append(connection.channel)
-
-    def _words(self, dialect: Dialect) -> _Words:
-        if dialect is Dialect.FULL:
-            self._full = self._full or _Words(self._posts, wire.encode_message)
-            return self._full
-        if self._tutorial is None:
-            # Its messages have no id and no kind: that one was changed cannot be said, nor what a notice is.
-            messages = ((posted, posted.message) for posted in self._posts)
-            said = [posted for posted, it in messages if it.changed == it.seq and it.kind == TEXT]
-            self._tutorial = _Words(said, wire.encode_tutorial_message)
-        return self._tutorial
-
-
-class _Words:
-    """The messages of a round in one dialect: one by one, and all together as a WebSocket carries them."""
-
-    __slots__ = ("_frames", "_posts", "together")
-
-    def __init__(self, posts: Sequence[Posted], encode: Callable[[Message], wire.Json]) -> None:
-        self._posts = posts
-        self._frames = [packets.event(CHAT, "message", encode(posted.message)) for posted in posts]
-        self.together = b"".join([frame.framed for frame in self._frames])
-
-    def each(self) -> Iterable[tuple[Posted, Frame]]:
-        return zip(self._posts, self._frames, strict=True)

@@ -19,6 +19,10 @@ STRETCH_SECONDS: Final = 0.0005
 """What all of it together may take of one turn; the last piece may go a little beyond. A turn costs much less, and in
 between is read, stored and answered what can be told with the next round: short stretches make rounds larger."""
 
+BESIDES_SECONDS: Final = 0.0001
+"""The same for a turn that has other things to do, which then come first: as long as they last, what they bring is told
+together. It is also how long they have to take to be seen: a turn without them is much shorter."""
+
 
 class Turns:
     """Work that waits for its next piece."""
@@ -55,7 +59,8 @@ class Turns:
         return True
 
     def _go_on(self) -> None:
-        self._left = STRETCH_SECONDS
+        others = time.perf_counter() - self._spent_at
+        self._left = STRETCH_SECONDS if others < BESIDES_SECONDS else BESIDES_SECONDS
         self._work.extend(self._resting)
         self._resting.clear()
         try:

@@ -21,7 +21,7 @@ from aiohttp._websocket.helpers import websocket_mask  # the quick one; its mino
 from chatzilla.errors import BadRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Container, Iterable
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -380,8 +380,10 @@ class WebSocket(asyncio.BufferedProtocol):
         self.transport.close()
 
 
-def write_all(sockets: Iterable[WebSocket], data: bytes, limit: int) -> list[WebSocket]:
-    """Write the same frames to many: what `WebSocket.write` does, without a call for each.
+def write_all(
+    sockets: Iterable[WebSocket], data: bytes, limit: int, but: Container[WebSocket | None] = ()
+) -> list[WebSocket]:
+    """Write the same frames to many, but for some: what `WebSocket.write` does, without a call for each.
 
     Returns:
         Those for which more than `limit` bytes wait: whoever is there does not read.
@@ -389,6 +391,8 @@ def write_all(sockets: Iterable[WebSocket], data: bytes, limit: int) -> list[Web
     write, size = os.write, len(data)
     slow = []
     for socket in sockets:
+        if socket in but:
+            continue
         if socket.straight < 0:
             waiting = socket.write(data)
         else:

@@ -33,7 +33,8 @@ from chatzilla.core.session import Session
 from chatzilla.core.tries import Tries
 from chatzilla.errors import Conflict
 from chatzilla.ports import Ports
-from chatzilla.realtime.delivery import Connection, Delivery, Dialect
+from chatzilla.realtime.connection import Connection, Dialect
+from chatzilla.realtime.delivery import Delivery
 from chatzilla.realtime.line import Line
 from chatzilla.store.database import Database
 from chatzilla.store.log import RoomLog

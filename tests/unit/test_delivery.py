@@ -15,8 +15,10 @@ from chatzilla.core.people import Account, account_named
 from chatzilla.core.presence import Here, PresenceChange
 from chatzilla.core.rooms import LOBBY, ConnectionId, Kind, RoomHead, RoomId
 from chatzilla.core.session import Session
-from chatzilla.realtime.delivery import ECHO_AFTER_SECONDS, PIECE, Connection, Delivery, Dialect
+from chatzilla.realtime.connection import Connection, Dialect
+from chatzilla.realtime.delivery import ECHO_AFTER_SECONDS, Delivery
 from chatzilla.realtime.line import Line
+from chatzilla.realtime.telling import PIECE
 from tests.helpers.clock import ManualClock
 
 GARDEN = RoomId("garden")

@@ -39,17 +39,22 @@ def test_after_a_long_silence_it_acts_at_once_again() -> None:
     assert said == [1000.0, 1060.0]
 
 
-def test_the_interval_is_asked_for_each_time_it_is_touched() -> None:
-    clock, said = ManualClock(), list[float]()
-    seconds = iter((1.0, 5.0, 5.0))
-    pacer = Pacer(clock, lambda: next(seconds), lambda: said.append(clock.monotonic()))
+def test_the_interval_is_what_holds_when_it_acts() -> None:
+    """A room that fills while its telling waits is told at the pace of the full one."""
+    clock, said, seconds = ManualClock(), list[float](), [1.0]
+    pacer = Pacer(clock, lambda: seconds[0], lambda: said.append(clock.monotonic()))
     pacer.touch()
     clock.advance(0)
     pacer.touch()
+    seconds[0] = 5.0
     clock.advance(4.75)
-    assert len(said) == 1
+    assert said == [1000.0]
     clock.advance(0.25)
-    assert len(said) == 2
+    assert said == [1000.0, 1005.0]
+    pacer.touch()
+    seconds[0] = 1.0
+    clock.advance(5)
+    assert said == [1000.0, 1005.0, 1010.0]
 
 
 def test_a_stopped_pacer_says_nothing_more_of_what_waited() -> None:
