@@ -142,28 +142,35 @@ class Telling:
         talkers = {ident: it for ident in self._origins if ident and (it := self._listeners.get(ident))}
         but = {connection.channel.socket for connection in talkers.values()}
         if roll.full.sockets:
-            yield from self._tell_row(roll, roll.full, self._words(Dialect.FULL), but, count)
+            yield from self._tell_row(roll, Dialect.FULL, but, count)
         if roll.tutorial.sockets and self._words(Dialect.TUTORIAL).together:
-            yield from self._tell_row(roll, roll.tutorial, self._words(Dialect.TUTORIAL), but, count)
+            yield from self._tell_row(roll, Dialect.TUTORIAL, but, count)
         if len(self._origins) == 1:
             talkers = {}  # nobody else said anything
         apart = [*(roll.apart | talkers).items()]
         for begin in range(0, len(apart), count):
-            yield [slow for pair in apart[begin : begin + count] if (slow := self._tell_apart(*pair)) is not None]
+            yield [channel for pair in apart[begin : begin + count] if (channel := self._tell_apart(*pair))]
 
     def _tell_row(
-        self, roll: Roll, row: _Row, words: _Words, but: Container[WebSocket | None], count: int
+        self, roll: Roll, dialect: Dialect, but: Container[WebSocket | None], count: int
     ) -> Iterator[Sequence[Channel]]:
         """Write everything at once to those who are told the same."""
+        row = roll.full if dialect is Dialect.FULL else roll.tutorial
+        together = self._words(dialect).together
         size = len(row.sockets)
         first = self._start % size if size > PIECE else 0
         for begin, end in (*_stretches(first, size, count), *_stretches(0, first, count)):
-            sockets = row.sockets[begin:end]
+            sockets, slow = row.sockets[begin:end], list[Channel]()
             if self._listeners.roll is not roll:
-                pairs = zip(row.idents[begin:end], sockets, strict=True)
-                sockets = [socket for ident, socket in pairs if ident in self._listeners]
-            slow = websocket.write_all(sockets, words.together, roll.queue_limit, but)
-            yield [socket.owner for socket in slow if isinstance(socket.owner, Channel)]
+                still = [(ident, self._listeners.get(ident)) for ident in row.idents[begin:end]]
+                sockets = [
+                    socket for socket, (_, it) in zip(sockets, still, strict=True) if it and it.dialect is dialect
+                ]
+                moved = [(ident, it) for ident, it in still if it and it.dialect is not dialect]
+                slow += [channel for pair in moved if (channel := self._tell_apart(*pair))]
+            behind = websocket.write_all(sockets, together, roll.queue_limit, but)
+            slow += [socket.owner for socket in behind if isinstance(socket.owner, Channel)]
+            yield slow
 
     def _tell_apart(self, ident: ConnectionId, connection: Connection) -> Channel | None:
         """Tell one connection what it did not say itself; returns its channel if that cannot take more."""
