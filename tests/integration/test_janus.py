@@ -27,29 +27,15 @@ from tests.helpers import extras
 from tests.helpers.call_tabs import CAST
 from tests.helpers.callers import BOTH, WATCHING, Party, description, party
 from tests.helpers.clients import PATIENCE_SECONDS
-from tests.helpers.janus_server import SECRET, JanusServer
+from tests.helpers.janus_server import SECRET, JanusServer, through
 from tests.helpers.servers import ROOT, Process, serving
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
 CAMERA = [{"mid": "0", "source": "microphone"}, {"mid": "1", "source": "camera"}]
 BACK_WITHIN_SECONDS = 5.0
 SENDING = description("audio sendonly", "video sendonly")
-
-
-@pytest.fixture
-async def janus(tmp_path: Path) -> AsyncIterator[JanusServer]:
-    server = await JanusServer(tmp_path).start()
-    try:
-        yield server
-    finally:
-        await server.kill()
-
-
-def through(janus: JanusServer, calls: str = "janus") -> dict[str, Any]:
-    return {"calls": calls, "janus_url": janus.url, "janus_secret": SECRET}
 
 
 async def healthy(people: Party) -> None:
