@@ -66,6 +66,13 @@ OFFERS_IN_VAIN: Final = 3
 GATHER_SECONDS: Final = 0.5
 """How long people who begin to send are waited for, so that one offer has them all. Each offer costs a browser much."""
 
+LOOK_AGAIN_SECONDS: Final = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
+"""How long until what Janus has left out is asked for again."""
+
+BEGINS_WITHIN_SECONDS: Final = 0.25
+"""How long whoever has thrown a connection away may take to say that they begin anew, before they are told to."""
+
+_NO_SUCH_ROOM: Final = 426
 _ROOM_EXISTS: Final = 427
 _NO_SUCH_FEED: Final = 428
 _NOT_JOINED: Final = "Say that you can receive first."
@@ -96,8 +103,15 @@ class _Peer:
     """What each line of theirs carries."""
     down: int | None = None
     receives: set[_Feed] = field(default_factory=set)
+    """What they are subscribed to, by Janus' own words."""
+    silent: set[_Feed] = field(default_factory=set)
+    """What of it was off when it was offered last, so that they do not listen to it."""
     lines: dict[str, _Feed] = field(default_factory=dict)
     """What each line of what they receive carries."""
+    left_out: int = 0
+    """How often, one time after the other, Janus has left something out that was asked for."""
+    asking: asyncio.Task[None] | None = None
+    """Asks for it again, when its time has come."""
     ready: bool = False
     began: float = 0.0
     """When they said so, by the event loop's time."""
@@ -295,6 +309,8 @@ class Janus:
                 case _:
                     raise BadRequest("This call goes through the server; what is for it, is not for others.")
         except JanusError as error:
+            if error.code == _NO_SUCH_ROOM:  # the next beginning makes it
+                room.made = False
             raise Conflict(f"That could not be done: {error}.") from error
         return {}
 
@@ -357,7 +373,14 @@ class Janus:
         peer.up = handle
         peer.count += 1
         peer.feed = f"{peer.participant.id}.{peer.count}"
-        await session.message(handle, {"request": "join", "ptype": "publisher", "room": room.call.id, "id": peer.feed})
+        body = {"request": "join", "ptype": "publisher", "room": room.call.id, "id": peer.feed}
+        try:
+            await session.message(handle, body)
+        except (Unavailable, JanusError):  # by this handle nothing can be sent, so the next try has another one
+            if self._peers.pop(handle, None) is not None:
+                peer.up = None
+                self._run(session.detach(handle))
+            raise
         return handle
 
     async def _silence(self, peer: _Peer, sources: set[Source], *, mute: bool) -> None:
@@ -409,12 +432,16 @@ class Janus:
             peer.syncing = None
 
     async def _sync_once(self, session: JanusSession, room: _Room, peer: _Peer) -> None:
+        """Compare what somebody should receive with what they do, and offer them the difference.
+
+        What they do receive, Janus says: it passes over what is off at that moment, or has just gone, without a word.
+        """
         others = [other for other in room.peers.values() if other is not peer and other.live]
         wanted = {(other.feed, mid) for other in others for mid in other.sends}
-        come, go = wanted - peer.receives, peer.receives - wanted
-        again = _belonging(come) & _belonging(go)
-        if again:  # one after the other, so that a page knows that their lines begin anew
-            come = {feed for feed in come if _owner(feed) not in again}
+        come, go = wanted - peer.receives, (peer.receives - wanted) | peer.silent
+        again = _belonging(come) & _belonging(go)  # one after the other, so that a page knows that they begin anew
+        come = {feed for feed in come if _owner(feed) not in again}
+        if again or wanted & peer.silent:
             peer.stale = True
         body: dict[str, Any]
         if peer.down is None:
@@ -446,17 +473,37 @@ class Janus:
             peer.stale = True
             await asyncio.sleep(AGAIN_SECONDS[0])
             return
-        peer.receives = (peer.receives - go) | come
         if "streams" in data:
             peer.lines = {
                 stream["mid"]: (stream["feed_id"], stream["feed_mid"])
                 for stream in data["streams"]
                 if stream.get("active") and "feed_id" in stream
             }
+            peer.receives = set(peer.lines.values())
+        else:
+            peer.receives -= go
+        peer.silent &= peer.receives
+        self._ask_again(room, peer, come - peer.receives)
         if peer.restart:
             peer.stale = True
         if offer is not None:
             await self._negotiate(session, room, peer, peer.down, offer)
+
+    def _ask_again(self, room: _Room, peer: _Peer, missing: set[_Feed]) -> None:
+        """Ask for what Janus has left out, later and later: whatever was in the way may be over by then."""
+        if not missing:
+            peer.left_out = 0
+            return
+        logger.info("participant %s does not receive %s yet", peer.participant.id, sorted(missing))
+        delay = LOOK_AGAIN_SECONDS[min(peer.left_out, len(LOOK_AGAIN_SECONDS) - 1)]
+        peer.left_out += 1
+        if peer.asking is None or peer.asking.done():
+            peer.asking = self._run(self._sync_later(room, peer, delay))
+
+    async def _sync_later(self, room: _Room, peer: _Peer, delay: float) -> None:
+        await asyncio.sleep(delay)
+        if room.peers.get(peer.participant.id) is peer:
+            self._sync(room, peer)
 
     async def _negotiate(self, session: JanusSession, room: _Room, peer: _Peer, down: int, offer: Jsep) -> None:
         """Offer somebody what they receive, and give Janus their answer."""
@@ -470,6 +517,8 @@ class Janus:
             if feed in sources
         )
         described = sdp.with_origin(offer["sdp"], down, peer.seq)
+        off = sdp.silent(described)
+        peer.silent = {feed for mid, feed in peer.lines.items() if mid in off}
         peer.offer = Offered(peer.seq, Description(offer["type"], described), tracks)
         peer.answer = asyncio.get_running_loop().create_future()
         if peer.participant.seat is not None:
@@ -509,7 +558,7 @@ class Janus:
         """
         peer.vain += 1
         handle, peer.down = peer.down, None
-        peer.receives, peer.lines = set(), {}
+        peer.receives, peer.silent, peer.lines = set(), set(), {}
         if handle is not None and self._session is not None:
             self._peers.pop(handle, None)
             await self._session.detach(handle)
@@ -546,8 +595,14 @@ class Janus:
     def _begin_anew(self, room: _Room, peer: _Peer, reason: str) -> None:
         logger.info("participant %s has lost media: %s", peer.participant.id, reason)
         self._drop(room, peer.participant)
-        room.peers[peer.participant.id] = peer.anew()
-        self._run(self._tell_later(peer.participant, MediaChanged(reset=True)))
+        fresh = room.peers[peer.participant.id] = peer.anew()
+        self._run(self._tell_to_begin(room, fresh))
+
+    async def _tell_to_begin(self, room: _Room, peer: _Peer) -> None:
+        """Tell somebody to begin anew, unless they do so themselves: Janus hears first of what they throw away."""
+        await asyncio.sleep(BEGINS_WITHIN_SECONDS)
+        if room.peers.get(peer.participant.id) is peer and peer.participant.seat is not None:
+            self._stage.tell([peer.participant.seat.connection], MediaChanged(reset=True))
 
     # How it is done.
 
@@ -614,11 +669,12 @@ class Janus:
         if participant.seat is not None:
             self._stage.tell([participant.seat.connection], event)
 
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+    def _run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Do something that nobody waits for."""
         task = asyncio.get_running_loop().create_task(_logged(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 async def _logged(work: Coroutine[Any, Any, None]) -> None:
