@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiortc.sdp import SessionDescription
 
-import chatzilla.media.janus
+import chatzilla.media.janus_down
 from chatzilla.cli import main
 from chatzilla.core.people import app_named
 from chatzilla.core.rights import CallRole
 from chatzilla.core.rooms import RoomId
 from chatzilla.errors import Unavailable
 from chatzilla.media import janus_config
-from chatzilla.media.janus import OFFERS_IN_VAIN
 from chatzilla.media.janus_api import JanusError, JanusSession
+from chatzilla.media.janus_down import OFFERS_IN_VAIN
 from tests.helpers import extras
 from tests.helpers.call_tabs import CAST
 from tests.helpers.callers import BOTH, WATCHING, Party, description, party
@@ -205,7 +205,7 @@ async def test_whoever_answers_nothing_is_left_alone(
     tmp_path: Path, janus: JanusServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They may send, and not care what the others do; what they send goes on."""
-    monkeypatch.setattr(chatzilla.media.janus, "ANSWER_WITHIN_SECONDS", 0.05)
+    monkeypatch.setattr(chatzilla.media.janus_down, "ANSWER_WITHIN_SECONDS", 0.05)
     async with serving(tmp_path / "data", **through(janus)) as server, party(server) as people:
         alice = await people.enters("alice", "garden", audio=False, video=False)
         await alice.does("ready")

@@ -11,6 +11,7 @@ import pytest
 from aiortc.sdp import SessionDescription
 
 import chatzilla.media.janus
+import chatzilla.media.janus_down
 from chatzilla.media import sdp
 from chatzilla.media.janus_api import JanusError, JanusSession
 from tests.helpers import extras, storm
@@ -178,7 +179,7 @@ async def test_what_is_off_at_the_moment_of_an_offer_is_received_when_it_is_on(
 async def test_what_janus_leaves_out_is_asked_for_later_and_later(
     tmp_path: Path, janus: JanusServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chatzilla.media.janus, "LOOK_AGAIN_SECONDS", (0.02, 0.04))
+    monkeypatch.setattr(chatzilla.media.janus_down, "LOOK_AGAIN_SECONDS", (0.02, 0.04))
     asked: list[float] = []
 
     async def leaves_out(body: Body, ask: Ask) -> Any:
