@@ -98,25 +98,23 @@ async def test_whoever_is_cut_off_while_they_begin_begins_again(
 ) -> None:
     """The server has heard that they can receive, and not what they send; so nobody but they can know."""
     cast: list[extras.Extra] = []
-    cut: list[str] = []
+    whole, cut = asyncio.Event(), asyncio.Event()
 
     async def cuts_off(body: Body, ask: Ask) -> Any:
-        if body["request"] == "publish" and len(cast) > 1 and not cut:
-            cut.append(body["request"])
+        if body["request"] == "publish" and whole.is_set() and not cut.is_set():
+            cut.set()
             await cast[1].is_cut_off()
             raise JanusError(0, "by chance")
         return await ask()
 
     between(monkeypatch, cuts_off)
     async with serving(tmp_path / "data", **through(janus)) as server, party(server) as people:
-        for name in ("Eve", "Finn"):
-            cast += await extras.enter(people, "garden", name)
+        cast += await extras.enter(people, "garden", "Eve", "Finn")
         seen = {one.id: CAST[one.name] for one in cast}
-        await extras.all_see(cast, seen, SOON_SECONDS)
+        await extras.all_see(cast, seen)
+        whole.set()
         cast[1].begins_anew()
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not cut:
-                await asyncio.sleep(0.02)
+        await asyncio.wait_for(cut.wait(), PATIENCE_SECONDS)
         await extras.all_see(cast, seen, SOON_SECONDS)
         await storm.ends(janus, cast)
 
