@@ -13,33 +13,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from chatzilla.core.call import CallLimits, Order, Picture, Source
 from chatzilla.core.call_events import (
-    ANSWER_LIMIT,
     Description,
     MediaChanged,
     Offered,
     Publish,
     Quality,
     Ready,
-    Received,
     Restart,
     Trickle,
 )
 from chatzilla.core.call_limits import PEOPLE_AT_MOST
-from chatzilla.errors import BadRequest, Conflict, Forbidden, NotFound, Unavailable
+from chatzilla.errors import BadRequest, Conflict, NotFound, Unavailable
 from chatzilla.media import sdp
 from chatzilla.media.janus_api import JanusError, JanusSession
+from chatzilla.media.janus_down import Downs, jsep_of
+from chatzilla.media.janus_room import Peer, Room
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from chatzilla.core.call import Call, CallId, Participant, ParticipantId
+    from chatzilla.core.call import Call, CallId, Participant
     from chatzilla.core.call_events import Candidate, MediaRequest
-    from chatzilla.media.janus_api import Jsep
     from chatzilla.ports import Stage
 
 logger = logging.getLogger(__name__)
@@ -57,78 +55,12 @@ START_SECONDS: Final = 1.0
 AGAIN_SECONDS: Final = (0.25, 0.5)
 """How long until Janus is tried again. When it is back, everybody waits for no more than the last of these."""
 
-ANSWER_WITHIN_SECONDS: Final = 30.0
-"""How long a browser may take to answer an offer, a lost connection included."""
+BEGINS_WITHIN_SECONDS: Final = 0.25
+"""How long whoever has thrown a connection away may take to say that they begin anew, before they are told to."""
 
-OFFERS_IN_VAIN: Final = 3
-"""Offers that may come to nothing, one after the other, before somebody has to begin anew."""
-
-GATHER_SECONDS: Final = 0.5
-"""How long people who begin to send are waited for, so that one offer has them all. Each offer costs a browser much."""
-
+_NO_SUCH_ROOM: Final = 426
 _ROOM_EXISTS: Final = 427
-_NO_SUCH_FEED: Final = 428
-_NOT_JOINED: Final = "Say that you can receive first."
 _GONE: Final = "Calls cannot be carried now. They come back by themselves."
-
-_Feed = tuple[str, str]
-"""A line of what somebody sends: Janus' name for the whole of it, and the line's."""
-
-
-class _NoAnswerError(Exception):
-    """Somebody left an offer without an answer."""
-
-
-@dataclass(slots=True, eq=False)
-class _Peer:
-    """A participant, as Janus has them."""
-
-    call: Call
-    participant: Participant
-    up: int | None = None
-    feed: str = ""
-    """Their name in Janus, a new one for each connection up: an old one may still be taken."""
-    count: int = 0
-    published: bool = False
-    live: bool = False
-    """Whether the connection up stands: before that, Janus gives nobody what they send."""
-    sends: dict[str, Source] = field(default_factory=dict)
-    """What each line of theirs carries."""
-    down: int | None = None
-    receives: set[_Feed] = field(default_factory=set)
-    lines: dict[str, _Feed] = field(default_factory=dict)
-    """What each line of what they receive carries."""
-    ready: bool = False
-    began: float = 0.0
-    """When they said so, by the event loop's time."""
-    settled: asyncio.Event = field(default_factory=asyncio.Event)
-    """What they send has come, or will not."""
-    restart: bool = False
-    """Whether the connection down has to look for another way."""
-    seq: int = 0
-    offer: Offered | None = None
-    """What waits for an answer."""
-    answer: asyncio.Future[Jsep] | None = None
-    vain: int = 0
-    syncing: asyncio.Task[None] | None = None
-    stale: bool = False
-    """Whether what they receive may not be what it should be."""
-    muted: set[Source] = field(default_factory=set)
-    """What a moderator has muted or taken away."""
-
-    def anew(self) -> _Peer:
-        """The same participant, of whom there is nothing in Janus."""
-        return _Peer(self.call, self.participant, count=self.count, seq=self.seq, muted=self.muted)
-
-
-@dataclass(slots=True, eq=False)
-class _Room:
-    """A call, as Janus has it."""
-
-    call: Call
-    made: bool = False
-    making: asyncio.Lock = field(default_factory=asyncio.Lock)
-    peers: dict[ParticipantId, _Peer] = field(default_factory=dict)
 
 
 class Janus:
@@ -151,14 +83,21 @@ class Janus:
         self._stage = stage
         self._url = url
         self._secret = secret
-        self._rooms: dict[CallId, _Room] = {}
+        self._rooms: dict[CallId, Room] = {}
         self._session: JanusSession | None = None
         self._control = 0
         """The handle by which rooms are made and ended."""
-        self._peers: dict[int, _Peer] = {}
+        self._peers: dict[int, Peer] = {}
         """Whose each handle is."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._running: asyncio.Task[None] | None = None
+        self._downs = Downs(
+            stage,
+            self._peers,
+            session=lambda: self._session if self.healthy else None,
+            run=self._run,
+            begin_anew=self._begin_anew,
+        )
 
     @property
     def healthy(self) -> bool:
@@ -238,7 +177,7 @@ class Janus:
 
     async def open(self, call: Call) -> None:
         session = self._here()
-        room = self._rooms.setdefault(call.id, _Room(call))
+        room = self._rooms.setdefault(call.id, Room(call))
         await self._make(session, room)
 
     def end(self, call: Call) -> None:
@@ -254,11 +193,11 @@ class Janus:
         room = self._rooms.get(call.id)
         if room is None:  # the call ended meanwhile
             raise Unavailable(_GONE)
-        room.peers[participant.id] = _Peer(call, participant)
+        room.peers[participant.id] = Peer(call, participant)
 
     async def resume(self, call: Call, participant: Participant) -> None:
-        room = self._rooms.setdefault(call.id, _Room(call))
-        peer = room.peers.setdefault(participant.id, _Peer(call, participant))
+        room = self._rooms.setdefault(call.id, Room(call))
+        peer = room.peers.setdefault(participant.id, Peer(call, participant))
         if not peer.ready:  # one of the three was away meanwhile, and what there was in Janus is gone
             if self.healthy:
                 self._run(self._tell_later(participant, MediaChanged(reset=True)))
@@ -286,15 +225,17 @@ class Janus:
                 case Ready(answer=None):
                     self._begin(room, peer)
                 case Ready(seq, Description() as answer):
-                    self._take_answer(peer, seq, answer)
+                    self._downs.take_answer(peer, seq, answer)
                 case Quality():
                     await self._choose(session, peer, request)
                 case Restart():
                     peer.restart = True
-                    self._sync(room, peer)
+                    self._downs.sync(room, peer)
                 case _:
                     raise BadRequest("This call goes through the server; what is for it, is not for others.")
         except JanusError as error:
+            if error.code == _NO_SUCH_ROOM:  # the next beginning makes it
+                room.made = False
             raise Conflict(f"That could not be done: {error}.") from error
         return {}
 
@@ -323,7 +264,7 @@ class Janus:
     # Up: what somebody sends.
 
     async def _publish(
-        self, session: JanusSession, room: _Room, peer: _Peer, request: Publish, take_place: Callable[[], None]
+        self, session: JanusSession, room: Room, peer: Peer, request: Publish, take_place: Callable[[], None]
     ) -> dict[str, Any]:
         described = sdp.read(request.offer.sdp)
         sdp.check(described, peer.participant, request.tracks)
@@ -337,18 +278,18 @@ class Janus:
         handle = await self._attach_up(session, room, peer) if peer.up is None else peer.up
         descriptions = [{"mid": mid, "description": named[mid].value} for mid in sending]
         body = {"request": "configure" if peer.published else "publish", "descriptions": descriptions}
-        _, answer = await session.message(handle, body, _jsep(request.offer))
+        _, answer = await session.message(handle, body, jsep_of(request.offer))
         if peer.up != handle or answer is None:
             raise Unavailable(_GONE)
         peer.published = True
         peer.sends = {mid: named[mid] for mid in sending}
         await self._silence(peer, peer.muted, mute=True)
         if peer.live:
-            self._sync_others(room, peer)
+            self._downs.sync_others(room, peer)
         limited = sdp.with_limits(answer["sdp"], audio=peer.call.limits.audio_bitrate)  # of pictures, Janus tells them
         return {"answer": answer | {"sdp": limited}}
 
-    async def _attach_up(self, session: JanusSession, room: _Room, peer: _Peer) -> int:
+    async def _attach_up(self, session: JanusSession, room: Room, peer: Peer) -> int:
         handle = await session.attach()
         if room.peers.get(peer.participant.id) is not peer:  # gone meanwhile
             self._run(session.detach(handle))
@@ -357,10 +298,17 @@ class Janus:
         peer.up = handle
         peer.count += 1
         peer.feed = f"{peer.participant.id}.{peer.count}"
-        await session.message(handle, {"request": "join", "ptype": "publisher", "room": room.call.id, "id": peer.feed})
+        body = {"request": "join", "ptype": "publisher", "room": room.call.id, "id": peer.feed}
+        try:
+            await session.message(handle, body)
+        except (Unavailable, JanusError):  # by this handle nothing can be sent, so the next try has another one
+            if self._peers.pop(handle, None) is not None:
+                peer.up = None
+                self._run(session.detach(handle))
+            raise
         return handle
 
-    async def _silence(self, peer: _Peer, sources: set[Source], *, mute: bool) -> None:
+    async def _silence(self, peer: Peer, sources: set[Source], *, mute: bool) -> None:
         """Have Janus drop what somebody sends of some sources, or forward it again."""
         for mid, source in tuple(peer.sends.items()):
             if source not in sources or self._session is None:
@@ -369,7 +317,7 @@ class Janus:
             with contextlib.suppress(JanusError):
                 await self._session.message(self._control, body)
 
-    async def _trickle(self, session: JanusSession, peer: _Peer, request: Trickle) -> None:
+    async def _trickle(self, session: JanusSession, peer: Peer, request: Trickle) -> None:
         handle = peer.up if request.up else peer.down
         if handle is None:
             raise NotFound("There is no such connection.")
@@ -377,151 +325,14 @@ class Janus:
 
     # Down: what somebody receives.
 
-    def _sync_others(self, room: _Room, peer: _Peer) -> None:
-        for other in room.peers.values():
-            if other is not peer:
-                self._sync(room, other)
-
-    def _sync(self, room: _Room, peer: _Peer) -> None:
-        """See that somebody receives what the others send, soon."""
-        peer.stale = True
-        if peer.ready and peer.syncing is None and self.healthy:
-            peer.syncing = asyncio.get_running_loop().create_task(self._keep_syncing(room, peer))
-
-    async def _keep_syncing(self, room: _Room, peer: _Peer) -> None:
-        """Offer, wait for the answer, and look again, until nothing has changed meanwhile."""
-        try:
-            while peer.stale and peer.ready and self._session is not None:
-                await _gather_beginners(room, peer)
-                peer.stale = False
-                try:
-                    await self._sync_once(self._session, room, peer)
-                except _NoAnswerError:
-                    logger.info("participant %s leaves an offer without an answer", peer.participant.id)
-                    await self._give_up_down(room, peer, silent=True)
-                except (Unavailable, JanusError) as error:
-                    logger.warning("participant %s cannot receive: %s", peer.participant.id, error)
-                    await self._give_up_down(room, peer)
-                except Exception:
-                    logger.exception("participant %s cannot receive", peer.participant.id)
-                    await self._give_up_down(room, peer)
-        finally:
-            peer.syncing = None
-
-    async def _sync_once(self, session: JanusSession, room: _Room, peer: _Peer) -> None:
-        others = [other for other in room.peers.values() if other is not peer and other.live]
-        wanted = {(other.feed, mid) for other in others for mid in other.sends}
-        come, go = wanted - peer.receives, peer.receives - wanted
-        again = _belonging(come) & _belonging(go)
-        if again:  # one after the other, so that a page knows that their lines begin anew
-            come = {feed for feed in come if _owner(feed) not in again}
-            peer.stale = True
-        body: dict[str, Any]
-        if peer.down is None:
-            if not wanted:
-                return
-            peer.down = await session.attach()
-            self._peers[peer.down] = peer
-            body = {"request": "join", "ptype": "subscriber", "room": room.call.id, "autoupdate": False}
-            body["streams"] = _streams(wanted)
-        elif come or go:
-            body = {"request": "update"}
-            if come:
-                body["subscribe"] = _streams(come)
-            if go:
-                body["unsubscribe"] = _streams(go)
-        elif peer.restart:
-            body = {"request": "configure", "restart": True}
-        else:
-            return
-        if body["request"] != "update":
-            peer.restart = False
-        try:
-            data, offer = await session.message(peer.down, body)
-        except JanusError as error:
-            if error.code != _NO_SUCH_FEED or body["request"] != "update" or peer.vain + 1 >= OFFERS_IN_VAIN:
-                raise
-            # Somebody has left just now, and nothing was changed: no reason to take the others away.
-            peer.vain += 1
-            peer.stale = True
-            await asyncio.sleep(AGAIN_SECONDS[0])
-            return
-        peer.receives = (peer.receives - go) | come
-        if "streams" in data:
-            peer.lines = {
-                stream["mid"]: (stream["feed_id"], stream["feed_mid"])
-                for stream in data["streams"]
-                if stream.get("active") and "feed_id" in stream
-            }
-        if peer.restart:
-            peer.stale = True
-        if offer is not None:
-            await self._negotiate(session, room, peer, peer.down, offer)
-
-    async def _negotiate(self, session: JanusSession, room: _Room, peer: _Peer, down: int, offer: Jsep) -> None:
-        """Offer somebody what they receive, and give Janus their answer."""
-        peer.seq += 1
-        sources = {
-            (each.feed, mid): (each, source) for each in room.peers.values() for mid, source in each.sends.items()
-        }
-        tracks = tuple(
-            Received(mid, sources[feed][0].participant.id, sources[feed][1])
-            for mid, feed in peer.lines.items()
-            if feed in sources
-        )
-        described = sdp.with_origin(offer["sdp"], down, peer.seq)
-        peer.offer = Offered(peer.seq, Description(offer["type"], described), tracks)
-        peer.answer = asyncio.get_running_loop().create_future()
-        if peer.participant.seat is not None:
-            self._stage.tell([peer.participant.seat.connection], peer.offer)
-        try:
-            async with asyncio.timeout(ANSWER_WITHIN_SECONDS):
-                answer = await peer.answer
-        except TimeoutError:
-            raise _NoAnswerError from None
-        finally:
-            peer.offer = peer.answer = None
-        peer.vain = 0
-        if peer.down is not None:
-            await session.message(peer.down, {"request": "start"}, answer)
-
-    def _begin(self, room: _Room, peer: _Peer) -> None:
+    def _begin(self, room: Room, peer: Peer) -> None:
         """Somebody has thrown their connections away, if they had any; what was at their other end goes, too."""
         self._drop(room, peer.participant)
         peer = room.peers[peer.participant.id] = peer.anew()
         peer.ready, peer.began = True, asyncio.get_running_loop().time()
-        self._sync(room, peer)
+        self._downs.sync(room, peer)
 
-    def _take_answer(self, peer: _Peer, seq: int | None, answer: Description) -> None:
-        if peer.offer is None or peer.answer is None or peer.answer.done() or seq != peer.seq:
-            raise Conflict("This offer does not wait for an answer.")
-        offered = peer.offer.offer.sdp.count("\nm=")
-        session = sdp.read(answer.sdp, lines=offered, characters=ANSWER_LIMIT)
-        if any(line.sends for line in session.lines):
-            raise Forbidden("Nothing is sent on the connection on which one receives.")
-        peer.answer.set_result(_jsep(answer))
-
-    async def _give_up_down(self, room: _Room, peer: _Peer, *, silent: bool = False) -> None:
-        """Throw a connection down away, and begin another one; or let them begin anew where that was in vain too often.
-
-        Not at once: whatever Janus refused, it may be about to tell why. Whoever is silent is left alone, until they
-        say that they can receive, or come back from a lost connection.
-        """
-        peer.vain += 1
-        handle, peer.down = peer.down, None
-        peer.receives, peer.lines = set(), {}
-        if handle is not None and self._session is not None:
-            self._peers.pop(handle, None)
-            await self._session.detach(handle)
-        await asyncio.sleep(AGAIN_SECONDS[min(peer.vain, len(AGAIN_SECONDS)) - 1])
-        if peer.vain < OFFERS_IN_VAIN:
-            peer.stale = True
-        elif silent:
-            peer.ready = False
-        elif room.peers.get(peer.participant.id) is peer:
-            self._begin_anew(room, peer, "nothing came of several offers")
-
-    async def _choose(self, session: JanusSession, peer: _Peer, request: Quality) -> None:
+    async def _choose(self, session: JanusSession, peer: Peer, request: Quality) -> None:
         if peer.down is None or request.mid not in peer.lines:
             raise NotFound("There is no such line.")
         streams = [{"mid": request.mid, "substream": request.layer}]
@@ -539,15 +350,21 @@ class Janus:
         if kind == "webrtcup" and handle == peer.up:
             peer.live = True
             peer.settled.set()
-            self._sync_others(room, peer)
+            self._downs.sync_others(room, peer)
         elif kind in ("hangup", "detached"):
             self._begin_anew(room, peer, str(message.get("reason", "")))
 
-    def _begin_anew(self, room: _Room, peer: _Peer, reason: str) -> None:
+    def _begin_anew(self, room: Room, peer: Peer, reason: str) -> None:
         logger.info("participant %s has lost media: %s", peer.participant.id, reason)
         self._drop(room, peer.participant)
-        room.peers[peer.participant.id] = peer.anew()
-        self._run(self._tell_later(peer.participant, MediaChanged(reset=True)))
+        fresh = room.peers[peer.participant.id] = peer.anew()
+        self._run(self._tell_to_begin(room, fresh))
+
+    async def _tell_to_begin(self, room: Room, peer: Peer) -> None:
+        """Tell somebody to begin anew, unless they do so themselves: Janus hears first of what they throw away."""
+        await asyncio.sleep(BEGINS_WITHIN_SECONDS)
+        if room.peers.get(peer.participant.id) is peer and peer.participant.seat is not None:
+            self._stage.tell([peer.participant.seat.connection], MediaChanged(reset=True))
 
     # How it is done.
 
@@ -556,7 +373,7 @@ class Janus:
             raise Unavailable(_GONE)
         return self._session
 
-    async def _make(self, session: JanusSession, room: _Room) -> None:
+    async def _make(self, session: JanusSession, room: Room) -> None:
         """Make a room in Janus, unless it is there."""
         async with room.making:
             if room.made:
@@ -588,23 +405,24 @@ class Janus:
         with contextlib.suppress(JanusError, Unavailable):
             await session.message(self._control, body)
 
-    def _drop(self, room: _Room, participant: Participant) -> None:
+    def _drop(self, room: Room, participant: Participant) -> None:
         """Undo whatever there is of somebody, and let the others receive it no more."""
         peer = room.peers.pop(participant.id, None)
         if peer is None:
             return
         peer.settled.set()
-        if peer.syncing is not None:
-            peer.syncing.cancel()
+        for task in (peer.syncing, peer.asking):
+            if task is not None:
+                task.cancel()
         handles = [handle for handle in (peer.up, peer.down) if handle is not None]
         for handle in handles:
             self._peers.pop(handle, None)
             if self._session is not None:
                 self._run(self._session.detach(handle))
         if peer.sends:
-            self._sync_others(room, peer)
+            self._downs.sync_others(room, peer)
 
-    def _tell(self, room: _Room, event: MediaChanged) -> None:
+    def _tell(self, room: Room, event: MediaChanged) -> None:
         seats = [peer.participant.seat for peer in room.peers.values()]
         self._stage.tell([seat.connection for seat in seats if seat is not None], event)
 
@@ -614,11 +432,12 @@ class Janus:
         if participant.seat is not None:
             self._stage.tell([participant.seat.connection], event)
 
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+    def _run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Do something that nobody waits for."""
         task = asyncio.get_running_loop().create_task(_logged(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 async def _logged(work: Coroutine[Any, Any, None]) -> None:
@@ -628,33 +447,6 @@ async def _logged(work: Coroutine[Any, Any, None]) -> None:
         logger.info("not done in Janus: %s", error)
     except Exception:
         logger.exception("something about Janus failed")
-
-
-async def _gather_beginners(room: _Room, peer: _Peer) -> None:
-    """Wait for others who are about to send, for a moment."""
-    now = asyncio.get_running_loop().time()
-    others = [other for other in room.peers.values() if other is not peer and other.ready and not other.live]
-    beginners = [other for other in others if other.participant.publishes and now - other.began < GATHER_SECONDS]
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(GATHER_SECONDS):
-            for other in beginners:
-                await other.settled.wait()
-
-
-def _belonging(feeds: set[_Feed]) -> set[str]:
-    return {_owner(feed) for feed in feeds}
-
-
-def _owner(feed: _Feed) -> str:
-    return feed[0].partition(".")[0]
-
-
-def _streams(feeds: set[_Feed]) -> list[dict[str, str]]:
-    return [{"feed": feed, "mid": mid} for feed, mid in sorted(feeds)]
-
-
-def _jsep(description: Description) -> Jsep:
-    return {"type": description.type, "sdp": description.sdp}
 
 
 def _candidate(candidate: Candidate | None) -> dict[str, Any]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_NO_SUCH_SESSION: Final = 458
+
 PLUGIN: Final = "janus.plugin.videoroom"
 
 ANSWER_SECONDS: Final = 10.0
@@ -196,6 +198,9 @@ class JanusSession:
 
     def _take(self, message: dict[str, Any]) -> None:
         kind = message.get("janus")
+        if kind == "timeout":  # Janus has heard nothing for too long, and has forgotten us, though the socket stands
+            self._end()
+            return
         future = self._waiting.get(message.get("transaction", ""))
         if future is None or future.done():
             if kind != "ack" and "sender" in message:
@@ -203,6 +208,8 @@ class JanusSession:
         elif kind == "error":
             error = message.get("error", {})
             future.set_exception(JanusError(error.get("code", 0), error.get("reason", "")))
+            if error.get("code") == _NO_SUCH_SESSION:
+                self._end()
         elif kind != "ack" or message["transaction"] in self._needs_no_more:
             future.set_result(message)
 
@@ -213,7 +220,7 @@ class JanusSession:
                 await self._ask({"janus": "keepalive"})
 
     def _end(self) -> None:
-        """The socket is gone, and with it everything that was asked."""
+        """The socket or the session is gone, and with it everything that was asked."""
         if self.gone.is_set():
             return
         self.gone.set()

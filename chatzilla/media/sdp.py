@@ -42,6 +42,9 @@ _AVERAGE: Final = re.compile(rf"{_MAX_AVERAGE}=(\d{{1,9}})", re.IGNORECASE)
 _BESIDES_PICTURES: Final = 100_000
 """Chromium counts sound, and the heads of packets, as a part of what a line of video may have."""
 
+_BEFORE_MEDIA: Final = re.compile(r"^(?=m=)", re.MULTILINE)
+_MID_OF_LINE: Final = re.compile(r"^a=mid:(\S+)", re.MULTILINE)
+
 _LINE: Final = re.compile(r"[a-z]=[^\x00-\x08\x0a-\x1f\x7f]+")
 _MEDIA: Final = re.compile(r"(\S+) \d{1,5}(?:/\d{1,5})? \S+(?: \S+)+")
 _MID: Final = re.compile(r"[!#$%&'*+.0-9A-Z^_`a-z{|}~-]{1,64}")
@@ -140,6 +143,12 @@ def check(session: Session, participant: Participant, tracks: tuple[Track, ...] 
             raise Forbidden("You cannot share a screen in this call.")
 
 
+def silent(text: str) -> set[str]:
+    """The lines of one of Janus' descriptions, by their mids, that are off."""
+    off = [part for part in _BEFORE_MEDIA.split(text) if "\na=inactive\r\n" in part]
+    return {found[1] for part in off if (found := _MID_OF_LINE.search(part))}
+
+
 def with_origin(text: str, session: int, version: int) -> str:
     """The same description, as this version of this session.
 
@@ -155,7 +164,7 @@ def with_limits(text: str, *, audio: int | None, video: int | None = None) -> st
     Browsers obey what a description says: of sound as a parameter of Opus (RFC 7587, 6.1), and of pictures as the
     bandwidth of a line (RFC 8866, 5.8; RFC 3890). Where it asks for less already, that holds.
     """
-    parts = re.split(r"^(?=m=)", text, flags=re.MULTILINE)
+    parts = _BEFORE_MEDIA.split(text)
     for at, part in enumerate(parts):
         if audio is not None and part.startswith("m=audio "):
             parts[at] = _opus_within(part, audio)

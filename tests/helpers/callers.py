@@ -103,9 +103,16 @@ class Caller:
 
     async def joins(self, room: str = "lobby", *, audio: bool = True, video: bool = True, **more: Any) -> Any:
         """Enter a call; returns the answer."""
-        answer = await self.does("join", {"room": room, "media": {"audio": audio, "video": video}, **more})
-        self.id, self.resume, self.answer = answer["participant"]["id"], answer["resume"], answer
+        accepted, answer = await self.enters(room, audio=audio, video=video, **more)
+        assert accepted, answer
         return answer
+
+    async def enters(self, room: str, *, audio: bool = True, video: bool = True, **more: Any) -> tuple[bool, Any]:
+        """Enter a call if that is accepted; returns the values of the ack."""
+        accepted, answer = await self.call("join", {"room": room, "media": {"audio": audio, "video": video}, **more})
+        if accepted:
+            self.id, self.resume, self.answer = answer["participant"]["id"], answer["resume"], answer
+        return accepted, answer
 
     async def signals(self, to: Caller, offer: dict[str, str] | None = None, **more: Any) -> Any:
         return await self.does("signal", {"to": to.id, "description": offer or BOTH, **more})

@@ -4,7 +4,8 @@ To the server and to Janus each is a participant like any other: a connection to
 ICE and DTLS-SRTP, which are aiortc's. What they send is a film, encoded once. Of what they receive every packet is
 counted, and of each camera the last picture that stands alone is kept, so that one can look at its colour.
 
-Like a page, they negotiate one thing after another, begin anew when media is reset, and come back by themselves.
+Like a page, they negotiate one thing after another, begin anew when media is reset or a connection comes to nothing,
+and come back by themselves. What happened to each lately is kept, for whoever wonders why something did not.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import asyncio
 import contextlib
 import itertools
 import struct
+from collections import deque
 from dataclasses import dataclass, field
 from socket import SO_RCVBUF, SOL_SOCKET
 from typing import TYPE_CHECKING, Any, Final
@@ -29,7 +31,7 @@ from tests.helpers.callers import CALLS, Caller
 from tests.helpers.films import SOUND_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 
     from aiortc.sdp import MediaDescription
 
@@ -40,6 +42,9 @@ CONNECT_SECONDS: Final = 15.0
 """How long a peer connection may take before everything begins anew, as in a page."""
 
 AGAIN_SECONDS: Final = 0.5
+
+REMEMBERED_AT_MOST: Final = 60
+"""What is kept of what happened to somebody."""
 
 OVERTAKEN: Final = {"conflict", "offline", "timeout", "unavailable"}
 """Refusals of an answer after which another offer, or another beginning, comes by itself, as in a page."""
@@ -166,6 +171,11 @@ class Leg:
     def up(self) -> bool:
         return self._dtls.state == "connected"
 
+    @property
+    def state(self) -> str:
+        """In words, of its two halves."""
+        return f"ICE {self._ice.state}, DTLS {self._dtls.state}"
+
     async def describe(self, lines: Iterable[tuple[MediaDescription | str, str, str, int]]) -> str:
         """A description of this side: lines of a kind, a mid, a direction and a source's number."""
         if self._gathering is None:
@@ -196,10 +206,12 @@ class Leg:
         head = f"v=0\r\no=- {id(self)} 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE {' '.join(mids)}\r\n"
         return head + text
 
-    def connect(self, other: SessionDescription) -> None:
-        """Begin to reach the other side; once."""
-        if self._connecting is None:
-            self._connecting = asyncio.get_running_loop().create_task(self._connect(other))
+    def connect(self, other: SessionDescription) -> bool:
+        """Begin to reach the other side, once; returns whether this was the time."""
+        if self._connecting is not None:
+            return False
+        self._connecting = asyncio.get_running_loop().create_task(self._connect(other))
+        return True
 
     async def _connect(self, other: SessionDescription) -> None:
         media = other.media[0]
@@ -265,14 +277,21 @@ class Extra:
         self._down: Leg | None = None
         self._session = ""
         self._round = 0
-        """Counts beginnings."""
+        """Counts beginnings, and what voids them."""
         self._inbox: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        """Those that run, and those that failed."""
+        self._story: deque[str] = deque(maxlen=REMEMBERED_AT_MOST)
 
     @property
     def id(self) -> str:
         assert self._caller is not None
         return self._caller.id
+
+    @property
+    def here(self) -> bool:
+        """Whether they have a connection to the server."""
+        return self._caller is not None and not self._caller.gone.is_set()
 
     @property
     def lines(self) -> list[Line]:
@@ -284,31 +303,53 @@ class Extra:
         sends = self.film is not None
         self._caller = self._attend(await self._people.connect(self.name))
         await self._caller.joins(room, audio=sends, video=sends)
-        loop = asyncio.get_running_loop()
+        self._note("enters")
         self._inbox.put_nowait(("begin", self._round))
-        self._tasks = [loop.create_task(self._live(room))]
+        self._start(self._live(room))
         if self.film is not None:
-            self._tasks.append(loop.create_task(self._play(self.film)))
+            self._start(self._play(self.film))
         return self
 
     async def leaves(self) -> None:
         """Leave the call, and end everything."""
-        if self._caller is not None and not self._caller.gone.is_set():
+        await self._rest()
+        if self.here:
+            assert self._caller is not None
             await self._caller.does("leave")
         await self.vanishes()
 
     async def vanishes(self) -> None:
-        """End everything without a word."""
-        for task in self._tasks:
-            task.cancel()
-        ends = await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
+        """End everything without a word; harmless twice."""
+        await self._rest()
         await self._stop()
         if self._caller is not None:
             await self._caller.close()
-        for end in ends:
-            if isinstance(end, Exception):
-                raise end
+        self.check()
+
+    def check(self) -> None:
+        """See that nothing that they do has failed."""
+        for task in tuple(self._tasks):
+            if task.done() and (failure := task.exception()) is not None:
+                self._tasks.discard(task)
+                raise AssertionError(f"{self.name} is broken:\n{self.account()}") from failure
+
+    def account(self) -> str:
+        """Who they are, how they are connected, what comes, and what happened to them lately."""
+        legs = [f"{way}: {leg.state if leg else 'none'}" for way, leg in (("up", self._up), ("down", self._down))]
+        lines = [f"{line.source} of {line.participant}, {line.packets} packets" for line in self.lines]
+        told = "\n  ".join((f"{'here' if self.here else 'away'}; {'; '.join(legs)}", f"receives {lines}", *self._story))
+        return f"{self.name} ({self._caller.id if self._caller else 'nobody yet'}):\n  {told}"
+
+    async def is_cut_off(self) -> None:
+        """Lose the connection to the server; they come back by themselves."""
+        assert self._caller is not None
+        self._note("is cut off")
+        await self._caller.vanish()
+
+    def begins_anew(self) -> None:
+        """Throw everything away, as whoever has lost their way does."""
+        self._note("wants to begin anew")
+        self._inbox.put_nowait(("begin", self._round))
 
     def colours(self) -> dict[str, Colour | None]:
         """The colour of each camera that comes, by whose it is."""
@@ -339,15 +380,41 @@ class Extra:
 
     # What happens to them, one thing after another.
 
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() or task.exception() is None:
+            self._tasks.discard(task)
+
+    async def _rest(self) -> None:
+        """Do nothing more."""
+        running = [task for task in self._tasks if not task.done()]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    def _note(self, words: str) -> None:
+        self._story.append(f"{asyncio.get_running_loop().time():.3f} {words}")
+
     def _attend(self, caller: Caller) -> Caller:
-        for event in ("offer", "media"):
-            caller.sio.on(event, lambda told, event=event: self._inbox.put_nowait((event, told)), namespace=CALLS)
+        caller.sio.on("offer", lambda told: self._inbox.put_nowait(("offer", told)), namespace=CALLS)
+        caller.sio.on("media", self._media, namespace=CALLS)
         caller.sio.on("disconnect", lambda *_: self._lost(caller), namespace=CALLS)
         return caller
 
     def _lost(self, caller: Caller) -> None:
         caller.gone.set()
+        self._note("loses the connection")
         self._inbox.put_nowait(("gone", caller))
+
+    def _media(self, told: dict[str, Any]) -> None:
+        """Whatever has begun meanwhile is void at once: it may be what the news is about."""
+        self._note(f"hears that media is {told['state']}")
+        self._round += 1
+        self._inbox.put_nowait(("begin" if told["state"] == "reset" else "stop", self._round))
 
     async def _live(self, room: str) -> None:
         while True:
@@ -357,10 +424,9 @@ class Extra:
             elif event == "gone":
                 if told is self._caller:
                     await self._come_back(room)
+            elif told != self._round:
+                continue  # something has begun anew meanwhile
             elif event == "begin":
-                if told == self._round:  # and nothing has begun anew meanwhile
-                    await self._begin()
-            elif told["state"] == "reset":
                 await self._begin()
             else:
                 await self._stop()
@@ -370,36 +436,57 @@ class Extra:
         assert self._caller is not None
         while True:
             caller = self._attend(Caller(self._people.server.url))
+            self._people.stack.push_async_callback(caller.close)
             try:
                 await caller.connect(resume=self._caller.resume)
-                await caller.joins(room, resume=self._caller.resume)
-            except (socketio.exceptions.ConnectionError, OSError, TimeoutError):
-                await caller.close()
-                await asyncio.sleep(AGAIN_SECONDS / 2)
+                accepted, answer = await caller.enters(room, resume=self._caller.resume)
+            except (socketio.exceptions.SocketIOError, OSError, TimeoutError) as error:
+                self._note(f"cannot come back: {error!r}")
             else:
-                self._people.stack.push_async_callback(caller.close)
-                self._caller = caller
-                return
+                if accepted:
+                    self._note("is back")
+                    self._caller = caller
+                    return
+                self._note(f"may not come back: {answer}")
+                assert answer["code"] == "unavailable", answer
+            await caller.close()
+            await asyncio.sleep(AGAIN_SECONDS / 2)
 
     async def _begin(self) -> None:
-        """Throw both connections away, and make them anew."""
+        """Throw both connections away, and make them anew; and again, whatever it is that comes to nothing."""
         self._round += 1
+        turn = self._round
+        self._note("begins")
         await self._stop()
-        assert self._caller is not None
-        caller, loop = self._caller, asyncio.get_running_loop()
         accepted, _ = await self._ask("ready")
-        if accepted and self.film is not None:
-            self._up = Leg(offers=True, heard=lambda _: None)
-            self._ssrcs = {kind: next(_numbers) << 8 | kind for kind in TICKS}
-            lines = [("audio", "0", "sendonly", self._ssrcs[SOUND]), ("video", "1", "sendonly", self._ssrcs[PICTURE])]
-            offer = {"type": "offer", "sdp": await self._up.describe(lines)}
-            tracks = [{"mid": "0", "source": "microphone"}, {"mid": "1", "source": "camera"}]
-            accepted, answer = await self._ask("publish", {"offer": offer, "tracks": tracks})
-            if accepted:
-                self._up.connect(SessionDescription.parse(answer["answer"]["sdp"]))
-                accepted = await self._up.connected()
-        if not accepted and not caller.gone.is_set():
-            loop.call_later(AGAIN_SECONDS, self._inbox.put_nowait, ("begin", self._round))
+        if accepted and turn == self._round and self.film is not None:
+            accepted = await self._send_anew(turn)
+        if not accepted:
+            self._begin_soon(turn)
+
+    async def _send_anew(self, turn: int) -> bool:
+        self._up = leg = Leg(offers=True, heard=lambda _: None)
+        self._ssrcs = {kind: next(_numbers) << 8 | kind for kind in TICKS}
+        lines = [("audio", "0", "sendonly", self._ssrcs[SOUND]), ("video", "1", "sendonly", self._ssrcs[PICTURE])]
+        offer = {"type": "offer", "sdp": await leg.describe(lines)}
+        tracks = [{"mid": "0", "source": "microphone"}, {"mid": "1", "source": "camera"}]
+        accepted, answer = await self._ask("publish", {"offer": offer, "tracks": tracks})
+        if accepted and turn == self._round:
+            leg.connect(SessionDescription.parse(answer["answer"]["sdp"]))
+            self._start(self._expect(leg, "up"))
+        return accepted
+
+    def _begin_soon(self, turn: int) -> None:
+        """Unless something else has begun by then."""
+        asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._inbox.put_nowait, ("begin", turn))
+
+    async def _expect(self, leg: Leg, way: str) -> None:
+        """Begin anew where a connection comes to nothing, as a page does."""
+        turn = self._round
+        up = await leg.connected()
+        self._note(f"has the connection {way}: {leg.state}")
+        if not up and leg in (self._up, self._down):
+            self._begin_soon(turn)
 
     async def _answer(self, told: dict[str, Any]) -> None:
         """Take what the server offers; one that is not current any more is followed by another."""
@@ -413,13 +500,14 @@ class Extra:
             self.downs += 1
             self._lines = {}
         whose = {track["mid"]: (track["participant"], track["source"]) for track in told["tracks"]}
+        self._note(f"is offered {told['seq']} of {session}: {sorted({of for of, _ in whose.values()})}")
         self._name_lines(offer, whose)
         answer = await answer_by(self._down, offer)
         accepted, refusal = await self._ask("ready", {"seq": told["seq"], "answer": answer})
-        if accepted:
-            self._down.connect(offer)
-        else:
+        if not accepted:
             assert refusal["code"] in OVERTAKEN, refusal
+        elif self._down.connect(offer):
+            self._start(self._expect(self._down, "down"))
 
     async def _ask(self, event: str, payload: Any = None) -> tuple[bool, Any]:
         """Ask the server; whoever loses it meanwhile waits no longer."""
@@ -427,17 +515,19 @@ class Extra:
         loop = asyncio.get_running_loop()
         asking = loop.create_task(self._caller.call(event, payload))
         losing = loop.create_task(self._caller.gone.wait())
+        found: tuple[bool, Any] = False, {"code": "offline"}
         try:
             await asyncio.wait((asking, losing), return_when=asyncio.FIRST_COMPLETED)
             if asking.done():
-                return asking.result()
+                found = asking.result()
         except (TimeoutError, socketio.exceptions.SocketIOError):
-            return False, {"code": "timeout"}
+            found = False, {"code": "timeout"}
         finally:
             for task in (asking, losing):
                 task.cancel()
             await asyncio.gather(asking, losing, return_exceptions=True)
-        return False, {"code": "offline"}
+        self._note(f"{event}: {'done' if found[0] else found[1]['code']}")
+        return found
 
     def _name_lines(self, offer: SessionDescription, whose: dict[str, tuple[str, str]]) -> None:
         before, self._lines, self._by_ssrc = self._lines, {}, {}
@@ -502,31 +592,45 @@ def _codec_in(offered: MediaDescription | str) -> tuple[int, str]:
 
 
 async def enter(people: Party, room: str, *names: str) -> list[Extra]:
-    """Bring some of the cast into a room's call, one after another."""
+    """Bring some of the cast into a room's call, one after another; when the party is over, nothing of them is left."""
     tones = {name: 900 + 100 * number for number, name in enumerate(CAST)}
-    return [await Extra(people, name, films.flat(CAST[name], tones[name])).enters(room) for name in names]
+    cast = [Extra(people, name, films.flat(CAST[name], tones[name])) for name in names]
+    for one in cast:
+        people.stack.push_async_callback(one.vanishes)
+        await one.enters(room)
+    return cast
 
 
-async def all_see(extras: Iterable[Extra], wanted: Mapping[str, Colour]) -> None:
+async def all_see(extras: Collection[Extra], wanted: Mapping[str, Colour], within: float = PATIENCE_SECONDS) -> None:
     """Wait until each extra sees exactly the others, each in their own colour, and now.
 
     Args:
         extras: who looks.
         wanted: everybody who is seen in the call, by their id, with their colour.
+        within: how many seconds it may take.
     """
+    others = {extra: {one: colour for one, colour in wanted.items() if one != extra.id} for extra in extras}
 
     async def sees(extra: Extra) -> None:
-        others = {one: colour for one, colour in wanted.items() if one != extra.id}
         extra.watch()
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                for turn in itertools.count():
-                    if extra.sees(others):
-                        return
-                    if turn % ASK_EVERY == 0:
-                        await extra.ask_for_pictures()
-                    await asyncio.sleep(LOOK_AGAIN_SECONDS)
-        except TimeoutError:
-            raise AssertionError(f"{extra.name} wants to see {others}, and sees {extra.colours()}") from None
+        for turn in itertools.count():
+            extra.check()
+            if extra.sees(others[extra]):
+                return
+            if turn % ASK_EVERY == 0:
+                await extra.ask_for_pictures()
+            await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
-    await asyncio.gather(*map(sees, extras))
+    looking = {extra: asyncio.create_task(sees(extra)) for extra in extras}
+    try:
+        await asyncio.wait(looking.values(), timeout=within, return_when=asyncio.FIRST_EXCEPTION)
+        blind = [extra for extra, task in looking.items() if not task.done()]
+        for task in looking.values():
+            if task.done():
+                task.result()
+    finally:
+        for task in looking.values():
+            task.cancel()
+        await asyncio.gather(*looking.values(), return_exceptions=True)
+    told = [f"{extra.name} wants to see {others[extra]}, and sees {extra.colours()}" for extra in blind]
+    assert not blind, "\n".join((*told, *(extra.account() for extra in extras)))

@@ -56,6 +56,11 @@ def provide_network() -> None:
     ip("link", "set", "calls1", "up")
 
 
+def through(janus: JanusServer, calls: str = "janus") -> dict[str, Any]:
+    """The settings of a server whose calls go by it."""
+    return {"calls": calls, "janus_url": janus.url, "janus_secret": SECRET}
+
+
 class JanusServer:
     """Janus in a process of its own."""
 

@@ -14,42 +14,28 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiortc.sdp import SessionDescription
 
-import chatzilla.media.janus
+import chatzilla.media.janus_down
 from chatzilla.cli import main
 from chatzilla.core.people import app_named
 from chatzilla.core.rights import CallRole
 from chatzilla.core.rooms import RoomId
 from chatzilla.errors import Unavailable
 from chatzilla.media import janus_config
-from chatzilla.media.janus import OFFERS_IN_VAIN
 from chatzilla.media.janus_api import JanusError, JanusSession
+from chatzilla.media.janus_down import OFFERS_IN_VAIN
 from tests.helpers import extras
 from tests.helpers.call_tabs import CAST
 from tests.helpers.callers import BOTH, WATCHING, Party, description, party
 from tests.helpers.clients import PATIENCE_SECONDS
-from tests.helpers.janus_server import SECRET, JanusServer
+from tests.helpers.janus_server import SECRET, JanusServer, through
 from tests.helpers.servers import ROOT, Process, serving
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
 CAMERA = [{"mid": "0", "source": "microphone"}, {"mid": "1", "source": "camera"}]
 BACK_WITHIN_SECONDS = 5.0
 SENDING = description("audio sendonly", "video sendonly")
-
-
-@pytest.fixture
-async def janus(tmp_path: Path) -> AsyncIterator[JanusServer]:
-    server = await JanusServer(tmp_path).start()
-    try:
-        yield server
-    finally:
-        await server.kill()
-
-
-def through(janus: JanusServer, calls: str = "janus") -> dict[str, Any]:
-    return {"calls": calls, "janus_url": janus.url, "janus_secret": SECRET}
 
 
 async def healthy(people: Party) -> None:
@@ -219,7 +205,7 @@ async def test_whoever_answers_nothing_is_left_alone(
     tmp_path: Path, janus: JanusServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They may send, and not care what the others do; what they send goes on."""
-    monkeypatch.setattr(chatzilla.media.janus, "ANSWER_WITHIN_SECONDS", 0.05)
+    monkeypatch.setattr(chatzilla.media.janus_down, "ANSWER_WITHIN_SECONDS", 0.05)
     async with serving(tmp_path / "data", **through(janus)) as server, party(server) as people:
         alice = await people.enters("alice", "garden", audio=False, video=False)
         await alice.does("ready")

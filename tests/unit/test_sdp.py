@@ -52,6 +52,12 @@ a=rtpmap:96 VP8/90000\r
 """
 
 
+def test_lines_that_are_off_are_known_by_their_names() -> None:
+    lines = ("audio sendonly", "video inactive", "video sendonly", "audio inactive")
+    assert sdp.silent(description(*lines)["sdp"]) == {"1", "3"}
+    assert sdp.silent(CHROMIUM) == set()
+
+
 def test_what_a_browser_writes_is_understood() -> None:
     session = sdp.read(CHROMIUM)
     assert session.lines == (MediaLine("audio", "0", sends=True), MediaLine("video", "1", sends=False))
