@@ -20,7 +20,7 @@ from chatzilla.store.tables import accounts, members, messages, rooms
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Connection
 
     from chatzilla.store.database import Database
 
@@ -188,21 +188,17 @@ def _backlog(
     number, head = _head(connection, room, account)
     match catchup.plan(head.head, cursor, same_epoch=same_epoch):
         case After(after):
-            rows, more = _cut(room, connection.execute(_changed_after(number, after, catchup.PAGE_ROWS + 1)).all())
+            rows, more = _cut(room, connection.execute(_CHANGED_AFTER, {"number": number, "after": after}).all())
             reached = rows[-1].changed if more else head.head
             return Backlog(tuple(rows), cursor=reached, more=more, reset=False, room=head)
         case Newest(reset):
-            newest = _of_room(number).order_by(messages.c.seq.desc()).limit(catchup.PAGE_ROWS + 1)
-            rows, more = _cut(room, connection.execute(newest).all())
+            rows, more = _cut(room, connection.execute(_NEWEST, {"number": number}).all())
             return Backlog(tuple(reversed(rows)), cursor=head.head, more=more, reset=reset, room=head)
 
 
 def _head(connection: Connection, room: RoomId, account: Account) -> tuple[int, RoomHead]:
     """A room's number and its head, as this person sees it; a room that is not stored has neither."""
-    number = sa.select(accounts.c.no).where(accounts.c.id == account.id).scalar_subquery()
-    theirs = sa.and_(members.c.room == rooms.c.no, members.c.account == number)
-    wanted = sa.select(rooms.c.no, *_HEAD).outerjoin_from(rooms, members, theirs).where(rooms.c.id == room)
-    found = connection.execute(wanted).one_or_none()
+    found = connection.execute(_ROOM_OF, {"room_id": room, "person": account.id}).one_or_none()
     return (0, RoomHead(room, str(room), 0, 0)) if found is None else (found[0], _head_from(found[1:]))
 
 
@@ -224,18 +220,44 @@ _HEAD: Final = (rooms.c.id, rooms.c.name, rooms.c.head, _LAST, members.c.read, m
 """A room as somebody sees it who may be a member."""
 
 
-def _of_room(number: int) -> sa.Select[Any]:
-    return message_rows.where(messages.c.room == number)
+_PERSON: Final = (
+    sa.select(accounts.c.no).where(accounts.c.id == sa.bindparam("person", type_=accounts.c.id.type)).scalar_subquery()
+)
+
+_ROOM_OF: Final = (
+    sa.select(rooms.c.no, *_HEAD)
+    .outerjoin_from(rooms, members, sa.and_(members.c.room == rooms.c.no, members.c.account == _PERSON))
+    .where(rooms.c.id == sa.bindparam("room_id", type_=rooms.c.id.type))
+)
+"""What whoever joins a room asks first. These four are built once, as building them costs more than asking them: after
+a restart everybody joins at the same time."""
+
+_ROOMS_OF: Final = (
+    sa.select(*_HEAD)
+    .join(members, members.c.room == rooms.c.no)
+    .where(members.c.account == _PERSON)
+    .order_by(rooms.c.head.desc())
+    .limit(ROOMS_SHOWN)
+)
+"""The rooms of a person."""
+
+_OF_ROOM: Final = message_rows.where(messages.c.room == sa.bindparam("number", type_=messages.c.room.type))
+
+_NEWEST: Final = _OF_ROOM.order_by(messages.c.seq.desc()).limit(catchup.PAGE_ROWS + 1)
+"""The end of a room, and one more."""
 
 
-def _changed_after(number: int, cursor: int, limit: int) -> sa.CompoundSelect[Any]:
+def _changed_after() -> sa.CompoundSelect[Any]:
     """A room's changes after a cursor, in their order: what was said since then, and what was changed since then."""
-    said, changed = messages.c.seq > cursor, messages.c.changed > cursor
+    after, at_most = sa.bindparam("after", type_=messages.c.seq.type), catchup.PAGE_ROWS + 1
     as_said, changed_later = messages.c.changed == messages.c.seq, messages.c.changed > messages.c.seq
-    new = _of_room(number).where(said, as_said).order_by(messages.c.seq).limit(limit)
-    old = _of_room(number).where(changed, changed_later).order_by(messages.c.changed).limit(limit)
+    new = _OF_ROOM.where(messages.c.seq > after, as_said).order_by(messages.c.seq).limit(at_most)
+    old = _OF_ROOM.where(messages.c.changed > after, changed_later).order_by(messages.c.changed).limit(at_most)
     both = sa.union_all(sa.select(new.subquery()), sa.select(old.subquery()))
-    return both.order_by("changed").limit(limit)
+    return both.order_by("changed").limit(at_most)
+
+
+_CHANGED_AFTER: Final = _changed_after()
 
 
 def _history(connection: Connection, room: RoomId, span: Span) -> Page:
@@ -244,22 +266,22 @@ def _history(connection: Connection, room: RoomId, span: Span) -> Page:
 
 
 def _page(connection: Connection, room: RoomId, number: int, span: Span) -> Page:
-    of_room = _of_room(number)
     if span.around is not None:
         newer = _page(connection, room, number, Span(limit=(span.limit + 1) // 2, after=span.around - 1))
         older = _page(connection, room, number, Span(limit=span.limit // 2, before=span.around))
         return Page(older.messages + newer.messages, older.more or newer.more)
     if span.after is not None:
-        ordered = of_room.where(messages.c.seq > span.after).order_by(messages.c.seq)
+        ordered = _OF_ROOM.where(messages.c.seq > span.after).order_by(messages.c.seq)
     elif span.before is not None:
-        ordered = of_room.where(messages.c.seq < span.before).order_by(messages.c.seq.desc())
+        ordered = _OF_ROOM.where(messages.c.seq < span.before).order_by(messages.c.seq.desc())
     else:
-        ordered = of_room.order_by(messages.c.seq.desc())
-    rows, more = _cut(room, connection.execute(ordered.limit(span.limit + 1)).all(), span.limit)
+        ordered = _OF_ROOM.order_by(messages.c.seq.desc())
+    found = connection.execute(ordered.limit(span.limit + 1), {"number": number}).all()
+    rows, more = _cut(room, found, span.limit)
     return Page(tuple(rows if span.after is not None else reversed(rows)), more)
 
 
-def _cut(room: RoomId, rows: Sequence[Row[Any]], limit: int = catchup.PAGE_ROWS) -> tuple[list[Message], bool]:
+def _cut(room: RoomId, rows: Sequence[Sequence[Any]], limit: int = catchup.PAGE_ROWS) -> tuple[list[Message], bool]:
     """Fill a page from rows, of which there is one more than it holds if there is more."""
     page, more = catchup.cut(message_from(room, row) for row in rows[:limit])
     return page, more or len(rows) > limit
@@ -280,15 +302,7 @@ def _said_by(connection: Connection, account: AccountId, room: RoomId | None, at
 
 
 def _memberships(connection: Connection, account: Account) -> list[RoomHead]:
-    of_account = (
-        sa.select(*_HEAD)
-        .join(members, members.c.room == rooms.c.no)
-        .join(accounts, members.c.account == accounts.c.no)
-        .where(accounts.c.id == account.id)
-        .order_by(rooms.c.head.desc())
-        .limit(ROOMS_SHOWN)
-    )
-    return [_head_from(row) for row in connection.execute(of_account)]
+    return [_head_from(row) for row in connection.execute(_ROOMS_OF, {"person": account.id})]
 
 
 def _members(connection: Connection, room: RoomId, limit: int) -> tuple[list[Account], int]:
@@ -304,8 +318,7 @@ def _members(connection: Connection, room: RoomId, limit: int) -> tuple[list[Acc
 
 
 def _rooms(connection: Connection, account: Account, limit: int) -> list[tuple[RoomHead, bool]]:
-    number = sa.select(accounts.c.no).where(accounts.c.id == account.id).scalar_subquery()
-    theirs = sa.and_(members.c.room == rooms.c.no, members.c.account == number)
+    theirs = sa.and_(members.c.room == rooms.c.no, members.c.account == _PERSON)
     newest = (
         sa.select(messages.c.no)
         .where(messages.c.room == rooms.c.no)
@@ -319,6 +332,7 @@ def _rooms(connection: Connection, account: Account, limit: int) -> list[tuple[R
         .outerjoin_from(rooms, members, theirs)
         .where(visible)
         .order_by(members.c.account.is_(None), newest.desc(), rooms.c.no)
-        .limit(limit)
+        .limit(limit),
+        {"person": account.id},
     )
     return [(_head_from(row), row.read is not None) for row in found]

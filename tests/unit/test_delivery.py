@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -92,7 +93,9 @@ class Scene:
 
 
 @pytest.fixture
-def scene() -> Scene:
+def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
+    """No time passes while something is told, so that it is told within the turn in which it is said."""
+    monkeypatch.setattr("chatzilla.realtime.turns.time", SimpleNamespace(perf_counter=lambda: 1_000.0))
     return Scene()
 
 
