@@ -168,8 +168,7 @@ class Janus:
         for room in self._rooms.values():
             room.made = False
             for peer in room.peers.values():
-                if peer.syncing is not None:
-                    peer.syncing.cancel()
+                peer.rest()
                 room.peers[peer.participant.id] = peer.anew()
             self._tell(room, MediaChanged(reset=False))
 
@@ -411,9 +410,7 @@ class Janus:
         if peer is None:
             return
         peer.settled.set()
-        for task in (peer.syncing, peer.asking):
-            if task is not None:
-                task.cancel()
+        peer.rest()
         handles = [handle for handle in (peer.up, peer.down) if handle is not None]
         for handle in handles:
             self._peers.pop(handle, None)

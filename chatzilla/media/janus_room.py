@@ -59,6 +59,12 @@ class Peer:
     muted: set[Source] = field(default_factory=set)
     """What a moderator has muted or taken away."""
 
+    def rest(self) -> None:
+        """Do nothing more for them, now or later."""
+        for task in (self.syncing, self.asking):
+            if task is not None:
+                task.cancel()
+
     def anew(self) -> Peer:
         """The same participant, of whom there is nothing in Janus."""
         return Peer(self.call, self.participant, count=self.count, seq=self.seq, muted=self.muted)
