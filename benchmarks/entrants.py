@@ -1,7 +1,8 @@
 """Who is measured: Chatzilla as it is shipped, and the servers that it is compared with.
 
 All do the same chat in one namespace: `join` stores who it is and the room, `message` is acknowledged and sent to
-everybody else in the room. Only Chatzilla stores what was said, and it does so before it acknowledges.
+everybody else in the room. Only Chatzilla stores what was said, and it does so before it acknowledges; `floor-stores`
+does so, too, and nothing else.
 """
 
 from __future__ import annotations
@@ -75,6 +76,10 @@ def _floor(scratch: Scratch, port: int, _data: Path) -> list[str]:
     return [sys.executable, str(scratch.floor), str(port)]
 
 
+def _floor_that_stores(scratch: Scratch, port: int, data: Path) -> list[str]:
+    return [sys.executable, str(scratch.floor), str(port), str(data)]
+
+
 def _limit(scratch: Scratch, port: int, _data: Path) -> list[str]:
     return [str(scratch.chatlimit), str(port)]
 
@@ -89,4 +94,5 @@ ENTRANTS: Final = {
     "node": Entrant("Socket.IO on Node.js", _node),
     "c": Entrant("C, one send each", _limit),
     "floor": Entrant("Python that only answers", _floor),
+    "floor-stores": Entrant("Python that only stores and answers", _floor_that_stores),
 }

@@ -44,7 +44,7 @@ def _fan_out(senders: int, conns: int = 1000) -> dict[str, float]:
 
 
 _MANY: Final = {"srcs": 8, "par": 64}
-_BIG_TEXTS: Final = {"conns": 100, "senders": 10, "rate": 200, "size": 8000, "duration": 7}
+_BIG_TEXTS: Final = {"conns": 100, "senders": 10, "rate": 200, "size": 8000, "duration": 15}
 
 LOADS: Final[Mapping[str, Load]] = {
     "W1": Load("1,000 people in a room, 4 of them talking", _fan_out(4), (*CHATZILLAS, *PEERS, "c")),
@@ -54,7 +54,7 @@ LOADS: Final[Mapping[str, Load]] = {
     "W2": Load(
         "20 messages a second to 1,000 people",
         {"conns": 1000, "senders": 20, "rate": 20, "duration": 6},
-        (*CHATZILLAS, *PEERS),
+        (*CHATZILLAS, *PEERS, "c"),
     ),
     "W3": Load(
         "100 rooms of 10, one of each talking",
@@ -65,12 +65,12 @@ LOADS: Final[Mapping[str, Load]] = {
     "W5w32": Load(
         "1 connection with 32 messages under way",
         {"conns": 1, "window": 32, "duration": 3},
-        ("chatzilla", "chatzilla-normal", *PEERS, "floor"),
+        ("chatzilla", "chatzilla-normal", *PEERS, "floor", "floor-stores"),
     ),
     "W5c64": Load(
         "64 connections, each alone in its room",
         {"conns": 64, "rooms": 64, "senders": 64, "duration": 3},
-        ("chatzilla", "chatzilla-normal", *PEERS, "floor"),
+        ("chatzilla", "chatzilla-normal", *PEERS, "floor", "floor-stores"),
         full=True,
     ),
     "W4": Load(
