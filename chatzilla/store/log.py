@@ -1,55 +1,40 @@
-"""The one writer: a thread, a connection, and group commit.
+"""The log, on the event loop: a place for everything that is said, at once; batches for the writer; its answers.
 
-`append` gives a draft its place at once. What a few turns of the event loop bring goes to the thread together, as long
-as each brings more, and the thread takes everything that is there and stores it in one transaction: each room's head
-goes up by as many as it gets, the rows go in, one commit, one sync. While one batch commits the next one collects, so a
-busy server syncs once for a thousand messages and an idle one at once.
+`append` gives a draft its place at once. What a few turns of the event loop bring goes to the writer's thread together,
+as long as each brings more, and the thread takes everything that is there and stores it in one transaction (see
+`writer`). While one batch commits the next one collects, so a busy server syncs once for a thousand messages and an
+idle one at once.
 
-The whole batch goes back to the event loop in one callback: first every place is settled, in order, then, a turn later,
-the audience is told. `loop.call_soon` is first in, first out, so an ack is written before the events of its batch.
-
-A retry, known by `(author, client_id)` from the store or from earlier in the same batch, is answered as the first
-time; it takes no number and is not told again. Edits and deletions stand in the same line and take the same numbers;
-one that would change nothing is answered with what is there. A batch that a single row spoils is stored one by one.
-When the database itself cannot write (locked, full, read-only), the whole batch is refused as `unavailable`, and the
-next batch tries again.
-
-What the thread remembers (numbers of accounts and rooms, heads, members) saves it a look into the database for each
-message. It is forgotten whenever a transaction fails, and no head is raised that is not what it was thought to be.
+The whole batch comes back to the event loop in one callback: first every place is settled, in order, then, a turn
+later, the audience is told. `loop.call_soon` is first in, first out, so an ack is written before the events of its
+batch.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import logging
 import queue
 import threading
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final
 
-import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
-
-from chatzilla.core.messages import NO_SUCH_MESSAGE, TEXT, Change, Message, Posted
-from chatzilla.errors import Conflict, Forbidden, NotFound, Unavailable
-from chatzilla.store.deeds import DEED, deed_values, forget_deeds, insert_deed
-from chatzilla.store.queries import message_from, message_rows
-from chatzilla.store.tables import accounts, members, messages, rooms
+from chatzilla.core.messages import Change, Posted
+from chatzilla.errors import Unavailable
+from chatzilla.store.entries import Awaited, Enrolment, Mark, Note, Posting, Probe, Revision
+from chatzilla.store.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from sqlalchemy import Engine
-    from sqlalchemy.engine.interfaces import DBAPICursor
-    from sqlalchemy.pool import PoolProxiedConnection
 
     from chatzilla.core.audit import Deed
     from chatzilla.core.messages import Draft, Target
-    from chatzilla.core.people import Account, AccountId
+    from chatzilla.core.people import Account
     from chatzilla.core.rooms import ConnectionId, RoomId
     from chatzilla.ports import Clock
+    from chatzilla.store.entries import Entry, Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -66,108 +51,6 @@ costs about the same whatever it holds."""
 PURGE_AFTER_SECONDS: Final = 1.0
 """How long nothing may come before replaced texts are cleared from the write-ahead log."""
 
-PURGE_WITHIN_MS: Final = 50
-"""How long that may wait for somebody who reads; else it is tried again later."""
-
-REMEMBERED_AT_MOST: Final = 20_000
-"""Accounts, rooms and memberships, of each as many, that the writer keeps in memory."""
-
-Outcome = Message | Exception
-
-
-class _Awaited:
-    """Implements `ports.Place`: an entry in the log, and who waits for it."""
-
-    __slots__ = ("outcome", "settle")
-
-    outcome: Outcome | None
-    settle: Callable[[Outcome], None] | None
-    """Who waits."""
-
-    def then(self, settle: Callable[[Outcome], None]) -> None:
-        if self.outcome is None:
-            self.settle = settle
-        else:
-            settle(self.outcome)
-
-    def __await__(self) -> Generator[Any, None, Message]:
-        future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-
-        def settle(outcome: Outcome) -> None:
-            if future.done():
-                return  # whoever asked is gone
-            if isinstance(outcome, Message):
-                future.set_result(outcome)
-            else:
-                future.set_exception(outcome)
-
-        self.then(settle)
-        return future.__await__()
-
-
-class _Place(_Awaited):
-    """Somebody says something."""
-
-    __slots__ = ("author", "draft", "origin", "repeated", "sent_at")
-
-    def __init__(self, author: Account, draft: Draft, origin: ConnectionId | None, sent_at: int) -> None:
-        self.author = author
-        self.draft = draft
-        self.origin = origin
-        self.sent_at = sent_at
-        self.repeated = False
-        self.outcome = None
-        self.settle = None
-
-
-class _Revision(_Awaited):
-    """Somebody changes what they said, or takes away what another one said."""
-
-    __slots__ = ("at", "author", "change", "deed", "noted", "origin")
-
-    def __init__(
-        self,
-        author: AccountId | None,
-        change: Change,
-        origin: ConnectionId | None,
-        at: int,
-        deed: Deed | None = None,
-        *,
-        noted: bool = False,
-    ) -> None:
-        self.author = author
-        self.change = change
-        self.origin = origin
-        self.at = at
-        self.deed = deed
-        """What it is for the audit list, where it may be somebody else's message."""
-        self.noted = noted
-        """Whether the audit list is told."""
-        self.outcome = None
-        self.settle = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Enrolment:
-    account: Account
-    room: RoomId
-
-
-@dataclass(frozen=True, slots=True)
-class _Mark:
-    account: Account
-    room: RoomId
-    seq: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Probe:
-    """Asks whether the database can be written again."""
-
-
-_Note = _Enrolment | _Mark
-_Entry = _Place | _Revision | _Note | _Probe
-
 
 class RoomLog:
     """Implements `ports.Log` over one database."""
@@ -175,11 +58,11 @@ class RoomLog:
     def __init__(self, engine: Engine, clock: Clock, on_stored: Callable[[Sequence[Posted]], None]) -> None:
         self._clock = clock
         self._on_stored = on_stored
-        self._writer = _Writer(engine)
-        self._collected: list[_Entry] = []
+        self._writer = Writer(engine)
+        self._collected: list[Entry] = []
         self._under_way = 0
         """Entries that were handed to the writer and have not come back."""
-        self._batches: queue.SimpleQueue[list[_Entry] | None] = queue.SimpleQueue()
+        self._batches: queue.SimpleQueue[list[Entry] | None] = queue.SimpleQueue()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="room-log", daemon=True)
 
@@ -193,36 +76,36 @@ class RoomLog:
         """Whether the last batch could be stored."""
         return self._writer.healthy
 
-    def append(self, author: Account, draft: Draft, *, origin: ConnectionId | None) -> _Place:
-        place = _Place(author, draft, origin, self._clock.wall_ms())
+    def append(self, author: Account, draft: Draft, *, origin: ConnectionId | None) -> Posting:
+        place = Posting(author, draft, origin, self._clock.wall_ms())
         self._put(place)
         return place
 
-    def change(self, author: Account, change: Change, *, origin: ConnectionId | None) -> _Revision:
-        revision = _Revision(author.id, change, origin, self._clock.wall_ms())
+    def change(self, author: Account, change: Change, *, origin: ConnectionId | None) -> Revision:
+        revision = Revision(author.id, change, origin, self._clock.wall_ms())
         self._put(revision)
         return revision
 
-    def remove(self, target: Target, *, deed: Deed, noted: bool, origin: ConnectionId | None) -> _Revision:
-        revision = _Revision(deed.actor, Change(target, None), origin, self._clock.wall_ms(), deed, noted=noted)
+    def remove(self, target: Target, *, deed: Deed, noted: bool, origin: ConnectionId | None) -> Revision:
+        revision = Revision(deed.actor, Change(target, None), origin, self._clock.wall_ms(), deed, noted=noted)
         self._put(revision)
         return revision
 
     def enrol(self, account: Account, room: RoomId) -> None:
         try:
-            self._put(_Enrolment(account, room))
+            self._put(Enrolment(account, room))
         except Unavailable:
             logger.warning("membership of room %s was not noted: the log is full", room)
 
     def mark(self, account: Account, room: RoomId, seq: int) -> None:
         with contextlib.suppress(Unavailable):
-            self._put(_Mark(account, room, seq))
+            self._put(Mark(account, room, seq))
 
     def probe(self) -> None:
         """While the last batch could not be stored, write something that changes nothing, to see whether one can."""
         if not self.healthy:
             with contextlib.suppress(Unavailable):
-                self._put(_Probe())
+                self._put(Probe())
 
     async def close(self) -> None:
         """Store what is waiting, take nothing more, and end the thread."""
@@ -231,7 +114,7 @@ class RoomLog:
         self._batches.put(None)
         await asyncio.to_thread(self._thread.join)
 
-    def _put(self, entry: _Entry) -> None:
+    def _put(self, entry: Entry) -> None:
         if self._closing:
             raise Unavailable("The server is restarting. Your message will be sent again.")
         if self._under_way + len(self._collected) >= WAITING_AT_MOST:
@@ -256,7 +139,7 @@ class RoomLog:
 
     def _run(self) -> None:
         """Store whatever is there, in the writer's thread, until the end."""
-        waiting: list[_Entry] = []
+        waiting: list[Entry] = []
         more = True
         while more or waiting:
             while more and len(waiting) < BATCH_AT_MOST:
@@ -271,8 +154,8 @@ class RoomLog:
                 more = handed is not None
                 waiting += handed or ()
             batch, waiting = waiting[:BATCH_AT_MOST], waiting[BATCH_AT_MOST:]
-            places = [entry for entry in batch if isinstance(entry, _Awaited)]
-            notes = [entry for entry in batch if isinstance(entry, _Note)] if len(places) < len(batch) else ()
+            places = [entry for entry in batch if isinstance(entry, Awaited)]
+            notes = [entry for entry in batch if isinstance(entry, Note)] if len(places) < len(batch) else ()
             if self._closing and not self.healthy:  # it would be tried for as long as the database stays locked
                 stored = self._writer.refuse(places), list[Posted]()
             else:
@@ -284,7 +167,7 @@ class RoomLog:
         self._writer.close()
 
     def _hand_back(
-        self, entries: int, places: Sequence[_Awaited], outcomes: Sequence[Outcome], fresh: Sequence[Posted]
+        self, entries: int, places: Sequence[Awaited], outcomes: Sequence[Outcome], fresh: Sequence[Posted]
     ) -> None:
         """On the event loop: settle every place in order, then tell the audience."""
         self._under_way -= entries
@@ -294,369 +177,3 @@ class RoomLog:
                 place.settle(outcome)
         if fresh:  # after the answers, which are written at the end of this turn
             self._loop.call_soon(self._on_stored, fresh)
-
-
-_Head = tuple[int, int]
-"""A room as the writer remembers it: its number, and the number of its newest change."""
-
-
-class _Writer:
-    """What happens in the writer's thread: one connection, one transaction for each batch."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.healthy = True
-        self.purging = False
-        """Whether a text was replaced that may still stand in the write-ahead log."""
-        self._engine = engine
-        self._failure: type[Exception] = engine.dialect.loaded_dbapi.OperationalError
-        self._statements = _Statements(engine.dialect)
-        self._connection: PoolProxiedConnection | None = None
-        self._accounts: dict[AccountId, int] = {}
-        self._heads: dict[RoomId, _Head] = {}
-        self._members: set[tuple[int, int]] = set()
-
-    def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-
-    def purge(self) -> None:
-        """Empty the write-ahead log, where texts that were replaced would stand until it is written over."""
-        if self._connection is None:
-            return
-        cursor = self._connection.cursor()
-        try:
-            patience = _answer(cursor, "PRAGMA busy_timeout")
-            _answer(cursor, f"PRAGMA busy_timeout = {PURGE_WITHIN_MS}")
-            self.purging = bool(_answer(cursor, "PRAGMA wal_checkpoint(TRUNCATE)"))  # it says whether somebody reads
-            _answer(cursor, f"PRAGMA busy_timeout = {patience}")
-        except Exception:
-            logger.exception("replaced texts could not be cleared from the write-ahead log")
-            self._give_up()
-            self.purging = False
-
-    def refuse(self, places: Sequence[_Awaited]) -> list[Outcome]:
-        refusal = Unavailable("The server cannot store messages right now. Yours is kept and will be sent again.")
-        return [refusal for _ in places]
-
-    def store(
-        self, places: Sequence[_Awaited], notes: Sequence[_Note], *, look: bool = False
-    ) -> tuple[list[Outcome], list[Posted]]:
-        """Store a batch whole; if it repeats something, look what; if a row spoils it, one by one.
-
-        Args:
-            places: messages to store, and changes.
-            notes: memberships, and how far they have read.
-            look: whether to ask first what is stored already. Retries are rare, so the unique index finds them.
-
-        Returns:
-            What each place came to, and what was not stored before.
-        """
-        try:
-            stored = self._commit(places, notes, look=look)
-        except self._failure as error:
-            if self.healthy:
-                logger.error("the database cannot be written: %s", error)  # noqa: TRY400  # it is no surprise
-            self.healthy = False
-            return self.refuse(places), []
-        except Exception as error:
-            if not look:
-                return self.store(places, notes, look=True)
-            if len(places) <= 1:
-                logger.exception("one entry could not be stored")
-                return [error for _ in places], []
-            outcomes: list[Outcome] = []
-            fresh: list[Posted] = []
-            for place in places:
-                its_outcome, its_fresh = self.store([place], [], look=True)
-                outcomes += its_outcome
-                fresh += its_fresh
-            return outcomes, fresh
-        self.healthy = True
-        return stored
-
-    def _commit(
-        self, places: Sequence[_Awaited], notes: Sequence[_Note], *, look: bool
-    ) -> tuple[list[Outcome], list[Posted]]:
-        """Run one transaction, whole or not at all."""
-        try:
-            if self._connection is None:
-                self._connection = self._engine.raw_connection()
-            cursor = self._connection.cursor()
-            cursor.execute("BEGIN IMMEDIATE")
-            if not self.healthy:
-                cursor.execute("UPDATE facts SET value = value")  # a transaction that writes nothing proves nothing
-            stored = self._write_all(cursor, places, look=look)
-            for note in notes:
-                self._note(cursor, note)
-            cursor.execute("COMMIT")
-        except BaseException:
-            self._give_up()
-            raise
-        if max(len(self._accounts), len(self._heads), len(self._members)) > REMEMBERED_AT_MOST:
-            self._forget_names()
-        return stored
-
-    def _give_up(self) -> None:
-        """End a transaction that failed: nothing of it is remembered, and a connection that cannot is a new one."""
-        self._forget_names()
-        connection = self._connection
-        if connection is None:
-            return
-        try:
-            connection.rollback()
-        except Exception:
-            logger.exception("the connection to the database is lost, and made anew")
-            self._connection = None
-            connection.invalidate()
-
-    def _forget_names(self) -> None:
-        self._accounts.clear()
-        self._heads.clear()
-        self._members.clear()
-
-    def _write_all(
-        self, cursor: DBAPICursor, places: Sequence[_Awaited], *, look: bool
-    ) -> tuple[list[Outcome], list[Posted]]:
-        """Write messages and changes in the order in which they came; those without a change between them, together."""
-        if _Revision not in set(map(type, places)):
-            return self._write(cursor, cast("Sequence[_Place]", places), look=look)
-        outcomes: list[Outcome] = []
-        fresh: list[Posted] = []
-        for kind, run in itertools.groupby(places, type):
-            if kind is _Revision:
-                its_outcomes, its_fresh = self._revise(cursor, cast("Iterable[_Revision]", run))
-            else:
-                its_outcomes, its_fresh = self._write(cursor, cast("Sequence[_Place]", list(run)), look=look)
-            outcomes += its_outcomes
-            fresh += its_fresh
-        return outcomes, fresh
-
-    def _write(
-        self, cursor: DBAPICursor, places: Sequence[_Place], *, look: bool
-    ) -> tuple[list[Outcome], list[Posted]]:
-        """Number what is new, in the order in which it came, and write it."""
-        outcomes: list[Outcome] = []
-        fresh: list[Posted] = []
-        rows: list[Sequence[object]] = []
-        said: dict[tuple[int, str], Message] = {}
-        heads: dict[RoomId, _Head] = {}
-        joined: dict[tuple[int, int], int] = {}
-        for place in places:
-            author, draft = place.author, place.draft
-            by = self._accounts.get(author.id) or self._account(cursor, place)
-            key = by, draft.client_id
-            message = said.get(key)
-            if message is None and look:
-                message = self._find(cursor, by, draft)
-            if message is not None:
-                said[key] = message
-                place.repeated = True
-                outcomes.append(_repeated(draft, message))
-                continue
-            room, head = heads.get(draft.room) or self._heads.get(draft.room) or self._room(cursor, place)
-            seq = head + 1
-            heads[draft.room] = room, seq
-            message = Message(
-                draft.room, seq, seq, draft.kind, draft.client_id, author.id, author.name, draft.content, place.sent_at
-            )
-            said[key] = message
-            outcomes.append(message)
-            fresh.append(Posted(message, place.origin))
-            rows.append((room, seq, seq, draft.kind, by, draft.client_id, author.name, draft.content, place.sent_at))
-            if (by, room) not in self._members:
-                joined[by, room] = seq  # whoever says something has read so far
-        if rows:
-            self._advance(cursor, heads)
-            self._statements.message.run_many(cursor, rows)
-        if joined:
-            self._statements.member.run_many(cursor, sorted((*who, read) for who, read in joined.items()))
-            self._members.update(joined)
-        return outcomes, fresh
-
-    def _revise(self, cursor: DBAPICursor, revisions: Iterable[_Revision]) -> tuple[list[Outcome], list[Posted]]:
-        """Change messages one by one. One that stands as it is wanted already takes no number."""
-        outcomes: list[Outcome] = []
-        fresh: list[Posted] = []
-        for revision in revisions:
-            target = revision.change.target
-            row = self._statements.find_target.run(cursor, target)
-            before = message_from(target.room, row[3:]) if row else None
-            outcomes.append(outcome := _revised(revision, before))
-            if not isinstance(outcome, Message) or outcome == before:
-                continue
-            number, room, head = row[:3]
-            self._heads[target.room] = room, head
-            self._advance(cursor, {target.room: (room, head + 1)})
-            message = outcomes[-1] = outcome._replace(changed=head + 1)
-            deleted_at = revision.at if message.deleted else None
-            values = message.changed, message.content, message.edited_at, deleted_at, message.removed, number
-            self._statements.revise.run_many(cursor, [values])
-            if message.removed and revision.deed is not None and revision.noted:
-                self._note_deed(cursor, revision.deed, message)
-            fresh.append(Posted(message, revision.origin))
-            self.purging = True
-        return outcomes, fresh
-
-    def _note_deed(self, cursor: DBAPICursor, deed: Deed, message: Message) -> None:
-        """Enter into the audit list whose message was taken away, and never what it said."""
-        entry = deed._replace(
-            person=message.sender, person_name=message.name, room=message.room, details={"message": message.id}
-        )
-        self._statements.deed.run_many(cursor, [deed_values(entry)])
-        self._statements.forget_deeds.run_many(cursor, [()])
-
-    def _note(self, cursor: DBAPICursor, note: _Note) -> None:
-        if isinstance(note, _Mark):
-            self._statements.mark.run_many(cursor, [(note.seq, note.account.id, note.room, note.seq, note.seq)])
-        else:
-            self._statements.enrol.run_many(cursor, [(note.account.id, note.room)])
-
-    def _advance(self, cursor: DBAPICursor, heads: dict[RoomId, _Head]) -> None:
-        """Raise the heads of rooms, in the order of their numbers, so that two writers cannot wait for each other."""
-        steps = sorted((room, head, self._heads[name][1]) for name, (room, head) in heads.items())
-        raised = self._statements.advance.run_many(cursor, [(head, room, before) for room, head, before in steps])
-        if raised != len(steps):
-            raise RuntimeError("a room's head was not what it was thought to be")
-        self._heads |= heads
-
-    def _account(self, cursor: DBAPICursor, place: _Place) -> int:
-        """Look up the number of an account, which is stored with its first message."""
-        author = place.author
-        row = author.id, author.kind, author.key, author.name, place.sent_at
-        self._statements.account.run_many(cursor, [row])
-        (number,) = self._statements.find_account.run(cursor, (author.id,))
-        self._accounts[author.id] = number
-        return int(number)
-
-    def _room(self, cursor: DBAPICursor, place: _Place) -> _Head:
-        """Look up a room, which is stored with its first message."""
-        room = place.draft.room
-        self._statements.room.run_many(cursor, [(room, room, 0, place.sent_at)])
-        number, head = self._statements.find_room.run(cursor, (room,))
-        self._heads[room] = number, head
-        return number, head
-
-    def _find(self, cursor: DBAPICursor, author: int, draft: Draft) -> Message | None:
-        """The message that is stored already under this `(author, client_id)`."""
-        row = self._statements.find_message.run(cursor, (draft.client_id, author))
-        return message_from(row[0], row[1:]) if row else None
-
-
-def _answer(cursor: DBAPICursor, pragma: str) -> int:
-    """The number that a pragma begins its answer with."""
-    cursor.execute(pragma)
-    row: Sequence[int] = cursor.fetchall()[0]
-    return row[0]
-
-
-def _repeated(draft: Draft, message: Message) -> Outcome:
-    """The first answer again, whatever became of the message; or a refusal where the id was used for something else."""
-    changed_since = message.changed != message.seq
-    same = message.room == draft.room and (changed_since or message.content == draft.content)
-    if not same:
-        return Conflict("This client_id was used for another message already.")
-    first = message._replace(changed=message.seq, content=draft.content, edited_at=None, deleted=False, removed=False)
-    return first if changed_since else message
-
-
-def _revised(revision: _Revision, message: Message | None) -> Outcome:
-    """What becomes of a message, but for its number; or why nothing does."""
-    content = revision.change.content
-    if message is None:
-        return NotFound(NO_SUCH_MESSAGE)
-    theirs = message.sender == revision.author
-    if message.kind != TEXT or not (theirs or revision.deed):
-        return Forbidden("Only its author can change a message.")
-    if not theirs and not message.deleted:
-        return message._replace(content="", edited_at=None, deleted=True, removed=True)
-    if content is None:
-        return message if message.deleted else message._replace(content="", edited_at=None, deleted=True)
-    if message.deleted:
-        return Conflict("This message was deleted.")
-    return message if content == message.content else message._replace(content=content, edited_at=revision.at)
-
-
-class _Statement:
-    """A statement of SQLAlchemy's, written out once, and run without more ado.
-
-    The hot path runs a handful of statements for each batch; building them anew each time cost several times what
-    the database does. Rows are given in the order of `names`.
-    """
-
-    def __init__(
-        self, statement: sa.Insert | sa.Update | sa.Delete | sa.Select[Any], dialect: sa.Dialect, *names: str
-    ) -> None:
-        compiled = statement.compile(dialect=dialect, column_keys=list(names))
-        if compiled.positiontup != list(names):
-            raise ValueError(f"{compiled} does not take {names}")
-        self._sql = str(compiled)
-
-    def run(self, cursor: DBAPICursor, row: Sequence[object]) -> Sequence[Any]:
-        """Run it once, and return the row that it answers, or nothing."""
-        cursor.execute(self._sql, row)
-        return cursor.fetchone() or ()
-
-    def run_many(self, cursor: DBAPICursor, rows: Sequence[Sequence[object]]) -> int:
-        """Run it for each row; returns how many rows it wrote."""
-        cursor.executemany(self._sql, rows)
-        return cursor.rowcount
-
-
-class _Statements:
-    """What the log writes and asks."""
-
-    def __init__(self, dialect: sa.Dialect) -> None:
-        def once(table: sa.Table) -> sqlite.Insert:
-            return sqlite.insert(table).on_conflict_do_nothing()
-
-        def parameter(name: str, column: sa.Column[Any]) -> sa.BindParameter[Any]:
-            return sa.bindparam(name, type_=column.type)
-
-        wanted = parameter("wanted", rooms.c.id)
-        both = sa.select(accounts.c.no, rooms.c.no, rooms.c.head).where(
-            accounts.c.id == parameter("account", accounts.c.id), rooms.c.id == wanted
-        )
-        reader, place = parameter("reader", accounts.c.id), parameter("place", messages.c.seq)
-        mark = (
-            sa.update(members)
-            .values(read=parameter("seq", members.c.read))
-            .where(members.c.account == sa.select(accounts.c.no).where(accounts.c.id == reader).scalar_subquery())
-            .where(members.c.room == sa.select(rooms.c.no).where(rooms.c.id == wanted).scalar_subquery())
-            .where(members.c.read < parameter("before", members.c.read))
-            .where(sa.exists().where(rooms.c.no == members.c.room, rooms.c.head >= parameter("within", rooms.c.head)))
-        )
-        advance = (
-            sa.update(rooms)
-            .where(rooms.c.no == parameter("number", rooms.c.no), rooms.c.head == parameter("before", rooms.c.head))
-            .values(head=parameter("after", rooms.c.head))
-        )
-        self.account = _Statement(once(accounts), dialect, "id", "kind", "key", "name", "created_at")
-        self.find_account = _Statement(sa.select(accounts.c.no).where(accounts.c.id == wanted), dialect, "wanted")
-        self.room = _Statement(once(rooms), dialect, "id", "name", "head", "created_at")
-        self.find_room = _Statement(sa.select(rooms.c.no, rooms.c.head).where(rooms.c.id == wanted), dialect, "wanted")
-        self.advance = _Statement(advance, dialect, "after", "number", "before")
-        self.member = _Statement(once(members), dialect, "account", "room", "read")
-        enrol = once(members).from_select(["account", "room", "read"], both)
-        self.enrol = _Statement(enrol, dialect, "account", "wanted")
-        self.mark = _Statement(mark, dialect, "seq", "reader", "wanted", "before", "within")
-        columns = "room", "seq", "changed", "kind", "author", "client_id", "name", "content", "sent_at"
-        self.message = _Statement(sa.insert(messages), dialect, *columns)
-        found = (
-            message_rows.join(rooms, rooms.c.no == messages.c.room)
-            .where(messages.c.client_id == parameter("client_id", messages.c.client_id))
-            .where(messages.c.author == parameter("author", messages.c.author))
-            .with_only_columns(rooms.c.id, *message_rows.selected_columns)
-        )
-        self.find_message = _Statement(found, dialect, "client_id", "author")
-        target = (
-            message_rows.join(rooms, rooms.c.no == messages.c.room)
-            .where(rooms.c.id == wanted, messages.c.seq == place)
-            .with_only_columns(messages.c.no, rooms.c.no, rooms.c.head, *message_rows.selected_columns)
-        )
-        self.find_target = _Statement(target, dialect, "wanted", "place")
-        changed = "changed", "content", "edited_at", "deleted_at", "removed"
-        revise = sa.update(messages).where(messages.c.no == parameter("number", messages.c.no))
-        revise = revise.values({name: parameter(f"new_{name}", messages.c[name]) for name in changed})
-        self.revise = _Statement(revise, dialect, *(f"new_{name}" for name in changed), "number")
-        self.deed = _Statement(insert_deed, dialect, *DEED)
-        self.forget_deeds = _Statement(forget_deeds, dialect)

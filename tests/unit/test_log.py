@@ -24,6 +24,7 @@ from chatzilla.core.rooms import LOBBY, ConnectionId, RoomId
 from chatzilla.errors import Conflict, Forbidden, NotFound, Unavailable
 from chatzilla.store import database as database_module
 from chatzilla.store import log as log_module
+from chatzilla.store import writer as writer_module
 from chatzilla.store.database import Database
 from chatzilla.store.log import RoomLog
 from chatzilla.store.tables import accounts, members, messages, rooms
@@ -411,7 +412,7 @@ class TestTrouble:
             after = await asyncio.gather(*(desk.append(str(number)) for number in range(5)))
             assert [message.seq for message in after] == [2, 3, 4, 5, 6]
             assert [*health, desk.log.healthy] == [True, False, True]
-            assert [record.levelname for record in caplog.records if record.name == log_module.__name__] == ["ERROR"]
+            assert [record.levelname for record in caplog.records if record.name == writer_module.__name__] == ["ERROR"]
 
     @pytest.mark.usefixtures("quick")
     async def test_the_loop_turns_while_the_database_is_locked(self, tmp_path: Path) -> None:

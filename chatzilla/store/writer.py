@@ -1,0 +1,415 @@
+"""The one writer: a connection of its own, one transaction for each batch.
+
+Each room's head goes up by as many as it gets, the rows go in, one commit, one sync.
+
+A retry, known by `(author, client_id)` from the store or from earlier in the same batch, is answered as the first
+time; it takes no number and is not told again. Edits and deletions stand in the same line and take the same numbers;
+one that would change nothing is answered with what is there. A batch that a single row spoils is stored one by one.
+When the database itself cannot write (locked, full, read-only), the whole batch is refused as `unavailable`, and the
+next batch tries again.
+
+What the writer remembers (numbers of accounts and rooms, heads, members) saves it a look into the database for each
+message. It is forgotten whenever a transaction fails, and no head is raised that is not what it was thought to be.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+
+from chatzilla.core.messages import NO_SUCH_MESSAGE, TEXT, Message, Posted
+from chatzilla.errors import Conflict, Forbidden, NotFound, Unavailable
+from chatzilla.store.deeds import DEED, deed_values, forget_deeds, insert_deed
+from chatzilla.store.entries import Mark, Revision
+from chatzilla.store.queries import message_from, message_rows
+from chatzilla.store.tables import accounts, members, messages, rooms
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sqlalchemy import Engine
+    from sqlalchemy.engine.interfaces import DBAPICursor
+    from sqlalchemy.pool import PoolProxiedConnection
+
+    from chatzilla.core.audit import Deed
+    from chatzilla.core.messages import Draft
+    from chatzilla.core.people import AccountId
+    from chatzilla.core.rooms import RoomId
+    from chatzilla.store.entries import Awaited, Note, Outcome, Posting
+
+logger = logging.getLogger(__name__)
+
+PURGE_WITHIN_MS: Final = 50
+"""How long that may wait for somebody who reads; else it is tried again later."""
+
+REMEMBERED_AT_MOST: Final = 20_000
+"""Accounts, rooms and memberships, of each as many, that the writer keeps in memory."""
+
+_Head = tuple[int, int]
+"""A room as the writer remembers it: its number, and the number of its newest change."""
+
+
+class Writer:
+    """What happens in the writer's thread: one connection, one transaction for each batch."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.healthy = True
+        self.purging = False
+        """Whether a text was replaced that may still stand in the write-ahead log."""
+        self._engine = engine
+        self._failure: type[Exception] = engine.dialect.loaded_dbapi.OperationalError
+        self._statements = Statements(engine.dialect)
+        self._connection: PoolProxiedConnection | None = None
+        self._accounts: dict[AccountId, int] = {}
+        self._heads: dict[RoomId, _Head] = {}
+        self._members: set[tuple[int, int]] = set()
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+    def purge(self) -> None:
+        """Empty the write-ahead log, where texts that were replaced would stand until it is written over."""
+        if self._connection is None:
+            return
+        cursor = self._connection.cursor()
+        try:
+            patience = _answer(cursor, "PRAGMA busy_timeout")
+            _answer(cursor, f"PRAGMA busy_timeout = {PURGE_WITHIN_MS}")
+            self.purging = bool(_answer(cursor, "PRAGMA wal_checkpoint(TRUNCATE)"))  # it says whether somebody reads
+            _answer(cursor, f"PRAGMA busy_timeout = {patience}")
+        except Exception:
+            logger.exception("replaced texts could not be cleared from the write-ahead log")
+            self._give_up()
+            self.purging = False
+
+    def refuse(self, places: Sequence[Awaited]) -> list[Outcome]:
+        refusal = Unavailable("The server cannot store messages right now. Yours is kept and will be sent again.")
+        return [refusal for _ in places]
+
+    def store(
+        self, places: Sequence[Awaited], notes: Sequence[Note], *, look: bool = False
+    ) -> tuple[list[Outcome], list[Posted]]:
+        """Store a batch whole; if it repeats something, look what; if a row spoils it, one by one.
+
+        Args:
+            places: messages to store, and changes.
+            notes: memberships, and how far they have read.
+            look: whether to ask first what is stored already. Retries are rare, so the unique index finds them.
+
+        Returns:
+            What each place came to, and what was not stored before.
+        """
+        try:
+            stored = self._commit(places, notes, look=look)
+        except self._failure as error:
+            if self.healthy:
+                logger.error("the database cannot be written: %s", error)  # noqa: TRY400  # it is no surprise
+            self.healthy = False
+            return self.refuse(places), []
+        except Exception as error:
+            if not look:
+                return self.store(places, notes, look=True)
+            if len(places) <= 1:
+                logger.exception("one entry could not be stored")
+                return [error for _ in places], []
+            outcomes: list[Outcome] = []
+            fresh: list[Posted] = []
+            for place in places:
+                its_outcome, its_fresh = self.store([place], [], look=True)
+                outcomes += its_outcome
+                fresh += its_fresh
+            return outcomes, fresh
+        self.healthy = True
+        return stored
+
+    def _commit(
+        self, places: Sequence[Awaited], notes: Sequence[Note], *, look: bool
+    ) -> tuple[list[Outcome], list[Posted]]:
+        """Run one transaction, whole or not at all."""
+        try:
+            if self._connection is None:
+                self._connection = self._engine.raw_connection()
+            cursor = self._connection.cursor()
+            cursor.execute("BEGIN IMMEDIATE")
+            if not self.healthy:
+                cursor.execute("UPDATE facts SET value = value")  # a transaction that writes nothing proves nothing
+            stored = self._write_all(cursor, places, look=look)
+            for note in notes:
+                self._note(cursor, note)
+            cursor.execute("COMMIT")
+        except BaseException:
+            self._give_up()
+            raise
+        if max(len(self._accounts), len(self._heads), len(self._members)) > REMEMBERED_AT_MOST:
+            self._forget_names()
+        return stored
+
+    def _give_up(self) -> None:
+        """End a transaction that failed: nothing of it is remembered, and a connection that cannot is a new one."""
+        self._forget_names()
+        connection = self._connection
+        if connection is None:
+            return
+        try:
+            connection.rollback()
+        except Exception:
+            logger.exception("the connection to the database is lost, and made anew")
+            self._connection = None
+            connection.invalidate()
+
+    def _forget_names(self) -> None:
+        self._accounts.clear()
+        self._heads.clear()
+        self._members.clear()
+
+    def _write_all(
+        self, cursor: DBAPICursor, places: Sequence[Awaited], *, look: bool
+    ) -> tuple[list[Outcome], list[Posted]]:
+        """Write messages and changes in the order in which they came; those without a change between them, together."""
+        if Revision not in set(map(type, places)):
+            return self._write(cursor, cast("Sequence[Posting]", places), look=look)
+        outcomes: list[Outcome] = []
+        fresh: list[Posted] = []
+        for kind, run in itertools.groupby(places, type):
+            if kind is Revision:
+                its_outcomes, its_fresh = self._revise(cursor, cast("Iterable[Revision]", run))
+            else:
+                its_outcomes, its_fresh = self._write(cursor, cast("Sequence[Posting]", list(run)), look=look)
+            outcomes += its_outcomes
+            fresh += its_fresh
+        return outcomes, fresh
+
+    def _write(
+        self, cursor: DBAPICursor, places: Sequence[Posting], *, look: bool
+    ) -> tuple[list[Outcome], list[Posted]]:
+        """Number what is new, in the order in which it came, and write it."""
+        outcomes: list[Outcome] = []
+        fresh: list[Posted] = []
+        rows: list[Sequence[object]] = []
+        said: dict[tuple[int, str], Message] = {}
+        heads: dict[RoomId, _Head] = {}
+        joined: dict[tuple[int, int], int] = {}
+        for place in places:
+            author, draft = place.author, place.draft
+            by = self._accounts.get(author.id) or self._account(cursor, place)
+            key = by, draft.client_id
+            message = said.get(key)
+            if message is None and look:
+                message = self._find(cursor, by, draft)
+            if message is not None:
+                said[key] = message
+                place.repeated = True
+                outcomes.append(_repeated(draft, message))
+                continue
+            room, head = heads.get(draft.room) or self._heads.get(draft.room) or self._room(cursor, place)
+            seq = head + 1
+            heads[draft.room] = room, seq
+            message = Message(
+                draft.room, seq, seq, draft.kind, draft.client_id, author.id, author.name, draft.content, place.sent_at
+            )
+            said[key] = message
+            outcomes.append(message)
+            fresh.append(Posted(message, place.origin))
+            rows.append((room, seq, seq, draft.kind, by, draft.client_id, author.name, draft.content, place.sent_at))
+            if (by, room) not in self._members:
+                joined[by, room] = seq  # whoever says something has read so far
+        if rows:
+            self._advance(cursor, heads)
+            self._statements.message.run_many(cursor, rows)
+        if joined:
+            self._statements.member.run_many(cursor, sorted((*who, read) for who, read in joined.items()))
+            self._members.update(joined)
+        return outcomes, fresh
+
+    def _revise(self, cursor: DBAPICursor, revisions: Iterable[Revision]) -> tuple[list[Outcome], list[Posted]]:
+        """Change messages one by one. One that stands as it is wanted already takes no number."""
+        outcomes: list[Outcome] = []
+        fresh: list[Posted] = []
+        for revision in revisions:
+            target = revision.change.target
+            row = self._statements.find_target.run(cursor, target)
+            before = message_from(target.room, row[3:]) if row else None
+            outcomes.append(outcome := _revised(revision, before))
+            if not isinstance(outcome, Message) or outcome == before:
+                continue
+            number, room, head = row[:3]
+            self._heads[target.room] = room, head
+            self._advance(cursor, {target.room: (room, head + 1)})
+            message = outcomes[-1] = outcome._replace(changed=head + 1)
+            deleted_at = revision.at if message.deleted else None
+            values = message.changed, message.content, message.edited_at, deleted_at, message.removed, number
+            self._statements.revise.run_many(cursor, [values])
+            if message.removed and revision.deed is not None and revision.noted:
+                self._note_deed(cursor, revision.deed, message)
+            fresh.append(Posted(message, revision.origin))
+            self.purging = True
+        return outcomes, fresh
+
+    def _note_deed(self, cursor: DBAPICursor, deed: Deed, message: Message) -> None:
+        """Enter into the audit list whose message was taken away, and never what it said."""
+        entry = deed._replace(
+            person=message.sender, person_name=message.name, room=message.room, details={"message": message.id}
+        )
+        self._statements.deed.run_many(cursor, [deed_values(entry)])
+        self._statements.forget_deeds.run_many(cursor, [()])
+
+    def _note(self, cursor: DBAPICursor, note: Note) -> None:
+        if isinstance(note, Mark):
+            self._statements.mark.run_many(cursor, [(note.seq, note.account.id, note.room, note.seq, note.seq)])
+        else:
+            self._statements.enrol.run_many(cursor, [(note.account.id, note.room)])
+
+    def _advance(self, cursor: DBAPICursor, heads: dict[RoomId, _Head]) -> None:
+        """Raise the heads of rooms, in the order of their numbers, so that two writers cannot wait for each other."""
+        steps = sorted((room, head, self._heads[name][1]) for name, (room, head) in heads.items())
+        raised = self._statements.advance.run_many(cursor, [(head, room, before) for room, head, before in steps])
+        if raised != len(steps):
+            raise RuntimeError("a room's head was not what it was thought to be")
+        self._heads |= heads
+
+    def _account(self, cursor: DBAPICursor, place: Posting) -> int:
+        """Look up the number of an account, which is stored with its first message."""
+        author = place.author
+        row = author.id, author.kind, author.key, author.name, place.sent_at
+        self._statements.account.run_many(cursor, [row])
+        (number,) = self._statements.find_account.run(cursor, (author.id,))
+        self._accounts[author.id] = number
+        return int(number)
+
+    def _room(self, cursor: DBAPICursor, place: Posting) -> _Head:
+        """Look up a room, which is stored with its first message."""
+        room = place.draft.room
+        self._statements.room.run_many(cursor, [(room, room, 0, place.sent_at)])
+        number, head = self._statements.find_room.run(cursor, (room,))
+        self._heads[room] = number, head
+        return number, head
+
+    def _find(self, cursor: DBAPICursor, author: int, draft: Draft) -> Message | None:
+        """The message that is stored already under this `(author, client_id)`."""
+        row = self._statements.find_message.run(cursor, (draft.client_id, author))
+        return message_from(row[0], row[1:]) if row else None
+
+
+def _answer(cursor: DBAPICursor, pragma: str) -> int:
+    """The number that a pragma begins its answer with."""
+    cursor.execute(pragma)
+    row: Sequence[int] = cursor.fetchall()[0]
+    return row[0]
+
+
+def _repeated(draft: Draft, message: Message) -> Outcome:
+    """The first answer again, whatever became of the message; or a refusal where the id was used for something else."""
+    changed_since = message.changed != message.seq
+    same = message.room == draft.room and (changed_since or message.content == draft.content)
+    if not same:
+        return Conflict("This client_id was used for another message already.")
+    first = message._replace(changed=message.seq, content=draft.content, edited_at=None, deleted=False, removed=False)
+    return first if changed_since else message
+
+
+def _revised(revision: Revision, message: Message | None) -> Outcome:
+    """What becomes of a message, but for its number; or why nothing does."""
+    content = revision.change.content
+    if message is None:
+        return NotFound(NO_SUCH_MESSAGE)
+    theirs = message.sender == revision.author
+    if message.kind != TEXT or not (theirs or revision.deed):
+        return Forbidden("Only its author can change a message.")
+    if not theirs and not message.deleted:
+        return message._replace(content="", edited_at=None, deleted=True, removed=True)
+    if content is None:
+        return message if message.deleted else message._replace(content="", edited_at=None, deleted=True)
+    if message.deleted:
+        return Conflict("This message was deleted.")
+    return message if content == message.content else message._replace(content=content, edited_at=revision.at)
+
+
+class Statement:
+    """A statement of SQLAlchemy's, written out once, and run without more ado.
+
+    The hot path runs a handful of statements for each batch; building them anew each time cost several times what
+    the database does. Rows are given in the order of `names`.
+    """
+
+    def __init__(
+        self, statement: sa.Insert | sa.Update | sa.Delete | sa.Select[Any], dialect: sa.Dialect, *names: str
+    ) -> None:
+        compiled = statement.compile(dialect=dialect, column_keys=list(names))
+        if compiled.positiontup != list(names):
+            raise ValueError(f"{compiled} does not take {names}")
+        self._sql = str(compiled)
+
+    def run(self, cursor: DBAPICursor, row: Sequence[object]) -> Sequence[Any]:
+        """Run it once, and return the row that it answers, or nothing."""
+        cursor.execute(self._sql, row)
+        return cursor.fetchone() or ()
+
+    def run_many(self, cursor: DBAPICursor, rows: Sequence[Sequence[object]]) -> int:
+        """Run it for each row; returns how many rows it wrote."""
+        cursor.executemany(self._sql, rows)
+        return cursor.rowcount
+
+
+class Statements:
+    """What the log writes and asks."""
+
+    def __init__(self, dialect: sa.Dialect) -> None:
+        def once(table: sa.Table) -> sqlite.Insert:
+            return sqlite.insert(table).on_conflict_do_nothing()
+
+        def parameter(name: str, column: sa.Column[Any]) -> sa.BindParameter[Any]:
+            return sa.bindparam(name, type_=column.type)
+
+        wanted = parameter("wanted", rooms.c.id)
+        both = sa.select(accounts.c.no, rooms.c.no, rooms.c.head).where(
+            accounts.c.id == parameter("account", accounts.c.id), rooms.c.id == wanted
+        )
+        reader, place = parameter("reader", accounts.c.id), parameter("place", messages.c.seq)
+        mark = (
+            sa.update(members)
+            .values(read=parameter("seq", members.c.read))
+            .where(members.c.account == sa.select(accounts.c.no).where(accounts.c.id == reader).scalar_subquery())
+            .where(members.c.room == sa.select(rooms.c.no).where(rooms.c.id == wanted).scalar_subquery())
+            .where(members.c.read < parameter("before", members.c.read))
+            .where(sa.exists().where(rooms.c.no == members.c.room, rooms.c.head >= parameter("within", rooms.c.head)))
+        )
+        advance = (
+            sa.update(rooms)
+            .where(rooms.c.no == parameter("number", rooms.c.no), rooms.c.head == parameter("before", rooms.c.head))
+            .values(head=parameter("after", rooms.c.head))
+        )
+        self.account = Statement(once(accounts), dialect, "id", "kind", "key", "name", "created_at")
+        self.find_account = Statement(sa.select(accounts.c.no).where(accounts.c.id == wanted), dialect, "wanted")
+        self.room = Statement(once(rooms), dialect, "id", "name", "head", "created_at")
+        self.find_room = Statement(sa.select(rooms.c.no, rooms.c.head).where(rooms.c.id == wanted), dialect, "wanted")
+        self.advance = Statement(advance, dialect, "after", "number", "before")
+        self.member = Statement(once(members), dialect, "account", "room", "read")
+        enrol = once(members).from_select(["account", "room", "read"], both)
+        self.enrol = Statement(enrol, dialect, "account", "wanted")
+        self.mark = Statement(mark, dialect, "seq", "reader", "wanted", "before", "within")
+        columns = "room", "seq", "changed", "kind", "author", "client_id", "name", "content", "sent_at"
+        self.message = Statement(sa.insert(messages), dialect, *columns)
+        found = (
+            message_rows.join(rooms, rooms.c.no == messages.c.room)
+            .where(messages.c.client_id == parameter("client_id", messages.c.client_id))
+            .where(messages.c.author == parameter("author", messages.c.author))
+            .with_only_columns(rooms.c.id, *message_rows.selected_columns)
+        )
+        self.find_message = Statement(found, dialect, "client_id", "author")
+        target = (
+            message_rows.join(rooms, rooms.c.no == messages.c.room)
+            .where(rooms.c.id == wanted, messages.c.seq == place)
+            .with_only_columns(messages.c.no, rooms.c.no, rooms.c.head, *message_rows.selected_columns)
+        )
+        self.find_target = Statement(target, dialect, "wanted", "place")
+        changed = "changed", "content", "edited_at", "deleted_at", "removed"
+        revise = sa.update(messages).where(messages.c.no == parameter("number", messages.c.no))
+        revise = revise.values({name: parameter(f"new_{name}", messages.c[name]) for name in changed})
+        self.revise = Statement(revise, dialect, *(f"new_{name}" for name in changed), "number")
+        self.deed = Statement(insert_deed, dialect, *DEED)
+        self.forget_deeds = Statement(forget_deeds, dialect)
