@@ -43,6 +43,9 @@ SHORTEST_KEY: Final = 32
 KEYS_BEFORE: Final = 5
 """Former signing keys that are kept."""
 
+LARGEST_STEP: Final = 10**9
+"""By how much the count of starts and stops is raised at most."""
+
 CHECKPOINT_PAGES: Final = 4_000
 """Pages of 4 KB in the write-ahead log before they move to the database, which takes syncs of its own."""
 
@@ -85,7 +88,9 @@ class Database:
             _private(self.path)
             _migrate(self.writing)
             with self.writing.begin() as connection:
-                self.epoch = self._settle_epoch(connection)
+                epoch, count = self._settle_epoch(connection)
+            _write_through(self._counter, count)
+            self.epoch = epoch
         except (OSError, ValueError, sa.exc.DatabaseError) as error:
             cause = getattr(error, "orig", None) or error
             raise StartError(f"The data folder {self.folder} cannot be used: {cause}") from error
@@ -97,9 +102,11 @@ class Database:
     def close(self, *, cleanly: bool = False) -> None:
         """Give the folder back. `cleanly` says that everything acknowledged has reached the database."""
         if cleanly:
-            with suppress(OSError, sa.exc.DatabaseError), self.writing.begin() as connection:
-                self._count(connection)
-                _state(connection, "open", "")
+            with suppress(OSError, sa.exc.DatabaseError):
+                with self.writing.begin() as connection:
+                    count = self._count(connection)
+                    _state(connection, "open", "")
+                _write_through(self._counter, count)
         self.reading.dispose()
         self.writing.dispose()
         for lock in self._locks:
@@ -134,29 +141,44 @@ class Database:
             words[0] for words in former if len(words) == 2 and words[1].isdigit() and int(words[1]) > time.time()
         )
 
-    def _settle_epoch(self, connection: Connection) -> str:
-        """Keep the epoch, or draw a new one where the numbering may have gone back.
+    @property
+    def _counter(self) -> Path:
+        """The file that holds the count of starts and stops beside the database."""
+        return self.folder / "starts"
+
+    def _settle_epoch(self, connection: Connection) -> tuple[str, str]:
+        """Keep the epoch, or draw a new one where the numbering may have gone back; and raise the count.
 
         That is so when this database is not the one that was here at the last start or stop (the count of those in
         it and the one in the file beside it differ), and when the last run ended uncleanly while commits were not
         synced.
+
+        Returns:
+            The epoch, and the count for the file.
         """
         known = dict(connection.execute(sa.select(facts.c.name, facts.c.value)).all())
-        replaced = known.get("starts", "") != _read_counter(self.folder / "starts")
+        beside = _read_counter(self._counter)
+        replaced = beside != known.get("starts", "") and (not beside or beside != known.get("starts_before"))
         unsynced = known.get("open", "") not in ("", FULL)
         keep = "epoch" in known and not replaced and not unsynced
         epoch = known["epoch"] if keep else _draw_epoch(connection)
-        self._count(connection)
+        count = self._count(connection)
         _state(connection, "open", self.synchronous)
-        return epoch
+        return epoch, count
 
-    def _count(self, connection: Connection) -> None:
-        """Raise the count of starts and stops, in the database and beside it."""
-        counter = self.folder / "starts"
+    def _count(self, connection: Connection) -> str:
+        """Raise the count of starts and stops; returns what the file is to hold once this is committed.
+
+        In between the database is one step ahead, and knows what stands in the file: whatever ends this half-way, the
+        next start goes on. A step is a large one, by chance, so that a copy which went its own way is not taken for
+        this database one step ahead.
+        """
         starts = connection.execute(sa.select(facts.c.value).where(facts.c.name == "starts")).scalar_one_or_none()
-        count = str(max(int(starts or 0), int(_read_counter(counter) or 0)) + 1)
+        beside = _read_counter(self._counter)
+        count = str(max(int(starts or 0), int(beside or 0)) + 1 + secrets.randbelow(LARGEST_STEP))
         _state(connection, "starts", count)
-        _write_through(counter, count)
+        _state(connection, "starts_before", beside)
+        return count
 
 
 def _engine(url: sa.URL, synchronous: str, begin: str, *pragmas: str) -> Engine:

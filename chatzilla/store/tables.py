@@ -42,7 +42,7 @@ facts: Final = Table(
     metadata,
     Column("name", String(32), primary_key=True),
     Column("value", Text, nullable=False),
-    comment="What the database knows of itself: epoch, starts, open.",
+    comment="What the database knows of itself: epoch, starts, starts_before, open.",
 )
 
 accounts: Final = Table(

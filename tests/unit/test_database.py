@@ -35,6 +35,30 @@ def crashed(folder: Path, *, synchronous: str = FULL) -> str:
     return epoch
 
 
+def killed(folder: Path, *, largest_file: int | None = None) -> str:
+    """The same in a process of its own, so that its write-ahead log stays; returns its epoch, or why it was refused.
+
+    Args:
+        folder: its data.
+        largest_file: bytes beyond which no file can be written, as if the disk were full.
+    """
+    limit = "" if largest_file is None else f"resource.setrlimit(resource.RLIMIT_FSIZE, ({largest_file}, -1))"
+    script = f"""
+import os, resource, sys
+from pathlib import Path
+from chatzilla.errors import StartError
+from chatzilla.store.database import Database
+{limit}
+try:
+    print(Database(Path(sys.argv[1])).open().epoch, flush=True)
+except StartError as error:
+    print(error, flush=True)
+os._exit(0)
+"""
+    run = subprocess.run([sys.executable, "-c", script, folder], cwd=ROOT, capture_output=True, text=True, check=True)
+    return run.stdout.strip()
+
+
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
@@ -62,6 +86,39 @@ class TestTheEpoch:
         second = crashed(folder, synchronous=NORMAL)
         assert second != first
         assert started(folder, synchronous=FULL) not in (first, second)
+
+    def test_a_start_whose_commit_fails_keeps_it(self, folder: Path) -> None:
+        """As on a disk that is full: the database stays as it was, and so does what stands beside it."""
+        epochs = set()
+        for _ in range(2):
+            epochs.add(killed(folder))
+            assert "cannot be used" in killed(folder, largest_file=(folder / "chatzilla.db-wal").stat().st_size)
+        assert epochs == {started(folder)}
+
+    def test_a_start_that_ends_before_the_count_is_beside_it_keeps_it(self, folder: Path) -> None:
+        first = started(folder)
+        (folder / "starts.new").mkdir()  # so that the file cannot be written
+        for _ in range(2):
+            with pytest.raises(StartError, match="cannot be used"):
+                Database(folder).open()
+        (folder / "starts.new").rmdir()
+        assert started(folder) == first
+
+    def test_a_stop_that_ends_before_the_count_is_beside_it_keeps_it(self, folder: Path) -> None:
+        database = Database(folder).open()
+        (folder / "starts.new").mkdir()
+        database.close(cleanly=True)
+        (folder / "starts.new").rmdir()
+        assert started(folder) == database.epoch
+
+    def test_a_copy_that_went_its_own_way_draws_a_new_one(self, folder: Path, tmp_path: Path) -> None:
+        """Counted in ones, it would look like this database, one step ahead."""
+        database = Database(folder).open()
+        shutil.copytree(folder, tmp_path / "copy")
+        assert started(tmp_path / "copy") == database.epoch
+        database.close(cleanly=True)
+        shutil.copy(tmp_path / "copy" / "chatzilla.db", folder / "chatzilla.db")
+        assert started(folder) != database.epoch
 
     def test_a_change_of_the_setting_alone_keeps_it(self, folder: Path) -> None:
         assert started(folder, synchronous=NORMAL) == started(folder) == started(folder, synchronous=NORMAL)
