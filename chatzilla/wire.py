@@ -4,6 +4,7 @@ rules of `core` have been asked about every value in it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
@@ -38,6 +39,9 @@ LONGEST_ACCOUNT: Final = 64
 """Characters in an account's id, and more than any has."""
 
 Json = dict[str, Any]
+
+Alike = Callable[[Any, Callable[[Any], object]], object]
+"""Encodes what many are given alike, by the function for it; it need not do that each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,6 +331,10 @@ def encode_message(message: Message) -> Json:
     return encoded
 
 
+def encode_messages(messages: Iterable[Message]) -> list[Json]:
+    return [encode_message(message) for message in messages]
+
+
 def encode_tutorial_message(message: Message) -> Json:
     """The event `message` as the tutorial has it: these two keys, no more."""
     return {"sender": message.name, "content": message.content}
@@ -343,14 +351,24 @@ def encode_posted(message: Message) -> Json:
     }
 
 
-def encode_entrance(entrance: Entrance, token: str) -> Json:
-    """The answer of `join`."""
+def _each_time(thing: Any, encode: Callable[[Any], object]) -> object:
+    return encode(thing)
+
+
+def encode_entrance(entrance: Entrance, token: str, alike: Alike = _each_time) -> Json:
+    """The answer of `join`.
+
+    Args:
+        entrance: what somebody is given.
+        token: the one that is theirs.
+        alike: how those parts are encoded that many are given alike.
+    """
     backlog = entrance.backlog
     answer: Json = {
         "you": encode_you(entrance.account) | {"token": token},
         "room": encode_room(entrance.room, entrance.may),
-        "here": encode_here(entrance.here),
-        "messages": [encode_message(message) for message in backlog.messages],
+        "here": {"count": entrance.here.count, "people": alike(entrance.here.people, encode_people)},
+        "messages": alike(backlog.messages, encode_messages),
         "cursor": backlog.cursor,
         "epoch": entrance.epoch,
         "more": backlog.more,
@@ -361,7 +379,7 @@ def encode_entrance(entrance: Entrance, token: str) -> Json:
 
 
 def encode_page(page: Page) -> Json:
-    return {"messages": [encode_message(message) for message in page.messages], "more": page.more}
+    return {"messages": encode_messages(page.messages), "more": page.more}
 
 
 def encode_room(head: RoomHead, may: Iterable[str] | None = None) -> Json:
@@ -431,10 +449,6 @@ def encode_person(account: Account) -> Json:
 
 def encode_people(accounts: Iterable[Account]) -> list[Json]:
     return [encode_person(account) for account in accounts]
-
-
-def encode_here(here: Here) -> Json:
-    return {"count": here.count, "people": encode_people(here.people)}
 
 
 def encode_presence(room: RoomId, change: PresenceChange) -> Json:

@@ -56,6 +56,8 @@ class _Roster:
     people: dict[AccountId, tuple[Account, set[ConnectionId]]] = field(default_factory=dict)
     came: dict[AccountId, Account] = field(default_factory=dict)
     went: dict[AccountId, Account] = field(default_factory=dict)
+    named: tuple[Account, ...] | None = None
+    """The first of them, while these do not change: in a crowd many are told the same."""
     crowded: bool = False
     """The last telling named nobody, so the next one that can names everybody."""
 
@@ -79,6 +81,8 @@ class Presence:
                 return
             connections.add(connection)
         else:
+            if len(roster.people) < NAMED_AT_MOST:
+                roster.named = None
             roster.people[account.id] = (account, {connection})
             roster.came[account.id] = account
             roster.went.pop(account.id, None)
@@ -93,6 +97,7 @@ class Presence:
         connections.discard(connection)
         if not connections:
             del roster.people[account.id]
+            roster.named = None
             roster.came.pop(account.id, None)
             roster.went[account.id] = known
             roster.pacer.touch()
@@ -101,8 +106,9 @@ class Presence:
         roster = self._rosters.get(room)
         if roster is None:
             return Here(0, ())
-        named = tuple(account for account, _ in islice(roster.people.values(), NAMED_AT_MOST))
-        return Here(len(roster.people), named)
+        if roster.named is None:
+            roster.named = tuple(account for account, _ in islice(roster.people.values(), NAMED_AT_MOST))
+        return Here(len(roster.people), roster.named)
 
     def stop(self) -> None:
         """Tell nothing more."""

@@ -140,6 +140,9 @@ _UNREADABLE: Final = Call(_ignore, _refuse)
 WAITING_AT_MOST: Final = 1_000
 """Events of one connection that may wait for their turn."""
 
+COPIES_KEPT: Final = 16
+"""Pages, and lists of who is there, that are kept as they were written for whoever is answered the same."""
+
 TYPING: Final = Rate(per_second=1, burst=3)
 
 
@@ -175,6 +178,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         }
         for event, (decode, act) in Desk(ports, presence, sign_ins).errands.items():
             self._calls[event] = Call(decode, partial(self._run_errand, act), alone=True)
+        self._copies = packets.Copies(COPIES_KEPT)
         self.closing = False
         """Whether nothing may begin any more."""
         self._running = 0
@@ -428,7 +432,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
             return True, entrance.account.name
         right = session.right
         token = self._sign_ins.token_of(entrance.account, session.sign_in) if right is None else right.token
-        answer = wire.encode_entrance(entrance, token)
+        answer = wire.encode_entrance(entrance, token, self._copies.of)
         answer["room"] |= self._delivery.call_of(request.room)
         return True, answer
 

@@ -6,14 +6,17 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Never
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Never, TypeVar
 
 import orjson
 
 from chatzilla.realtime.channel import Frame
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+
+T = TypeVar("T")
 
 CONNECT: Final = 0
 DISCONNECT: Final = 1
@@ -94,6 +97,25 @@ def event(namespace: str, name: str, payload: object) -> Frame:
 def answer(namespace: str, ident: int, values: Sequence[object]) -> bytes:
     """The acknowledgement of one call, which one session alone is sent: see `Channel.write_soon`."""
     return f"{ACK}{namespace},{ident}".encode() + orjson.dumps(values)
+
+
+class Copies:
+    """What many are answered alike, written once: for as long as it is the very same thing, which must not change."""
+
+    def __init__(self, at_most: int) -> None:
+        self._written: OrderedDict[tuple[int, Callable[[Any], object]], tuple[object, orjson.Fragment]] = OrderedDict()
+        self._at_most = at_most
+
+    def of(self, thing: T, encode: Callable[[T], object]) -> orjson.Fragment:
+        """Something as JSON, to be put into an answer."""
+        key = id(thing), encode
+        if key in self._written:
+            self._written.move_to_end(key)
+        else:  # nothing else has this id for as long as it is kept here
+            self._written[key] = thing, orjson.Fragment(orjson.dumps(encode(thing)))
+            if len(self._written) > self._at_most:
+                self._written.popitem(last=False)
+        return self._written[key][1]
 
 
 def _is_whole(packet: Packet) -> bool:

@@ -1,12 +1,20 @@
-"""What can be asked of the store. Reads run in a few threads of their own, never on the event loop."""
+"""What can be asked of the store. Reads run in a few threads of their own, never on the event loop.
+
+What those who join ask is short, and asked by everybody at once after a restart: it goes by the ferry, and pages that
+many are given are read once.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
 
 from chatzilla.core import catchup
 from chatzilla.core.catchup import After, Backlog, Newest, Span
@@ -15,21 +23,28 @@ from chatzilla.core.people import Account, AccountId
 from chatzilla.core.policy import Role
 from chatzilla.core.rooms import Kind, RoomHead, RoomId
 from chatzilla.errors import Unavailable
-from chatzilla.store.tables import accounts, members, messages, rooms
+from chatzilla.store.ferry import Ferry
+from chatzilla.store.tables import accounts, facts, members, messages, rooms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sqlalchemy import Connection
+    from sqlalchemy.engine.interfaces import DBAPICursor
 
     from chatzilla.store.database import Database
+    from chatzilla.store.ferry import Question
 
 T = TypeVar("T")
 
 READERS: Final = 4
 
 AT_ONCE: Final = 8
-"""Questions that are with the readers at once: no more answers than that come back in one turn of the event loop."""
+"""Questions that are with the readers at once, besides those on the ferry: no more of their answers than that come back
+in one turn of the event loop."""
+
+PAGES_KEPT: Final = 16
+"""Pages that are kept in case that others come who are given the same: 128 KB of text each, at most."""
 
 ROOMS_SHOWN: Final = 200
 """Rooms of one person that are told at once, the most recently used first."""
@@ -92,6 +107,9 @@ class RoomStore:
         self._database = database
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
         self._gate = asyncio.Semaphore(AT_ONCE)
+        self._failures = sa.exc.OperationalError, database.reading.dialect.loaded_dbapi.OperationalError
+        self._ferry = Ferry(self._readers, self._ask_all)
+        self._pages = _Pages()
 
     @property
     def epoch(self) -> str:
@@ -104,7 +122,9 @@ class RoomStore:
             Unavailable: the database cannot be read now.
         """
         same_epoch = epoch is None or epoch == self.epoch
-        return await self.read(lambda connection: _backlog(connection, room, account, cursor, same_epoch=same_epoch))
+        return await self._ferry.take(
+            lambda reader: _backlog(reader, self._pages, room, account, cursor, same_epoch=same_epoch)
+        )
 
     async def history(self, room: RoomId, span: Span) -> Page:
         """A part of a room by place.
@@ -120,7 +140,7 @@ class RoomStore:
         Raises:
             Unavailable: the database cannot be read now.
         """
-        return (await self.read(lambda connection: _head(connection, room, account)))[1]
+        return (await self._ferry.take(lambda reader: _head(reader, room, account)))[1]
 
     async def members(self, room: RoomId, *, limit: int) -> tuple[Sequence[Account], int]:
         """Whose room a public one is.
@@ -152,7 +172,7 @@ class RoomStore:
         Raises:
             Unavailable: the database cannot be read now.
         """
-        return await self.read(lambda connection: _memberships(connection, account))
+        return await self._ferry.take(lambda reader: _memberships(reader, account))
 
     async def answers(self) -> bool:
         """Whether the database can be read."""
@@ -162,6 +182,7 @@ class RoomStore:
             return False
 
     def close(self) -> None:
+        self._ferry.close()
         self._readers.shutdown()
 
     async def read(self, ask: Callable[[Connection], T]) -> T:
@@ -178,34 +199,117 @@ class RoomStore:
         try:
             with self._database.reading.begin() as connection:
                 return ask(connection)
-        except sa.exc.OperationalError as error:
-            raise Unavailable("The server cannot read the room right now. It will be tried again.") from error
+        except self._failures as error:
+            raise _unreadable() from error
+
+    def _ask_all(self, questions: Sequence[Question[Any]]) -> list[object]:
+        """Run questions in one transaction; each comes to its answer, or to the exception that says why not."""
+
+        def ask(connection: Connection) -> list[object]:
+            with closing(connection.connection.cursor()) as reader:
+                _ANYTHING.ask(reader)  # what is locked shows with the first look, and so to all of them at once
+                return [self._outcome(question, reader) for question in questions]
+
+        return self._ask(ask)
+
+    def _outcome(self, question: Question[Any], reader: DBAPICursor) -> object:
+        try:
+            return question(reader)
+        except self._failures as error:
+            refusal = _unreadable()
+            refusal.__cause__ = error
+            return refusal
+        except Exception as error:  # noqa: BLE001  # whoever asked is told
+            return error
+
+
+def _unreadable() -> Unavailable:
+    return Unavailable("The server cannot read the room right now. It will be tried again.")
+
+
+class _Pages:
+    """The pages that were read last, by the number of the room and the cursor that they begin after.
+
+    Whatever changes a message takes the next number of its room. So a page stays what it is for as long as the room's
+    head does, and that is read anew for everybody, in the transaction that answers them.
+    """
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[int, int | None], tuple[int, Page]] = OrderedDict()
+        self._lock = Lock()
+        """Two readers may be here at once."""
+
+    def get(self, number: int, after: int | None, head: int) -> Page | None:
+        with self._lock:
+            kept = self._kept.get((number, after))
+            return kept[1] if kept is not None and kept[0] == head else None
+
+    def keep(self, number: int, after: int | None, head: int, page: Page) -> None:
+        with self._lock:
+            self._kept[number, after] = head, page
+            self._kept.move_to_end((number, after))
+            if len(self._kept) > PAGES_KEPT:
+                self._kept.popitem(last=False)
 
 
 def _backlog(
-    connection: Connection, room: RoomId, account: Account, cursor: int | None, *, same_epoch: bool
+    reader: DBAPICursor, pages: _Pages, room: RoomId, account: Account, cursor: int | None, *, same_epoch: bool
 ) -> Backlog:
-    number, head = _head(connection, room, account)
-    match catchup.plan(head.head, cursor, same_epoch=same_epoch):
-        case After(after):
-            rows, more = _cut(room, connection.execute(_CHANGED_AFTER, {"number": number, "after": after}).all())
-            reached = rows[-1].changed if more else head.head
-            return Backlog(tuple(rows), cursor=reached, more=more, reset=False, room=head)
+    number, head = _head(reader, room, account)
+    plan = catchup.plan(head.head, cursor, same_epoch=same_epoch)
+    after = plan.cursor if isinstance(plan, After) else None
+    page = pages.get(number, after, head.head) or _read_page(reader, room, number, after)
+    pages.keep(number, after, head.head, page)
+    match plan:
+        case After():
+            reached = page.messages[-1].changed if page.more else head.head
+            return Backlog(page.messages, cursor=reached, more=page.more, reset=False, room=head)
         case Newest(reset):
-            rows, more = _cut(room, connection.execute(_NEWEST, {"number": number}).all())
-            return Backlog(tuple(reversed(rows)), cursor=head.head, more=more, reset=reset, room=head)
+            return Backlog(page.messages, cursor=head.head, more=page.more, reset=reset, room=head)
 
 
-def _head(connection: Connection, room: RoomId, account: Account) -> tuple[int, RoomHead]:
+def _read_page(reader: DBAPICursor, room: RoomId, number: int, after: int | None) -> Page:
+    """The first changes after a cursor; without one, the end of the room."""
+    if after is not None:
+        rows, more = _cut(room, _CHANGED_AFTER.ask(reader, number=number, after=after))
+    else:
+        rows, more = _cut(room, _NEWEST.ask(reader, number=number))
+        rows.reverse()
+    return Page(tuple(rows), more)
+
+
+def _head(reader: DBAPICursor, room: RoomId, account: Account) -> tuple[int, RoomHead]:
     """A room's number and its head, as this person sees it; a room that is not stored has neither."""
-    found = connection.execute(_ROOM_OF, {"room_id": room, "person": account.id}).one_or_none()
-    return (0, RoomHead(room, str(room), 0, 0)) if found is None else (found[0], _head_from(found[1:]))
+    found = _ROOM_OF.ask(reader, room_id=room, person=account.id)
+    return (found[0][0], _head_from(found[0][1:])) if found else (0, RoomHead(room, str(room), 0, 0))
+
+
+def _memberships(reader: DBAPICursor, account: Account) -> list[RoomHead]:
+    return [_head_from(row) for row in _ROOMS_OF.ask(reader, person=account.id)]
 
 
 def _head_from(row: Sequence[Any]) -> RoomHead:
     room, name, head, last, read, muted = row
-    return RoomHead(RoomId(room), name, head, last or 0, read, muted)
+    return RoomHead(RoomId(room), name, head, last or 0, read, None if muted is None else bool(muted))
 
+
+class _Query:
+    """A question, written out once and asked with the driver's cursor: building it costs several times the answer.
+
+    What it answers is as SQLite has it: there, a truth is 0 or 1.
+    """
+
+    def __init__(self, wanted: sa.Select[Any] | sa.CompoundSelect[Any]) -> None:
+        compiled = wanted.compile(dialect=sqlite.dialect(paramstyle="named"))
+        self._sql = str(compiled)
+        self._fixed = {name: value for name, value in compiled.params.items() if value is not None}
+
+    def ask(self, reader: DBAPICursor, **wanted: object) -> Sequence[Sequence[Any]]:
+        reader.execute(self._sql, self._fixed | wanted)
+        return reader.fetchall()
+
+
+_ANYTHING: Final = _Query(sa.select(facts.c.name).limit(1))
 
 _LAST: Final = (
     sa.select(messages.c.seq)
@@ -224,15 +328,14 @@ _PERSON: Final = (
     sa.select(accounts.c.no).where(accounts.c.id == sa.bindparam("person", type_=accounts.c.id.type)).scalar_subquery()
 )
 
-_ROOM_OF: Final = (
+_ROOM_OF: Final = _Query(
     sa.select(rooms.c.no, *_HEAD)
     .outerjoin_from(rooms, members, sa.and_(members.c.room == rooms.c.no, members.c.account == _PERSON))
     .where(rooms.c.id == sa.bindparam("room_id", type_=rooms.c.id.type))
 )
-"""What whoever joins a room asks first. These four are built once, as building them costs more than asking them: after
-a restart everybody joins at the same time."""
+"""A room, as somebody sees it, and its number."""
 
-_ROOMS_OF: Final = (
+_ROOMS_OF: Final = _Query(
     sa.select(*_HEAD)
     .join(members, members.c.room == rooms.c.no)
     .where(members.c.account == _PERSON)
@@ -243,7 +346,7 @@ _ROOMS_OF: Final = (
 
 _OF_ROOM: Final = message_rows.where(messages.c.room == sa.bindparam("number", type_=messages.c.room.type))
 
-_NEWEST: Final = _OF_ROOM.order_by(messages.c.seq.desc()).limit(catchup.PAGE_ROWS + 1)
+_NEWEST: Final = _Query(_OF_ROOM.order_by(messages.c.seq.desc()).limit(catchup.PAGE_ROWS + 1))
 """The end of a room, and one more."""
 
 
@@ -257,7 +360,7 @@ def _changed_after() -> sa.CompoundSelect[Any]:
     return both.order_by("changed").limit(at_most)
 
 
-_CHANGED_AFTER: Final = _changed_after()
+_CHANGED_AFTER: Final = _Query(_changed_after())
 
 
 def _history(connection: Connection, room: RoomId, span: Span) -> Page:
@@ -299,10 +402,6 @@ def _said_by(connection: Connection, account: AccountId, room: RoomId | None, at
     if room is not None:
         wanted = wanted.where(rooms.c.id == room)
     return [Target(RoomId(ident), seq) for ident, seq in connection.execute(wanted)]
-
-
-def _memberships(connection: Connection, account: Account) -> list[RoomHead]:
-    return [_head_from(row) for row in connection.execute(_ROOMS_OF, {"person": account.id})]
 
 
 def _members(connection: Connection, room: RoomId, limit: int) -> tuple[list[Account], int]:

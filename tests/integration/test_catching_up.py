@@ -160,6 +160,7 @@ async def test_nothing_said_while_one_joins_is_missed(house: OpenHouse) -> None:
 
     talking = [asyncio.create_task(talk(poster)) for poster in posters]
     listeners = [await arrive(f"listener {number}") for number in range(12)]
+    listeners += await asyncio.gather(*(arrive(f"one of a crowd {number}") for number in range(24)))
     await asyncio.gather(*talking)
     total = said * len(posters)
     for client, answer in listeners:

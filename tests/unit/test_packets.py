@@ -170,3 +170,25 @@ def test_whatever_comes_is_a_packet_or_refused(text: str) -> None:
     assert packet.kind != packets.CONNECT_ERROR, "only servers refuse"
     assert (packet.attachments > 0) == (packet.kind in (packets.BINARY_EVENT, packets.BINARY_ACK))
     assert packet.namespace.startswith("/")
+
+
+def test_what_many_are_answered_is_written_once_for_as_long_as_it_is_the_same() -> None:
+    written: list[int] = []  # no rows, which would then be kept by us
+
+    def encode(rows: tuple[int, ...]) -> list[str]:
+        written.append(len(rows))
+        return [f"row {row}" for row in rows]
+
+    def body(rows: tuple[int, ...]) -> object:
+        return json.loads(packets.answer("/chat", 7, [True, {"rows": copies.of(rows, encode)}])[len("3/chat,7") :])
+
+    copies = packets.Copies(2)
+    one, other = (1, 2), tuple([1, 2])  # noqa: C409  # equal, and not the same
+    assert body(one) == body(one) == body(other) == [True, {"rows": ["row 1", "row 2"]}]
+    assert len(written) == 2
+    assert copies.of(one, len) is not copies.of(one, encode), "by whom it is written, counts"
+    for fresh in range(20):
+        assert body((fresh, fresh)) == [True, {"rows": [f"row {fresh}"] * 2}], (
+            "never what had its place in memory before"
+        )
+    assert len(copies._written) == 2

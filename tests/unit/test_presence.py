@@ -161,6 +161,22 @@ def test_everybody_is_named_again_when_the_crowd_is_gone(scene: Scene) -> None:
     assert scene.audience.last().went == (CROWD[1],)
 
 
+def test_the_same_people_are_named_to_a_crowd_until_one_of_them_goes(scene: Scene) -> None:
+    """The very same, so that they are put into words once; more people come, and nobody is named that was not."""
+    scene.gathers(CROWD[:99])
+    assert scene.presence.here(LOBBY).people == tuple(CROWD[:99])
+    scene.gathers(CROWD[99:100])
+    named = scene.presence.here(LOBBY).people
+    assert named == tuple(CROWD[:100])
+    scene.gathers(CROWD[100:])
+    scene.gathers([ALICE])
+    assert scene.presence.here(LOBBY).people is named
+    assert scene.presence.here(LOBBY).count == len(CROWD) + 1
+    scene.departs(CROWD[3], f"connection of {CROWD[3].name}")
+    assert scene.presence.here(LOBBY).people == (*CROWD[:3], *CROWD[4:101])
+    assert scene.presence.here(LOBBY).count == len(CROWD)
+
+
 def test_rooms_are_apart(scene: Scene) -> None:
     scene.arrives(ALICE, "a1", LOBBY)
     scene.arrives(BOB, "b1", RoomId("garden"))
