@@ -296,7 +296,10 @@ class Config:
         500, _whole(0, 10_000_000), "Connections from one address; 0 is no limit.", unit="connections"
     )
     queue_kb: int = _setting(
-        192, _whole(16, 1_000_000), "What may wait for a client that does not read; beyond, it is let go.", unit="KB"
+        192,
+        _whole(16, 1_000_000),
+        "What may wait for a client that does not read; beyond, nothing more is begun for it, and it is let go.",
+        unit="KB",
     )
     join_seconds: float = _setting(
         20.0, _number(0.1, 3600), "How long a connection may stay without joining a namespace.", unit="s"

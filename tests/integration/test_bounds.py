@@ -12,7 +12,7 @@ import pytest
 
 from chatzilla.core import rooms
 from chatzilla.core.rooms import LOBBY
-from chatzilla.errors import Unavailable
+from chatzilla.errors import TooFast, Unavailable
 from tests.helpers.clients import PATIENCE_SECONDS, Client
 from tests.helpers.clock import ManualClock
 from tests.helpers.house import open_house
@@ -118,6 +118,25 @@ async def test_what_waits_for_its_turn_is_kept_small(server: Server) -> None:
             stranger.execute("ROLLBACK")
         assert held == []
         assert (await client.answer(2))[0] is True
+
+
+async def test_refusals_leave_nothing_behind(tmp_path: Path) -> None:
+    """Not even garbage in cycles, which is looked for so rarely that a flood would be kept for minutes."""
+    async with (
+        serving(tmp_path / "data", message_rate=0.001, message_burst=1) as server,
+        raw_connection(server.url, {"dialect": "full"}) as client,
+    ):
+        await client.call("join", {"name": "alice"}, ack=1)
+        gc.collect()
+        gc.disable()
+        try:
+            for number in range(50):
+                draft = {"room": "lobby", "client_id": f"{number}", "content": "again"}
+                accepted, _ = await client.call("message", draft, ack=number + 2)
+                assert accepted is (number == 0)
+            assert [each for each in gc.get_objects() if isinstance(each, TooFast)] == []
+        finally:
+            gc.enable()
 
 
 async def test_who_speaks_in_a_room_that_falls_behind_waits_and_keeps_their_order(tmp_path: Path) -> None:
