@@ -310,6 +310,12 @@ class Config:
     header_seconds: float = _setting(
         10.0, _number(0.1, 3600), "How long a client that has connected may take to ask for something.", unit="s"
     )
+    idle_seconds: float = _setting(
+        75.0,
+        _number(0.1, 86_400),
+        "How long a connection stays on which nothing is asked, or an answer is not read; WebSockets have pings.",
+        unit="s",
+    )
     body_seconds: float = _setting(
         10.0, _number(0.1, 3600), "How long the body of a long-polling request may take to come.", unit="s"
     )

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
+import resource
+import socket
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
 
 from chatzilla.core import rooms
@@ -18,9 +23,10 @@ from tests.helpers.clock import ManualClock
 from tests.helpers.house import open_house
 from tests.helpers.raw import raw_connection
 from tests.helpers.servers import Process, serving
+from tests.helpers.sockets import RawSocket, hang_up_all
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import AsyncIterator
 
     from tests.conftest import Connect, Lobby
     from tests.helpers.servers import Server
@@ -100,6 +106,67 @@ async def test_whoever_connects_and_asks_for_nothing_is_let_go(tmp_path: Path, h
         await client.close()
     finally:
         await process.stop()
+
+
+@pytest.fixture
+async def hasty(tmp_path: Path) -> AsyncIterator[Process]:
+    """A server that waits for nobody, and was started by a system that gives few files."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1] // 2, before[1]))
+    try:
+        short = {"CHATZILLA_IDLE_SECONDS": "0.4", "CHATZILLA_CONNECTIONS_PER_ADDRESS": "2"}
+        process = await Process(tmp_path / "data", environ=short).start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    yield process
+    await process.stop()
+
+
+def open_sockets(process: Process) -> int:
+    files = Path(f"/proc/{process.pid}/fd").iterdir()
+    return sum(str(each.readlink()).startswith("socket:") for each in files)
+
+
+async def test_what_http_is_spoken_on_is_bounded_and_kept_by_nobody_who_does_not_use_it(hasty: Process) -> None:
+    """One story, since a process takes a second to start: an idle connection, an unread answer, one too many."""
+    quiet = open_sockets(hasty)
+    kept = await RawSocket.connect(hasty.port)
+    await kept.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert (await kept.answer())[0] == 200
+    await kept.is_over()
+
+    deaf = socket.socket()
+    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    deaf.connect(("127.0.0.1", hasty.port))
+    deaf.sendall(b"GET /api/v1/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 60)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while open_sockets(hasty) <= quiet:
+            await asyncio.sleep(0.01)
+        while open_sockets(hasty) > quiet:
+            await asyncio.sleep(0.01)
+    deaf.close()
+
+    sockets = [await RawSocket.open(hasty.port, "/socket.io/?EIO=4&transport=websocket") for _ in range(2)]
+    talking = [await RawSocket.connect(hasty.port) for _ in range(4)]
+    for each in talking:
+        await each.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await each.answer())[0] == 200
+    await (await RawSocket.connect(hasty.port)).is_over()
+    await talking.pop().hang_up()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while open_sockets(hasty) >= quiet + 6:
+            await asyncio.sleep(0.01)
+    other = await RawSocket.connect(hasty.port)
+    await other.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert (await other.answer())[0] == 200
+    assert (await sockets[0].text()).startswith("0{"), "what has become a WebSocket counts as a session alone"
+    await hang_up_all()
+
+
+async def test_all_the_files_are_opened_that_the_system_gives(hasty: Process) -> None:
+    [line] = [each for each in Path(f"/proc/{hasty.pid}/limits").read_text().splitlines() if "open files" in each]
+    _, _, _, soft, hard, _ = line.split()
+    assert soft == hard
 
 
 async def test_what_waits_for_its_turn_is_kept_small(server: Server) -> None:
@@ -199,3 +266,11 @@ async def test_a_join_that_fails_changes_nothing(
     while (await alice.hears("room"))["head"] != 1:
         pass
     assert (await stranger.joins(name="somebody-else"))["you"]["name"] == "somebody-else"
+
+
+async def test_a_long_path_makes_no_long_line(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with aiohttp.ClientSession() as session, session.get(f"{server.url}/{'x' * 7_000}") as got:
+        assert got.status == 404
+    [line] = [record.getMessage() for record in caplog.records if "GET /xxx" in record.getMessage()]
+    assert len(line) < 300
