@@ -142,7 +142,11 @@ class House:
         """What the operator can have done."""
         self.control = Control(config.data, self.commands)
         self.reading = Reading(self.log, self.delivery, clock)
-        self.peers = Peers(config.proxies, config.origins)
+        self.peers = Peers(
+            config.proxies,
+            (*config.origins, config.url) if config.url else config.origins,
+            any_name=not config.url and (config.proxies > 0 or not config.loopback),
+        )
         self.patience = Patience(
             head=config.header_seconds,
             idle=config.idle_seconds,

@@ -274,3 +274,17 @@ async def test_a_long_path_makes_no_long_line(server: Server, caplog: pytest.Log
         assert got.status == 404
     [line] = [record.getMessage() for record in caplog.records if "GET /xxx" in record.getMessage()]
     assert len(line) < 300
+
+
+@pytest.mark.parametrize(("host", "status"), [("evil.example", 403), ("127.0.0.1", 200)])
+async def test_a_page_whose_name_was_turned_to_this_machine_gets_no_connection(
+    server: Server, host: str, status: int
+) -> None:
+    """DNS rebinding: to the browser, page and server are one origin."""
+    port = server.url.rpartition(":")[2]
+    headers = {"Host": f"{host}:{port}", "Origin": f"http://{host}:{port}"}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{server.url}/socket.io/?EIO=4&transport=polling", headers=headers) as got,
+    ):
+        assert got.status == status
