@@ -13,6 +13,7 @@ import pytest
 from chatzilla.realtime import engine as engine_module
 from chatzilla.realtime.channel import ATTEMPTS_AT_MOST, PACKETS_IN_A_BODY, PACKETS_IN_A_POLL, Frame
 from chatzilla.realtime.server import WAITING_AT_MOST
+from tests.helpers.clients import PATIENCE_SECONDS
 from tests.helpers.engines import SEPARATOR, EngineHouse, Polling, engine_house
 from tests.helpers.namespaces import Sockets, Wire, stock_server
 from tests.helpers.servers import serving
@@ -281,6 +282,16 @@ class TestPolling:
             heard += await session.hears()
         assert heard == [*(f"4{number}" for number in range(waiting)), "4goodbye"]
         assert (await session.poll())[0] == 400
+
+    async def test_last_words_that_nobody_fetches_are_forgotten(self) -> None:
+        async with engine_house(pong_within=SOON) as house:
+            polling = await house.polling()
+            house.engine.sockets[polling.sid].close("enough", Frame(b"bye"))
+            assert set(house.engine._farewells) == {polling.sid}
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while house.engine._farewells:
+                    await asyncio.sleep(SOON / 10)
+            assert (await polling.poll())[0] == 400
 
     async def test_closing_is_harmless_twice(self, house: EngineHouse) -> None:
         session = await house.polling()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
@@ -12,6 +12,7 @@ import pytest
 from chatzilla.realtime import websocket
 from tests.helpers.clients import CHAT, PATIENCE_SECONDS
 from tests.helpers.clock import ManualClock
+from tests.helpers.engines import SEPARATOR
 from tests.helpers.house import OpenHouse, open_house
 from tests.helpers.raw import RawConnection, opened_websocket, raw_connection
 
@@ -166,12 +167,13 @@ async def test_what_it_says_meanwhile_keeps_its_order(still: OpenHouse) -> None:
 
 async def test_one_that_asks_on_without_reading_is_let_go(tmp_path: Path) -> None:
     """It is not read any more, so it says no word and answers no ping."""
-    async with open_house(tmp_path / "data", clock=ManualClock(), heartbeat=0.4) as house, slow_reader(house) as slow:
+    settings: dict[str, Any] = {"clock": ManualClock(), "heartbeat": 0.4, "queue_kb": 16}
+    async with open_house(tmp_path / "data", **settings) as house, slow_reader(house) as slow:
         sid = connection_of(house, "slow").channel.sid
         asking = asyncio.create_task(ask_on(slow))
         async with asyncio.timeout(PATIENCE_SECONDS):
             while sid in house.server.house.server.eio.sockets:
-                assert waiting_for(house, slow) < 300 * 1024
+                assert waiting_for(house, slow) < 100 * 1024
                 await asyncio.sleep(0.01)
         asking.cancel()
         bob = await house.enter("bob")
@@ -203,12 +205,12 @@ async def test_one_that_posts_and_never_polls_is_let_go(still: OpenHouse) -> Non
         async with session.get(address) as opened:
             sid = (await opened.text()).partition('"sid":"')[2].partition('"')[0]
         channel = still.server.house.server.eio.sockets[sid]
-        body = "\x1e".join([f"40{CHAT},", *(f'42{CHAT},{number}["no-such-event"]' for number in range(900))])
+        body = SEPARATOR.join([f"40{CHAT},", *(f'42{CHAT},{number}["no-such-event"]' for number in range(900))])
         statuses: list[int] = []
         while len(statuses) < 20 and 400 not in statuses:
             async with session.post(f"{address}&sid={sid}", data=body) as posted:
                 statuses.append(posted.status)
-            body = body.partition("\x1e")[2]
+            body = body.partition(SEPARATOR)[2]
             assert channel._queued < 193 * 1024
         assert statuses[-1] == 400
         assert sid not in still.server.house.server.eio.sockets
@@ -216,27 +218,48 @@ async def test_one_that_posts_and_never_polls_is_let_go(still: OpenHouse) -> Non
     assert (await bob.says("lobby", "still here"))["seq"] == 1
 
 
-async def test_one_that_polls_again_is_answered_on(still: OpenHouse) -> None:
+@asynccontextmanager
+async def far_behind(still: OpenHouse) -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
+    """A long-polling session that has asked for five pages, and reads none so far; its requests go to the address."""
     await still.fill([TEXT] * 20, author="talker")
     async with aiohttp.ClientSession() as session:
-        address = f"{still.server.url}/socket.io/?EIO=4&transport=polling"
-        async with session.get(address) as opened:
+        address = f"{still.server.url}/socket.io/?EIO=4&transport="
+        async with session.get(f"{address}polling") as opened:
             sid = (await opened.text()).partition('"sid":"')[2].partition('"')[0]
         channel = still.server.house.server.eio.sockets[sid]
         asked = [f'42{CHAT},{number}["history",{{"room":"lobby"}}]' for number in range(5)]
-        body = "\x1e".join([f'40{CHAT},{{"dialect":"full"}}', f'42{CHAT},99["join",{{"name":"poll"}}]', *asked])
-        async with session.post(f"{address}&sid={sid}", data=body) as posted:
+        body = SEPARATOR.join([f'40{CHAT},{{"dialect":"full"}}', f'42{CHAT},99["join",{{"name":"poll"}}]', *asked])
+        async with session.post(f"{address}polling&sid={sid}", data=body) as posted:
             assert posted.status == 200
         await falls_behind(channel)
-        got: list[str] = []
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while len(got) < 5:
-                async with session.get(f"{address}&sid={sid}") as polled:
-                    packets = (await polled.text()).split("\x1e")
-                got += [
-                    each[:9] for each in packets if each.startswith(f"43{CHAT},") and not each.startswith("43/chat,99")
-                ]
-        assert got == [f"43{CHAT},{number}" for number in range(5)]
+        yield session, f"{address}{{}}&sid={sid}"
+        assert not channel.behind
+
+
+FIVE_PAGES = ["99", "0", "1", "2", "3", "4"]
+
+
+async def test_one_that_polls_again_is_answered_on(still: OpenHouse) -> None:
+    async with far_behind(still) as (session, address), asyncio.timeout(PATIENCE_SECONDS):
+        answered: list[str] = []
+        while len(answered) < 6:
+            async with session.get(address.format("polling")) as polled:
+                packets = (await polled.text()).split(SEPARATOR)
+            answered += [each[8:].partition("[")[0] for each in packets if each.startswith(f"43{CHAT},")]
+        assert answered == FIVE_PAGES
+
+
+async def test_one_that_moves_to_a_websocket_is_answered_on_there(still: OpenHouse) -> None:
+    async with far_behind(still) as (_, address), opened_websocket(address.format("websocket")) as raw:
+        await raw.send("2probe")
+        assert await raw.frame() == "3probe"
+        await raw.send("5")
+        answered: list[str] = []
+        while len(answered) < 6:
+            packet = await raw.frame()
+            if packet.startswith(f"43{CHAT},"):
+                answered.append(packet[8:].partition("[")[0])
+        assert answered == FIVE_PAGES
 
 
 def connection_of(house: OpenHouse, name: str) -> Connection:
