@@ -181,6 +181,9 @@ async def test_a_hundred_are_answered_and_let_go_in_good_order(tmp_path: Path) -
             going = asyncio.create_task(house.server.house.farewell())
             while not house.server.house.chat.closing:
                 await asyncio.sleep(0)
+            await sockets[0].send(frame(f'42{CHAT},3["message","too late"]'))
+            while house.server.house.chat._running == 2 * half:
+                await asyncio.sleep(0)
             stranger.execute("ROLLBACK")
         began = time.monotonic()
         heard = await asyncio.gather(*listening)
@@ -188,6 +191,9 @@ async def test_a_hundred_are_answered_and_let_go_in_good_order(tmp_path: Path) -
         assert time.monotonic() - began < 5
         assert all(f'43{CHAT},2[true,"last words"]' in each and '["goodbye",' in each for each in heard)
         assert all(each.endswith("closed 1000") for each in heard[half:])
+        assert f'43{CHAT},3[false,"The server is restarting.' in heard[half], "nothing begins any more"
+        async with http.get(address) as opened:
+            assert (opened.status, opened.headers["Retry-After"]) == (503, "5")
 
 
 async def all_of_a_poll(http: aiohttp.ClientSession, address: str) -> str:
