@@ -142,8 +142,18 @@ class House:
         """What the operator can have done."""
         self.control = Control(config.data, self.commands)
         self.reading = Reading(self.log, self.delivery, clock)
-        self.peers = Peers(config.proxies, config.origins)
-        self.patience = Patience(config.header_seconds)
+        self.peers = Peers(
+            config.proxies,
+            (*config.origins, config.url) if config.url else config.origins,
+            any_name=not config.url and (config.proxies > 0 or not config.loopback),
+        )
+        self.patience = Patience(
+            head=config.header_seconds,
+            idle=config.idle_seconds,
+            # By long-polling, a session takes two: one waits, and one says something. Behind proxies all come from a
+            # few addresses, and how many may come from where is for the proxies to say.
+            per_address=0 if config.proxies else 2 * config.connections_per_address,
+        )
         self.callers = Callers(self.sign_ins, self.peers)
         asking = Rate(config.call_rate, config.call_burst)
         self.paces = Paces(
@@ -370,7 +380,7 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
         OpenTok(askers, house.ports.clock),
         cross_origin := CrossOrigin(config.cors_origins),
     )
-    app = web.Application(middlewares=[middleware.trace(house.peers, house.patience), middleware.errors(pages)])
+    app = web.Application(middlewares=[middleware.trace(house.peers), middleware.errors(pages)])
     app[HOUSE] = house
     app[REFERENCE] = reference
     app.on_response_prepare.extend(

@@ -296,7 +296,10 @@ class Config:
         500, _whole(0, 10_000_000), "Connections from one address; 0 is no limit.", unit="connections"
     )
     queue_kb: int = _setting(
-        192, _whole(16, 1_000_000), "What may wait for a client that does not read; beyond, it is let go.", unit="KB"
+        192,
+        _whole(16, 1_000_000),
+        "What may wait for a client that does not read; beyond, nothing more is begun for it, and it is let go.",
+        unit="KB",
     )
     join_seconds: float = _setting(
         20.0, _number(0.1, 3600), "How long a connection may stay without joining a namespace.", unit="s"
@@ -306,6 +309,12 @@ class Config:
     )
     header_seconds: float = _setting(
         10.0, _number(0.1, 3600), "How long a client that has connected may take to ask for something.", unit="s"
+    )
+    idle_seconds: float = _setting(
+        75.0,
+        _number(0.1, 86_400),
+        "How long a connection stays on which nothing is asked, or an answer is not read; WebSockets have pings.",
+        unit="s",
     )
     body_seconds: float = _setting(
         10.0, _number(0.1, 3600), "How long the body of a long-polling request may take to come.", unit="s"

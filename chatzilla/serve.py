@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
+import resource
 import signal
 import socket
 import sys
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -16,9 +19,16 @@ from aiohttp import web
 from chatzilla.app import CLOSING_SECONDS, HOUSE, create_app
 from chatzilla.errors import StartError
 from chatzilla.tls import OWN_FILE, Certificates
+from chatzilla.web.patience import Visit
 
 if TYPE_CHECKING:
     from chatzilla.config import Config
+    from chatzilla.web.patience import Patience
+
+logger = logging.getLogger(__name__)
+
+OTHER_FILES: Final = 1_000
+"""Open files for everything but sessions: the database, requests, whoever is turned away."""
 
 
 async def serve(config: Config) -> None:
@@ -41,6 +51,7 @@ async def serve(config: Config) -> None:
     if config.calls in ("janus", "auto") and not (config.janus_url and config.janus_secret):
         raise StartError(f"CHATZILLA_CALLS={config.calls} needs CHATZILLA_JANUS_URL and CHATZILLA_JANUS_SECRET.")
     certificates = _certificates(config)
+    _open_files(config.connections)
     app = create_app(config)
     # What is there now stays, and a server makes little cyclic garbage. It is looked for in small portions, since
     # everybody waits meanwhile, and hardly ever in everything that lives.
@@ -48,13 +59,11 @@ async def serve(config: Config) -> None:
     gc.set_threshold(1_000, 10, 1_000)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSING_SECONDS)
     await runner.setup()
-    if runner.server is None:
-        raise RuntimeError("a runner that is set up has a server")
-    watching = [loop.create_task(app[HOUSE].patience.watch(runner.server))]
+    watching = [loop.create_task(app[HOUSE].patience.watch())]
     if certificates is not None:
         watching.append(loop.create_task(certificates.watch()))
     try:
-        site = _Site(runner, config.host, config.port, certificates, patience=config.header_seconds)
+        site = _Site(runner, config, certificates, app[HOUSE].patience)
         try:
             await site.start()
         except (OSError, UnicodeError) as error:
@@ -97,29 +106,47 @@ def _certificates(config: Config) -> Certificates | None:
     return Certificates(config.tls_cert, config.tls_key)
 
 
+def _open_files(connections: int) -> None:
+    """Ask the system for as many open files as the connections take that the settings allow: each is one.
+
+    Systems begin with a thousand or so, for programs that are older than this; when they are used up, nobody gets in.
+    """
+    soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most == resource.RLIM_INFINITY:
+        most = max(soft, 2 * connections + OTHER_FILES)
+    if soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    if most < connections + OTHER_FILES:
+        logger.warning(
+            "the system lets this process open %d files, too few for %d connections: see LimitNOFILE, or ulimit -n",
+            most,
+            connections,
+        )
+
+
 class _Site(web.TCPSite):
-    """Listens, and gives nobody longer than it should take to shake hands, or to end TLS."""
+    """Listens, and gives nobody longer than it should take to shake hands, to ask for something, or to end TLS."""
 
     def __init__(
-        self, runner: web.AppRunner, host: str, port: int, certificates: Certificates | None, *, patience: float
+        self, runner: web.AppRunner, config: Config, certificates: Certificates | None, patience: Patience
     ) -> None:
-        self._certificates = certificates
         self._patience = patience
-        super().__init__(runner, host, port, ssl_context=None if certificates is None else certificates.context)
+        self._tls: dict[str, Any] = {}
+        if certificates is not None:
+            self._tls = {
+                "ssl": certificates.context,
+                "ssl_handshake_timeout": config.header_seconds,
+                "ssl_shutdown_timeout": CLOSING_SECONDS,
+            }
+        super().__init__(runner, config.host, config.port, ssl_context=self._tls.get("ssl"))
 
     async def start(self) -> None:
-        if self._certificates is None or self._runner.server is None:
-            await super().start()
-            return
+        if self._runner.server is None:
+            raise RuntimeError("a runner that is set up has a server")
         await web.BaseSite.start(self)
+        visit = partial(Visit, self._runner.server, self._patience)
         self._server = await asyncio.get_running_loop().create_server(
-            self._runner.server,
-            self._host,
-            self._port,
-            ssl=self._certificates.context,
-            ssl_handshake_timeout=self._patience,
-            ssl_shutdown_timeout=CLOSING_SECONDS,
-            backlog=self._backlog,
+            visit, self._host, self._port, backlog=self._backlog, **self._tls
         )
 
 

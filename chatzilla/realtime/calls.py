@@ -133,6 +133,10 @@ class _Asked(Event):
         self.answered: Answer = (False, {})
 
     def begin(self) -> None:
+        channel = self.visitor.channel
+        if channel.behind:  # whoever does not read their answers gets no more of them
+            channel.when_read(self.begin)
+            return
         asyncio.get_running_loop().create_task(self._answer()).add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[Answer]) -> None:

@@ -108,7 +108,9 @@ class Channel:
         "_timer",
         "_upgrade",
         "_waits_for_pong",
+        "_when_read",
         "address",
+        "behind",
         "open",
         "receivers",
         "sid",
@@ -124,6 +126,9 @@ class Channel:
         self.ticket = ticket
         """The token in the session cookie that the first request carried."""
         self.open = True
+        self.behind = False
+        """Whether more waits for it than may: nothing that it asks is begun before it has read."""
+        self._when_read: list[Callable[[], None]] | None = None
         self._attempts = 0.0
         self._attempted_at = 0.0
         self.receivers: dict[bytes, Receiver] = {}
@@ -173,6 +178,23 @@ class Channel:
         """It is in no namespace any more: it may join one again, in time."""
         if self.open and self._deadline is None:
             self._deadline = self._engine.later(self._engine.limits.join_within, self._give_up_waiting)
+
+    def when_read(self, action: Callable[[], None]) -> None:
+        """Do something as soon as it is not behind any more, or over."""
+        if self._when_read is None:
+            self._when_read = []
+        self._when_read.append(action)
+
+    def stalled(self) -> None:
+        """It does not read what it is told."""
+        self.behind = True
+
+    def flowing(self) -> None:
+        """It has read most of it."""
+        self.behind = False
+        actions, self._when_read = self._when_read, None
+        for action in actions or ():
+            action()
 
     # Out.
 
@@ -348,6 +370,8 @@ class Channel:
         self._queued = sum(map(len, self._queue))
         if not self.open and not self._queue:
             self._engine.said_farewell(self)
+        if self.behind and self._queued <= self._engine.limits.queue:
+            self.flowing()
         return _SEPARATOR.join(packets[:taken])
 
     # Moving to a WebSocket.
@@ -378,6 +402,7 @@ class Channel:
         self._upgrade = self._knocking = None
         self.socket = socket
         socket.owner = self
+        self.behind = False
         for packet in self._queue or ():
             if packet.startswith(_BASE64):
                 socket.write(websocket.binary_frame(b64decode(packet[1:])))
@@ -385,6 +410,8 @@ class Channel:
                 socket.write(websocket.frame(packet.encode()))
         self._queue = None
         self._queued = 0
+        if not self.behind:
+            self.flowing()
 
     def _handshake(self, *, upgrades: str) -> str:
         limits = self._engine.limits
@@ -398,6 +425,8 @@ class Channel:
             self._queue = []
         self._queue.append(packet)
         self._queued += len(packet)
+        if self._queued > self._engine.limits.queue:
+            self.stalled()
         if self._poll is not None and not self._poll.done() and self._upgrade is None:
             self._poll.set_result(None)
 
@@ -455,6 +484,7 @@ class Channel:
         if self._knocking is not None:
             self._knocking.refuse()
         self._engine.ended(self, reason)
+        self.flowing()
 
 
 class _Upgrade:
@@ -480,6 +510,12 @@ class _Upgrade:
 
     def binary(self, _data: bytes) -> None:
         self.refuse()
+
+    def stalled(self) -> None:
+        """Only pongs may wait here, and while they do it is not read."""
+
+    def flowing(self) -> None:
+        """See `stalled`."""
 
     def lost(self, _reason: str) -> None:
         self._deadline.cancel()

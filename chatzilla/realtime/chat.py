@@ -100,6 +100,11 @@ class _Asked(Event):
         self.outcome: Outcome = None
 
     def begin(self) -> None:
+        channel = self.connection.channel
+        if channel.behind:  # whoever does not read their answers gets no more of them
+            self.line.hold()
+            channel.when_read(self._begin_after_all)
+            return
         try:
             if self.desk.closing:
                 raise Unavailable("The server is restarting. Try again in a moment.")
@@ -109,6 +114,10 @@ class _Asked(Event):
         except Exception as error:  # noqa: BLE001  # `answer` gives it, and logs what nobody foresaw
             self.settle(error)
 
+    def _begin_after_all(self) -> None:
+        self.begin()
+        self.line.go_on()
+
     def settle(self, outcome: Outcome) -> None:
         self.outcome = outcome
         self.done = True
@@ -116,6 +125,7 @@ class _Asked(Event):
 
     def answer(self) -> None:
         self.desk.give(self)
+        self.outcome = None  # a refusal has a traceback, which leads back here
 
 
 def _ignore(_payload: object) -> None:

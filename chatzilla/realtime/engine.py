@@ -264,7 +264,8 @@ class Engine:
             channel.begin_on(socket)
             return channel
 
-        return websocket.accept(request, owner, self._hub, limit=self.limits.payload)
+        limits = self.limits
+        return websocket.accept(request, owner, self._hub, limit=limits.payload, queue=limits.queue)
 
     def _begin_polling(self, request: web.Request) -> str:
         self._check_room_for(request)

@@ -47,7 +47,8 @@ class Line:
         """Events that have come and are not answered yet."""
         self._events: deque[Event] | None = None
         self._begun = 0
-        self._held = False
+        self._held = 0
+        """How many reasons there are to begin nothing."""
         self._stepping = False
 
     def take(self, event: Event) -> None:
@@ -73,18 +74,18 @@ class Line:
 
     def hold(self) -> None:
         """Let the event that is beginning wait for something, and begin none after it before `go_on`."""
-        self._held = True
+        self._held += 1
 
     def go_on(self) -> None:
-        """It has begun after all."""
-        self._held = False
+        """It has begun after all; once for each `hold`."""
+        self._held -= 1
         if not self._stepping:
             self._step()
 
     def finished(self, event: Event) -> None:
         """One of its events is done."""
         if event.alone:
-            self._held = False
+            self._held -= 1
         if not self._stepping:
             self._step()
 
@@ -106,7 +107,7 @@ class Line:
                 if event.alone:
                     if self._begun:
                         break
-                    self._held = True
+                    self._held += 1
                 self._begun += 1
                 event.begin()
         finally:

@@ -71,6 +71,14 @@ class Owner(Protocol):
 
     def binary(self, data: bytes) -> None: ...
 
+    def stalled(self) -> None:
+        """More waits to be read on the other side than may. Nothing is heard from there until it has been."""
+        ...
+
+    def flowing(self) -> None:
+        """Most of it was read."""
+        ...
+
     def lost(self, reason: str) -> None:
         """The connection is gone, for whatever reason; called once."""
         ...
@@ -118,7 +126,7 @@ class Hub:
 
 
 def accept(
-    request: web.Request, make_owner: Callable[[WebSocket], Owner], hub: Hub, *, limit: int
+    request: web.Request, make_owner: Callable[[WebSocket], Owner], hub: Hub, *, limit: int, queue: int
 ) -> web.StreamResponse:
     """Answer a handshake, take the transport over from aiohttp, and return what its handler has to return.
 
@@ -127,6 +135,7 @@ def accept(
         make_owner: gets the open WebSocket and says whose it is.
         hub: what the WebSocket has in common with all others.
         limit: bytes of the largest message that is accepted.
+        queue: bytes that may wait to be read by the other side; while there are more, it is not read either.
 
     Raises:
         BadRequest: the handshake is none.
@@ -144,6 +153,7 @@ def accept(
     socket.write_soon(head)  # in one write with the first words of its owner
     socket.owner = make_owner(socket)
     transport.set_protocol(socket)
+    transport.set_write_buffer_limits(high=queue, low=queue // 2)
     bypass: Any = _Bypass(socket)
     http.set_parser(bypass)  # hands over what was read already, and ends aiohttp's pause
     http.transport = None
@@ -284,6 +294,17 @@ class WebSocket(asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         return False
+
+    def pause_writing(self) -> None:
+        """Whoever does not read what they are told is not read either: pongs and answers would wait without end."""
+        self.transport.pause_reading()
+        if self.owner is not None:
+            self.owner.stalled()
+
+    def resume_writing(self) -> None:
+        self.transport.resume_reading()
+        if self.owner is not None:
+            self.owner.flowing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._descriptor = self.straight = -1  # the number may soon be another connection's

@@ -25,6 +25,7 @@ from chatzilla.errors import (
     WrongType,
 )
 from chatzilla.web.models import Problem
+from chatzilla.web.patience import has_asked
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
 
     from chatzilla.web.pages import Pages
-    from chatzilla.web.patience import Patience
     from chatzilla.web.peers import Peers
 
 logger = logging.getLogger(__name__)
@@ -89,12 +89,12 @@ _HEADERS: Final = {
 _POLICY: Final = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
-def trace(peers: Peers, patience: Patience) -> Middleware:
+def trace(peers: Peers) -> Middleware:
     """Give each request an id, and the log one line about it."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        patience.has_asked(request)
+        has_asked(request)
         request[REQUEST_ID] = secrets.token_hex(4)
         status = 500
         try:
@@ -121,8 +121,11 @@ def trace(peers: Peers, patience: Patience) -> Middleware:
 
 def _shown(path: str) -> str:
     """A path as the log has it: whoever reads the log must not be able to use a link or a hook."""
-    return next((f"{prefix}…" for prefix in _SECRETS if path.startswith(prefix)), path)
+    return next((f"{prefix}…" for prefix in _SECRETS if path.startswith(prefix)), path[:PATH_IN_LOG])
 
+
+PATH_IN_LOG: Final = 200
+"""Characters of a path that the log has: strangers choose how long theirs are."""
 
 _SECRETS: Final = ("/in/", "/hooks/")
 

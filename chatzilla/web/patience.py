@@ -1,44 +1,99 @@
-"""Whoever connects and does not ask for anything is let go.
+"""Connections on which HTTP is spoken: nobody keeps one that they do not use, and nobody keeps too many.
 
-aiohttp waits for the head of a first request for ever. What comes after it has deadlines of its own: the body, the
-keep-alive, the session.
+aiohttp waits for ever for the head of a first request, and until an answer is read. What comes within a request has
+deadlines of its own: the body, the session. A connection that has become a WebSocket is none of these any more.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
-from weakref import WeakKeyDictionary, WeakSet
+from collections import Counter
+from typing import Final, cast
 
-if TYPE_CHECKING:
-    from aiohttp import web
+from aiohttp import web
 
 LOOKS: Final = 4
 """How often it is looked, within the time that one has."""
 
 
 class Patience:
-    """Knows which transports have brought a request, and since when the others are here."""
+    """Watches over all of them.
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._asked: WeakSet[asyncio.BaseTransport] = WeakSet()
-        self._silent_since: WeakKeyDictionary[asyncio.BaseTransport, float] = WeakKeyDictionary()
+    Args:
+        head: seconds in which one has to ask for something.
+        idle: seconds that nothing may be asked after that, or an answer not be read.
+        per_address: connections from one address; 0 is no limit.
+    """
 
-    def has_asked(self, request: web.Request) -> None:
-        """A whole head has come."""
-        if request.transport is not None:
-            self._asked.add(request.transport)
+    def __init__(self, *, head: float, idle: float, per_address: int) -> None:
+        self.idle = idle
+        self._head = head
+        self._per_address = per_address
+        self._visits: set[Visit] = set()
+        self._addresses: Counter[str] = Counter()
 
-    async def watch(self, server: web.Server) -> None:
+    def welcome(self, visit: Visit) -> None:
+        """Somebody has connected, who is turned away where too many are here from their address."""
+        self._visits.add(visit)
+        self._addresses[visit.address] += 1
+        if self._per_address and self._addresses[visit.address] > self._per_address:
+            visit.line.abort()
+
+    def forget(self, visit: Visit) -> None:
+        """They are gone, or have become a WebSocket; harmless twice."""
+        if visit not in self._visits:
+            return
+        self._visits.remove(visit)
+        self._addresses[visit.address] -= 1
+        if not self._addresses[visit.address]:
+            del self._addresses[visit.address]
+
+    async def watch(self) -> None:
         """Let go of those whose time is over, until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(self._seconds / LOOKS)
+            await asyncio.sleep(min(self._head, self.idle) / LOOKS)
             now = loop.time()
-            for connection in server.connections:
-                transport = connection.transport
-                if transport is None or transport in self._asked:
-                    continue
-                if now - self._silent_since.setdefault(transport, now) >= self._seconds:
-                    connection.force_close()
+            for visit in self._visits:
+                unread = visit.line.get_write_buffer_size()
+                if unread != visit.unread:
+                    visit.unread, visit.since = unread, now
+                silent = now - visit.since
+                if (unread and silent >= self.idle) or (not visit.has_asked and silent >= self._head):
+                    visit.line.abort()
+
+
+class Visit(web.RequestHandler):
+    """One connection on which HTTP is spoken."""
+
+    __slots__ = ("_patience", "address", "has_asked", "line", "since", "unread")
+
+    def __init__(self, server: web.Server, patience: Patience) -> None:
+        loop = asyncio.get_running_loop()
+        super().__init__(server, loop=loop, keepalive_timeout=patience.idle, access_log=None)  # type: ignore[arg-type]
+        self._patience = patience
+        self.line: asyncio.Transport
+        """The transport, also while it is closing."""
+        self.address = ""
+        self.has_asked = False
+        """Whether a whole head has come."""
+        self.unread = 0
+        """Bytes of answers that wait to be read."""
+        self.since = loop.time()
+        """How long that is so, and nothing was asked."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.line = cast("asyncio.Transport", transport)
+        self.address = str((transport.get_extra_info("peername") or ("unknown",))[0])
+        self._patience.welcome(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._patience.forget(self)
+        super().connection_lost(exc)
+
+
+def has_asked(request: web.Request) -> None:
+    """A whole head has come."""
+    if isinstance(request.protocol, Visit):
+        request.protocol.has_asked = True

@@ -8,7 +8,9 @@ headers mean nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -43,6 +45,10 @@ class Peers:
 
     proxies: int
     origins: Sequence[str] = ()
+    """Whose pages may connect besides our own, in lower case."""
+    any_name: bool = True
+    """Whether we may be called by a name that is not among these. A stranger's name may lead here, too, once their page
+    has been loaded from somewhere else (DNS rebinding); an address is no name, and cannot lie."""
 
     def of(self, request: web.Request) -> Peer:
         """Who sent this; worked out once for each request."""
@@ -64,7 +70,18 @@ class Peers:
         """
         if origin is None:
             return True
-        return origin.lower() in (self.of(request).origin, *self.origins)
+        peer = self.of(request)
+        own = origin.lower() == peer.origin and (self.any_name or _is_no_name(peer.host))
+        return own or origin.lower() in self.origins
+
+
+def _is_no_name(host: str) -> bool:
+    """Whether a host is an address, or this machine."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or bool(ip_address(name))
+    except ValueError:
+        return False
 
 
 def _forwarded(request: web.Request, header: str, proxies: int) -> str | None:

@@ -65,6 +65,10 @@ class RawConnection:
         self._transport.pause_reading()
         self._reading = False
 
+    def read_on(self) -> None:
+        self._transport.resume_reading()
+        self._reading = True
+
     def drop(self) -> None:
         """Close the socket at once, without a word."""
         self._transport.abort()

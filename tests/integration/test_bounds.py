@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
+import resource
+import socket
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
 
 from chatzilla.core import rooms
 from chatzilla.core.rooms import LOBBY
-from chatzilla.errors import Unavailable
+from chatzilla.errors import TooFast, Unavailable
 from tests.helpers.clients import PATIENCE_SECONDS, Client
 from tests.helpers.clock import ManualClock
 from tests.helpers.house import open_house
 from tests.helpers.raw import raw_connection
 from tests.helpers.servers import Process, serving
+from tests.helpers.sockets import RawSocket, hang_up_all
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import AsyncIterator
 
     from tests.conftest import Connect, Lobby
     from tests.helpers.servers import Server
@@ -102,6 +108,67 @@ async def test_whoever_connects_and_asks_for_nothing_is_let_go(tmp_path: Path, h
         await process.stop()
 
 
+@pytest.fixture
+async def hasty(tmp_path: Path) -> AsyncIterator[Process]:
+    """A server that waits for nobody, and was started by a system that gives few files."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1] // 2, before[1]))
+    try:
+        short = {"CHATZILLA_IDLE_SECONDS": "0.4", "CHATZILLA_CONNECTIONS_PER_ADDRESS": "2"}
+        process = await Process(tmp_path / "data", environ=short).start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    yield process
+    await process.stop()
+
+
+def open_sockets(process: Process) -> int:
+    files = Path(f"/proc/{process.pid}/fd").iterdir()
+    return sum(str(each.readlink()).startswith("socket:") for each in files)
+
+
+async def test_what_http_is_spoken_on_is_bounded_and_kept_by_nobody_who_does_not_use_it(hasty: Process) -> None:
+    """One story, since a process takes a second to start: an idle connection, an unread answer, one too many."""
+    quiet = open_sockets(hasty)
+    kept = await RawSocket.connect(hasty.port)
+    await kept.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert (await kept.answer())[0] == 200
+    await kept.is_over()
+
+    deaf = socket.socket()
+    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    deaf.connect(("127.0.0.1", hasty.port))
+    deaf.sendall(b"GET /api/v1/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 60)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while open_sockets(hasty) <= quiet:
+            await asyncio.sleep(0.01)
+        while open_sockets(hasty) > quiet:
+            await asyncio.sleep(0.01)
+    deaf.close()
+
+    sockets = [await RawSocket.open(hasty.port, "/socket.io/?EIO=4&transport=websocket") for _ in range(2)]
+    talking = [await RawSocket.connect(hasty.port) for _ in range(4)]
+    for each in talking:
+        await each.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await each.answer())[0] == 200
+    await (await RawSocket.connect(hasty.port)).is_over()
+    await talking.pop().hang_up()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while open_sockets(hasty) >= quiet + 6:
+            await asyncio.sleep(0.01)
+    other = await RawSocket.connect(hasty.port)
+    await other.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert (await other.answer())[0] == 200
+    assert (await sockets[0].text()).startswith("0{"), "what has become a WebSocket counts as a session alone"
+    await hang_up_all()
+
+
+async def test_all_the_files_are_opened_that_the_system_gives(hasty: Process) -> None:
+    [line] = [each for each in Path(f"/proc/{hasty.pid}/limits").read_text().splitlines() if "open files" in each]
+    _, _, _, soft, hard, _ = line.split()
+    assert soft == hard
+
+
 async def test_what_waits_for_its_turn_is_kept_small(server: Server) -> None:
     """A call is read when it comes, so a large key that nobody asked for is gone while the call waits."""
     async with raw_connection(server.url, {"dialect": "full"}) as client:
@@ -118,6 +185,25 @@ async def test_what_waits_for_its_turn_is_kept_small(server: Server) -> None:
             stranger.execute("ROLLBACK")
         assert held == []
         assert (await client.answer(2))[0] is True
+
+
+async def test_refusals_leave_nothing_behind(tmp_path: Path) -> None:
+    """Not even garbage in cycles, which is looked for so rarely that a flood would be kept for minutes."""
+    async with (
+        serving(tmp_path / "data", message_rate=0.001, message_burst=1) as server,
+        raw_connection(server.url, {"dialect": "full"}) as client,
+    ):
+        await client.call("join", {"name": "alice"}, ack=1)
+        gc.collect()
+        gc.disable()
+        try:
+            for number in range(50):
+                draft = {"room": "lobby", "client_id": f"{number}", "content": "again"}
+                accepted, _ = await client.call("message", draft, ack=number + 2)
+                assert accepted is (number == 0)
+            assert [each for each in gc.get_objects() if isinstance(each, TooFast)] == []
+        finally:
+            gc.enable()
 
 
 async def test_who_speaks_in_a_room_that_falls_behind_waits_and_keeps_their_order(tmp_path: Path) -> None:
@@ -180,3 +266,25 @@ async def test_a_join_that_fails_changes_nothing(
     while (await alice.hears("room"))["head"] != 1:
         pass
     assert (await stranger.joins(name="somebody-else"))["you"]["name"] == "somebody-else"
+
+
+async def test_a_long_path_makes_no_long_line(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with aiohttp.ClientSession() as session, session.get(f"{server.url}/{'x' * 7_000}") as got:
+        assert got.status == 404
+    [line] = [record.getMessage() for record in caplog.records if "GET /xxx" in record.getMessage()]
+    assert len(line) < 300
+
+
+@pytest.mark.parametrize(("host", "status"), [("evil.example", 403), ("127.0.0.1", 200)])
+async def test_a_page_whose_name_was_turned_to_this_machine_gets_no_connection(
+    server: Server, host: str, status: int
+) -> None:
+    """DNS rebinding: to the browser, page and server are one origin."""
+    port = server.url.rpartition(":")[2]
+    headers = {"Host": f"{host}:{port}", "Origin": f"http://{host}:{port}"}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{server.url}/socket.io/?EIO=4&transport=polling", headers=headers) as got,
+    ):
+        assert got.status == status

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -12,10 +13,11 @@ import pytest
 from chatzilla.realtime import engine as engine_module
 from chatzilla.realtime.channel import ATTEMPTS_AT_MOST, PACKETS_IN_A_BODY, PACKETS_IN_A_POLL, Frame
 from chatzilla.realtime.server import WAITING_AT_MOST
+from tests.helpers.clients import PATIENCE_SECONDS
 from tests.helpers.engines import SEPARATOR, EngineHouse, Polling, engine_house
 from tests.helpers.namespaces import Sockets, Wire, stock_server
 from tests.helpers.servers import serving
-from tests.helpers.sockets import CLOSE, RawSocket, frame, handshake
+from tests.helpers.sockets import BINARY, CLOSE, PING, PONG, RawSocket, frame, handshake
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -280,6 +282,16 @@ class TestPolling:
             heard += await session.hears()
         assert heard == [*(f"4{number}" for number in range(waiting)), "4goodbye"]
         assert (await session.poll())[0] == 400
+
+    async def test_last_words_that_nobody_fetches_are_forgotten(self) -> None:
+        async with engine_house(pong_within=SOON) as house:
+            polling = await house.polling()
+            house.engine.sockets[polling.sid].close("enough", Frame(b"bye"))
+            assert set(house.engine._farewells) == {polling.sid}
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while house.engine._farewells:
+                    await asyncio.sleep(SOON / 10)
+            assert (await polling.poll())[0] == 400
 
     async def test_closing_is_harmless_twice(self, house: EngineHouse) -> None:
         session = await house.polling()
@@ -741,6 +753,14 @@ class TestWebSocketSessions:
         assert await socket.closed_with() == 1000
         assert house.echo.reasons[sid] == "enough"
 
+    async def test_mistakes_are_logged_in_lines_of_bounded_length(self, caplog: pytest.LogCaptureFixture) -> None:
+        async with engine_house(proxied=True) as house:
+            headers = {"X-Address": "9" * 5_000}
+            _, opened = await house.ask("GET", "polling", headers=headers)
+            await Polling(house, json.loads(opened[1:])["sid"]).post("x")
+            [line] = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+            assert len(line) <= 200
+
     async def test_mistakes_are_logged_in_a_bounded_number_of_lines(
         self, house: EngineHouse, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -1131,6 +1151,23 @@ class TestAttachments:
         opcode, _ = await asyncio.wait_for(wire.raw.frame(), 3)
         assert opcode in (10, CLOSE)
         assert not [record for record in caplog.records if record.name == "asyncio" or record.exc_info]
+
+    async def test_chat_keeps_nothing_of_what_it_will_refuse(self, tmp_path: Path) -> None:
+        """While the last attachment is still to come, the others cost as little as that they were."""
+        async with serving(tmp_path / "data") as server:
+            raw = await RawSocket.open(int(server.url.rpartition(":")[2]), "/socket.io/?EIO=4&transport=websocket")
+            wire = Wire(raw, "")
+            await wire.packet()
+            await raw.say("40/chat,")
+            await wire.packet()
+            await raw.say('4516-/chat,["message"]')
+            for _ in range(15):
+                await raw.say(b"x" * 100_000, BINARY)
+            await raw.say(b"", PING)
+            assert await raw.frame() == (PONG, b"")
+            [waiting] = server.house.server._attachments.values()
+            assert waiting._parts == [b""] * 15
+            await raw.hang_up()
 
     async def test_chat_refuses_binary_in_words_and_the_connection_stays(self, tmp_path: Path) -> None:
         async with serving(tmp_path / "data") as server:

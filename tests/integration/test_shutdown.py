@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import json
 import signal
+import sqlite3
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -17,6 +18,7 @@ from tests.helpers.clients import CHAT, PATIENCE_SECONDS
 from tests.helpers.house import open_house, visiting
 from tests.helpers.raw import RawConnection, raw_connection
 from tests.helpers.servers import Process
+from tests.helpers.sockets import CLOSE, RawSocket, frame
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -141,6 +143,81 @@ async def test_what_was_acknowledged_is_there_after_the_end(tmp_path: Path, sign
         assert len(set(stored)) == len(stored)
     finally:
         await process.stop()
+
+
+async def test_a_hundred_are_answered_and_let_go_in_good_order(tmp_path: Path) -> None:
+    """On both transports, each with words on their way that the disk keeps waiting."""
+    half = 50
+    async with (
+        open_house(tmp_path / "data") as house,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
+    ):
+        port = int(house.server.url.rpartition(":")[2])
+        address = f"{house.server.url}/socket.io/?EIO=4&transport=polling"
+        sockets = [await RawSocket.open(port, "/socket.io/?EIO=4&transport=websocket") for _ in range(half)]
+        for number, each in enumerate(sockets):
+            await each.send(frame(f"40{CHAT},") + frame(f'42{CHAT},1["join","socket {number}"]'))
+        while len(house.server.house.delivery._connections) < half:
+            await asyncio.sleep(0)
+        polls = []
+        for number in range(half):
+            async with http.get(address) as opened:
+                sid = (await opened.text()).partition('"sid":"')[2].partition('"')[0]
+            body = f'40{CHAT},\x1e42{CHAT},1["join","poll {number}"]'
+            async with http.post(f"{address}&sid={sid}", data=body) as entered:
+                assert entered.status == 200
+            polls.append(sid)
+        with closing(sqlite3.connect(house.server.house.database.path, isolation_level=None)) as stranger:
+            stranger.execute("BEGIN IMMEDIATE")
+            for each in sockets:
+                await each.send(frame(f'42{CHAT},2["message","last words"]'))
+            for sid in polls:
+                async with http.post(f"{address}&sid={sid}", data=f'42{CHAT},2["message","last words"]') as posted:
+                    assert posted.status == 200
+            while house.server.house.chat._running < 2 * half:
+                await asyncio.sleep(0)
+            listening = [asyncio.create_task(all_of_a_poll(http, f"{address}&sid={sid}")) for sid in polls]
+            listening += [asyncio.create_task(all_of_a_socket(each)) for each in sockets]
+            going = asyncio.create_task(house.server.house.farewell())
+            while not house.server.house.chat.closing:
+                await asyncio.sleep(0)
+            await sockets[0].send(frame(f'42{CHAT},3["message","too late"]'))
+            while house.server.house.chat._running == 2 * half:
+                await asyncio.sleep(0)
+            stranger.execute("ROLLBACK")
+        began = time.monotonic()
+        heard = await asyncio.gather(*listening)
+        await going
+        assert time.monotonic() - began < 5
+        assert all(f'43{CHAT},2[true,"last words"]' in each and '["goodbye",' in each for each in heard)
+        assert all(each.endswith("closed 1000") for each in heard[half:])
+        assert f'43{CHAT},3[false,"The server is restarting.' in heard[half], "nothing begins any more"
+        async with http.get(address) as opened:
+            assert (opened.status, opened.headers["Retry-After"]) == (503, "5")
+
+
+async def all_of_a_poll(http: aiohttp.ClientSession, address: str) -> str:
+    """Poll until there is no such session any more."""
+    heard = ""
+    while True:
+        async with http.get(address) as polled:
+            if polled.status != 200:
+                return heard
+            heard += await polled.text()
+
+
+async def all_of_a_socket(socket: RawSocket) -> str:
+    """Read until the other side closes, and close as well."""
+    heard = ""
+    with contextlib.suppress(ConnectionResetError):
+        while True:
+            opcode, payload = await socket.frame()
+            if opcode == CLOSE:
+                await socket.send(frame(payload, CLOSE))
+                await socket.is_over()
+                return f"{heard}closed {int.from_bytes(payload[:2], 'big')}"
+            heard += payload.decode()
+    return heard
 
 
 async def test_an_idle_server_stops_at_once(tmp_path: Path) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 
-from chatzilla.realtime import websocket
-from tests.helpers.clients import CHAT
+from chatzilla.realtime import calls, websocket
+from tests.helpers.clients import CHAT, PATIENCE_SECONDS
+from tests.helpers.clock import ManualClock
+from tests.helpers.engines import SEPARATOR
 from tests.helpers.house import OpenHouse, open_house
 from tests.helpers.raw import RawConnection, opened_websocket, raw_connection
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from chatzilla.realtime.channel import Channel
+    from chatzilla.realtime.connection import Connection
     from tests.helpers.clients import Client
 
 TEXT = "x" * 9_900
@@ -30,13 +34,21 @@ async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         yield opened
 
 
+@pytest.fixture
+async def still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[OpenHouse]:
+    """One in which nothing is told of its own accord, which would let go whoever is behind."""
+    monkeypatch.setattr(websocket, "CLOSING_SECONDS", 0.2)
+    async with open_house(tmp_path / "data", clock=ManualClock(), synchronous="normal") as opened:
+        yield opened
+
+
 async def flood_until_gone(house: OpenHouse, talker: Client, present: int) -> int:
     """Talk until the server has let somebody go; returns how much it took."""
-    for round_ in range(100):
-        await house.fill([TEXT] * 100, author="talker")
+    for round_ in range(500):
+        await house.fill([TEXT] * 20, author="talker")
         await talker.fence()
         if house.server.house.delivery.listeners("lobby") < present:  # type: ignore[arg-type]  # a room's id
-            return (round_ + 1) * 100
+            return (round_ + 1) * 20
     raise AssertionError("the slow reader was never let go")
 
 
@@ -109,6 +121,209 @@ async def test_one_that_upgraded_and_then_reads_nothing_leaves_no_socket_behind(
         slow.stop_reading()
         await flood_until_gone(house, bob, present=2)
         await no_longer_served(house, slow)
+
+
+async def test_one_that_reads_no_answers_gets_no_more_of_them_and_loses_none(still: OpenHouse) -> None:
+    """What waits for it stays small however much it asks for; and when it reads, all of it comes, in order."""
+    bob = await still.enter("bob", "parlour")
+    await still.fill([TEXT] * 20, author="talker")
+    async with slow_reader(still) as slow:
+        connection = connection_of(still, "slow")
+        for number in range(150):
+            await slow.emit("history", {"room": "lobby"}, ack=number + 2)
+        await falls_behind(connection.channel)
+        for _ in range(20):
+            await bob.fence()
+        assert connection.line.waiting > 100, "what it asked for is not begun"
+        assert waiting_for(still, slow) < 192 * 1024 + 20 * 11_000
+        slow.read_on()
+        answers = [await slow.answer(number + 2) for number in range(150)]
+        assert {accepted for accepted, _ in answers} == {True}
+        assert (await slow.call("message", {"room": "lobby", "client_id": "1", "content": "hi"}, ack=999))[0] is True
+
+
+async def test_what_it_says_meanwhile_keeps_its_order(still: OpenHouse) -> None:
+    """It is said when the answers before it have been read, and what was asked after it comes after it."""
+    bob = await still.enter("bob")
+    await still.fill([TEXT] * 20, room="archive", author="talker")
+    async with slow_reader(still) as slow:
+        await slow.emit("join", {"room": "archive"}, ack=0)
+        for number in range(1, 31):
+            await slow.emit("history", {"room": "archive"}, ack=3 * number)
+            await slow.emit(
+                "message", {"room": "lobby", "client_id": f"{number}", "content": f"{number}"}, ack=3 * number + 1
+            )
+            await slow.emit("no-such-event", ack=3 * number + 2)
+        await falls_behind(connection_of(still, "slow").channel)
+        slow.read_on()
+        answered: list[int] = []
+        while len(answered) < 90:
+            frame = await slow.frame()
+            if frame.startswith(f"43{CHAT},"):
+                answered.append(int(frame[len(CHAT) + 3 :].partition("[")[0]))
+        assert answered == [0, *range(3, 92)]
+        assert [(await bob.hears())["content"] for _ in range(30)] == [f"{number}" for number in range(1, 31)]
+
+
+async def test_one_that_asks_on_without_reading_is_let_go(tmp_path: Path) -> None:
+    """It is not read any more, so it says no word and answers no ping."""
+    settings: dict[str, Any] = {"clock": ManualClock(), "heartbeat": 0.4, "queue_kb": 16}
+    async with open_house(tmp_path / "data", **settings) as house, slow_reader(house) as slow:
+        sid = connection_of(house, "slow").channel.sid
+        asking = asyncio.create_task(ask_on(slow))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while sid in house.server.house.server.eio.sockets:
+                assert waiting_for(house, slow) < 100 * 1024
+                await asyncio.sleep(0.01)
+        asking.cancel()
+        bob = await house.enter("bob")
+        assert (await bob.says("lobby", "still here"))["seq"] == 1
+
+
+async def test_pings_are_not_answered_without_end(still: OpenHouse) -> None:
+    """A ping of the WebSocket's own is answered at once; while that is not read, nothing else is heard either."""
+    async with slow_reader(still) as slow:
+        channel = connection_of(still, "slow").channel
+        pinging = asyncio.create_task(ping_on(slow))
+        await falls_behind(channel)
+        pinging.cancel()
+        assert channel.socket is not None
+        assert not channel.socket.transport.is_reading()
+        assert waiting_for(still, slow) < 192 * 1024 + websocket.READ_BUFFER
+        slow.read_on()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while channel.behind:
+                await slow.websocket.receive()
+        assert channel.socket.transport.is_reading()
+
+
+async def test_one_that_posts_and_never_polls_is_let_go(still: OpenHouse) -> None:
+    """Its answers wait for a poll; when there are too many, nothing more is begun, and too much of that is too much."""
+    bob = await still.enter("bob")
+    async with aiohttp.ClientSession() as session:
+        address = f"{still.server.url}/socket.io/?EIO=4&transport=polling"
+        async with session.get(address) as opened:
+            sid = (await opened.text()).partition('"sid":"')[2].partition('"')[0]
+        channel = still.server.house.server.eio.sockets[sid]
+        body = SEPARATOR.join([f"40{CHAT},", *(f'42{CHAT},{number}["no-such-event"]' for number in range(900))])
+        statuses: list[int] = []
+        while len(statuses) < 20 and 400 not in statuses:
+            async with session.post(f"{address}&sid={sid}", data=body) as posted:
+                statuses.append(posted.status)
+            body = body.partition(SEPARATOR)[2]
+            assert channel._queued < 193 * 1024
+        assert statuses[-1] == 400
+        assert sid not in still.server.house.server.eio.sockets
+        assert still.server.house.chat._running == 0, "what waited for its turn is over, too"
+    assert (await bob.says("lobby", "still here"))["seq"] == 1
+
+
+@asynccontextmanager
+async def far_behind(still: OpenHouse) -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
+    """A long-polling session that has asked for five pages, and reads none so far; its requests go to the address."""
+    await still.fill([TEXT] * 20, author="talker")
+    async with aiohttp.ClientSession() as session:
+        address = f"{still.server.url}/socket.io/?EIO=4&transport="
+        async with session.get(f"{address}polling") as opened:
+            sid = (await opened.text()).partition('"sid":"')[2].partition('"')[0]
+        channel = still.server.house.server.eio.sockets[sid]
+        asked = [f'42{CHAT},{number}["history",{{"room":"lobby"}}]' for number in range(5)]
+        body = SEPARATOR.join([f'40{CHAT},{{"dialect":"full"}}', f'42{CHAT},99["join",{{"name":"poll"}}]', *asked])
+        async with session.post(f"{address}polling&sid={sid}", data=body) as posted:
+            assert posted.status == 200
+        await falls_behind(channel)
+        yield session, f"{address}{{}}&sid={sid}"
+        assert not channel.behind
+
+
+FIVE_PAGES = ["99", "0", "1", "2", "3", "4"]
+
+
+async def test_one_that_polls_again_is_answered_on(still: OpenHouse) -> None:
+    async with far_behind(still) as (session, address), asyncio.timeout(PATIENCE_SECONDS):
+        answered: list[str] = []
+        while len(answered) < 6:
+            async with session.get(address.format("polling")) as polled:
+                packets = (await polled.text()).split(SEPARATOR)
+            answered += [each[8:].partition("[")[0] for each in packets if each.startswith(f"43{CHAT},")]
+        assert answered == FIVE_PAGES
+
+
+async def test_one_that_moves_to_a_websocket_is_answered_on_there(still: OpenHouse) -> None:
+    async with far_behind(still) as (_, address), opened_websocket(address.format("websocket")) as raw:
+        await raw.send("2probe")
+        assert await raw.frame() == "3probe"
+        await raw.send("5")
+        answered: list[str] = []
+        while len(answered) < 6:
+            packet = await raw.frame()
+            if packet.startswith(f"43{CHAT},"):
+                answered.append(packet[8:].partition("[")[0])
+        assert answered == FIVE_PAGES
+
+
+@pytest.mark.parametrize("asked", [1, calls.WAITING_AT_MOST + 1])
+async def test_calls_wait_as_well_and_too_many_are_too_many(still: OpenHouse, asked: int) -> None:
+    """Both doors of a connection write to the same client."""
+    async with far_behind(still) as (session, address):
+        account = connection_of(still, "poll").session.account
+        assert account is not None
+        token = still.server.house.sign_ins.token_of(account, None)
+        peek = '42/calls,7["peek",{"room":"lobby"}]'
+        body = SEPARATOR.join([f'40/calls,{{"token":"{token}"}}', *([peek] * asked)])
+        async with session.post(address.format("polling"), data=body) as posted:
+            assert posted.status == 200
+        waiting = [each.line.waiting for each in still.server.house.seats.all()]
+        assert waiting == ([] if asked > calls.WAITING_AT_MOST else [asked])
+        heard, status = "", 200
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while status == 200 and "43/calls,7[true," not in heard:
+                async with session.get(address.format("polling")) as polled:
+                    status = polled.status
+                    heard += await polled.text()
+        assert ('42/calls,["goodbye"' in heard) is (asked > calls.WAITING_AT_MOST)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while still.server.house.calls_door._running:
+                await asyncio.sleep(0)
+
+
+def connection_of(house: OpenHouse, name: str) -> Connection:
+    """The connection of whoever has joined by this name."""
+    [found] = [
+        each
+        for each in house.server.house.delivery._connections.values()
+        if each.session.account is not None and each.session.account.name == name
+    ]
+    return found
+
+
+async def ask_on(slow: RawConnection) -> None:
+    with suppress(ConnectionError):
+        while True:
+            await slow.emit("no-such-event", ack=1)
+            await slow.send("3")
+
+
+async def ping_on(slow: RawConnection) -> None:
+    while True:
+        await slow.websocket.ping(b"x" * 125)
+
+
+def waiting_for(house: OpenHouse, slow: RawConnection) -> int:
+    """Bytes that the server keeps for it."""
+    sockets = house.server.house.server.eio._transports
+    return sum(
+        each.transport.get_write_buffer_size()
+        for each in sockets
+        if each.transport.get_extra_info("peername") == slow.address
+    )
+
+
+async def falls_behind(channel: Channel) -> None:
+    """Wait until more waits for it than may."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not channel.behind:
+            await asyncio.sleep(0.005)
 
 
 @asynccontextmanager

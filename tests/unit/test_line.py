@@ -124,3 +124,20 @@ def test_it_counts_who_waits() -> None:
     assert desk.line.waiting == 5
     desk.finish(*map(str, range(5)))
     assert desk.line.waiting == 0
+
+
+def test_what_waits_for_two_reasons_waits_for_both() -> None:
+    desk = Desk()
+    desk.line.hold()
+    desk.bring("first", alone=True)
+    desk.line.hold()
+    desk.line.go_on()
+    desk.bring("second", at_once=True)
+    assert desk.news() == []
+    desk.line.go_on()
+    assert desk.news() == ["first begins"]
+    desk.line.hold()
+    desk.finish("first")
+    assert desk.news() == ["first answered"]
+    desk.line.go_on()
+    assert desk.news() == ["second begins", "second answered"]

@@ -55,6 +55,13 @@ def test_the_address_is_what_the_outermost_trusted_proxy_saw(proxies: int, lines
     assert Peers(proxies).of(request_with(*forwarded(*lines))).address == address
 
 
+def test_underscores_are_no_hyphens() -> None:
+    """Some servers take one for the other, so that a stranger's header passes for a proxy's."""
+    request = request_with(("X_Forwarded_For", "6.6.6.6"), ("X_Forwarded_Host", "evil.example"))
+    peer = Peers(1).of(request)
+    assert (peer.address, peer.host) == (SOCKET, "chat.example")
+
+
 def test_without_trusted_proxies_no_forwarded_header_means_anything() -> None:
     request = request_with(
         ("X-Forwarded-For", "6.6.6.6"), ("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "evil.example")
@@ -129,6 +136,27 @@ def test_the_operator_may_name_further_origins(origin: str, admitted: bool) -> N
 def test_a_host_that_a_stranger_forwarded_makes_no_origin_ours() -> None:
     request = request_with(("X-Forwarded-Host", "evil.example"), ("X-Forwarded-Proto", "https"))
     assert not Peers(0).admits("https://evil.example", request)
+
+
+@pytest.mark.parametrize(
+    ("host", "admitted"),
+    [
+        ("evil.example", False),
+        ("evil.example:5000", False),
+        ("chat.example", True),
+        ("127.0.0.1:5000", True),
+        ("[::1]:5000", True),
+        ("localhost:5000", True),
+        ("localhost.evil.example", False),
+        ("127.0.0.1.evil.example", False),
+        ("[::1", False),
+        ("", False),
+    ],
+)
+def test_a_strangers_name_that_points_here_is_not_ours(host: str, admitted: bool) -> None:
+    """DNS rebinding: page and host have the same name, and it is not one that the operator has named."""
+    request = make_mocked_request("GET", "/", {"Host": host})
+    assert Peers(0, ("http://chat.example",), any_name=False).admits(f"http://{host}", request) is admitted
 
 
 def test_our_own_port_belongs_to_our_origin() -> None:
