@@ -111,15 +111,16 @@ def _open_files(connections: int) -> None:
 
     Systems begin with a thousand or so, for programs that are older than this; when they are used up, nobody gets in.
     """
-    soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if most == resource.RLIM_INFINITY:
-        most = max(soft, 2 * connections + OTHER_FILES)
-    if soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-    if most < connections + OTHER_FILES:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = max(soft, 2 * connections + OTHER_FILES) if hard == resource.RLIM_INFINITY else hard
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    except (OSError, ValueError):  # some systems have a bound of their own besides, and do not say which
+        wanted = soft
+    if wanted < connections + OTHER_FILES:
         logger.warning(
             "the system lets this process open %d files, too few for %d connections: see LimitNOFILE, or ulimit -n",
-            most,
+            wanted,
             connections,
         )
 

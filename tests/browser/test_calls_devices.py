@@ -49,7 +49,8 @@ class House(NamedTuple):
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def house(browsers: Browsers, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    async with serving(tmp_path_factory.mktemp("devices") / "data") as server:
+    # By these settings it may be reached by names, too; where it listens, `serving` says.
+    async with serving(tmp_path_factory.mktemp("devices") / "data", host="0.0.0.0") as server:
         yield House(server, browsers)
 
 

@@ -9,6 +9,7 @@ import resource
 import socket
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ import pytest
 from chatzilla.core import rooms
 from chatzilla.core.rooms import LOBBY
 from chatzilla.errors import TooFast, Unavailable
+from chatzilla.web.patience import Patience, Visit
 from tests.helpers.clients import PATIENCE_SECONDS, Client
 from tests.helpers.clock import ManualClock
 from tests.helpers.house import open_house
@@ -114,8 +116,7 @@ async def hasty(tmp_path: Path) -> AsyncIterator[Process]:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (before[1] // 2, before[1]))
     try:
-        short = {"CHATZILLA_IDLE_SECONDS": "0.4", "CHATZILLA_CONNECTIONS_PER_ADDRESS": "2"}
-        process = await Process(tmp_path / "data", environ=short).start()
+        process = await Process(tmp_path / "data", environ={"CHATZILLA_IDLE_SECONDS": "0.4"}).start()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
     yield process
@@ -127,8 +128,8 @@ def open_sockets(process: Process) -> int:
     return sum(str(each.readlink()).startswith("socket:") for each in files)
 
 
-async def test_what_http_is_spoken_on_is_bounded_and_kept_by_nobody_who_does_not_use_it(hasty: Process) -> None:
-    """One story, since a process takes a second to start: an idle connection, an unread answer, one too many."""
+async def test_what_http_is_spoken_on_is_kept_by_nobody_who_does_not_use_it(hasty: Process) -> None:
+    """One story, since a process takes a second to start: an idle connection, and an unread answer."""
     quiet = open_sockets(hasty)
     kept = await RawSocket.connect(hasty.port)
     await kept.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -146,21 +147,30 @@ async def test_what_http_is_spoken_on_is_bounded_and_kept_by_nobody_who_does_not
             await asyncio.sleep(0.01)
     deaf.close()
 
-    sockets = [await RawSocket.open(hasty.port, "/socket.io/?EIO=4&transport=websocket") for _ in range(2)]
-    talking = [await RawSocket.connect(hasty.port) for _ in range(4)]
-    for each in talking:
-        await each.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert (await each.answer())[0] == 200
-    await (await RawSocket.connect(hasty.port)).is_over()
-    await talking.pop().hang_up()
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while open_sockets(hasty) >= quiet + 6:
-            await asyncio.sleep(0.01)
-    other = await RawSocket.connect(hasty.port)
-    await other.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-    assert (await other.answer())[0] == 200
-    assert (await sockets[0].text()).startswith("0{"), "what has become a WebSocket counts as a session alone"
-    await hang_up_all()
+
+async def test_an_address_has_so_many_connections_and_websockets_are_none_of_them(server: Server) -> None:
+    assert server.runner.server is not None
+    visit = partial(Visit, server.runner.server, Patience(head=60, idle=60, per_address=4))
+    async with await asyncio.get_running_loop().create_server(visit, "127.0.0.1", 0) as listening:
+        port = listening.sockets[0].getsockname()[1]
+
+        async def is_served(connection: RawSocket) -> bool:
+            await connection.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            try:
+                return (await connection.answer())[0] == 200
+            except (ConnectionError, asyncio.IncompleteReadError):
+                return False
+
+        sockets = [await RawSocket.open(port, "/socket.io/?EIO=4&transport=websocket") for _ in range(6)]
+        talking = [await RawSocket.connect(port) for _ in range(4)]
+        assert [await is_served(each) for each in talking] == [True] * 4
+        assert not await is_served(await RawSocket.connect(port))
+        await talking.pop().hang_up()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not await is_served(await RawSocket.connect(port)):
+                await asyncio.sleep(0.01)
+        assert [(await each.text())[:2] for each in sockets] == ["0{"] * 6
+        await hang_up_all()
 
 
 async def test_all_the_files_are_opened_that_the_system_gives(hasty: Process) -> None:

@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from chatzilla.core.call import Reason
+from chatzilla.core.calls import Calls
 from chatzilla.core.people import app_named
 from chatzilla.core.policy import Role
 from chatzilla.core.rights import CallRole
@@ -114,6 +115,22 @@ class TestEntering:
         assert await bob.fails("join", {"room": "lobby", "resume": bob.resume}) == "not-found"
         await bob.joins()
         assert (await alice.hears_of("joined"))["id"] == bob.id
+
+    @in_a_mesh
+    async def test_what_nobody_foresaw_is_answered_with_where_to_find_it_and_nothing_else(
+        self, people: Party, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def fails(*_: object) -> None:
+            raise RuntimeError("something private")
+
+        bob = await people.connect("bob")
+        monkeypatch.setattr(Calls, "call_in", fails)
+        assert await bob.fails("peek", {"room": "lobby"}) == "internal"
+        assert [record.getMessage()[:24] for record in caplog.records if record.exc_info] == [
+            "an event of a call faile"
+        ]
+        monkeypatch.undo()
+        assert await bob.does("peek", {"room": "lobby"}) == {"call": None}
 
     async def test_one_can_look_before_one_enters(self, people: Party) -> None:
         bob = await people.connect("bob")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from chatzilla.core import messages
 from tests.helpers.clock import ManualClock
 from tests.helpers.house import open_house
 
@@ -254,3 +255,32 @@ async def test_further_arguments_are_ignored(connect: Connect) -> None:
     accepted, answer = await alice.call("message", (draft(), "further", 5))
     assert accepted
     assert answer["seq"] == 1
+
+
+@pytest.mark.parametrize(
+    ("verb", "event", "payload"),
+    [
+        ("post", "message", draft("and now?")),
+        ("history", "history", {"room": "lobby"}),
+        ("post", "message", "and now?"),
+    ],
+)
+async def test_what_nobody_foresaw_is_answered_with_where_to_find_it_and_nothing_else(
+    lobby: Lobby, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, verb: str, event: str, payload: Any
+) -> None:
+    """Whether it happens at once or later. The log knows what it was, and the connection goes on."""
+
+    def fails(*_: object) -> None:
+        raise RuntimeError("something private")
+
+    alice = await lobby("alice")
+    monkeypatch.setattr(messages, verb, fails)
+    accepted, answer = await alice.call(event, payload)
+    sentence = answer if isinstance(payload, str) else answer["message"]
+    assert accepted is False
+    assert isinstance(payload, str) or answer["code"] == "internal"
+    assert "private" not in sentence
+    [line] = [record for record in caplog.records if record.exc_info]
+    assert line.getMessage().rpartition(" ")[2] in sentence
+    monkeypatch.undo()
+    assert (await alice.says("lobby", "I am still here"))["seq"] == 1
