@@ -113,15 +113,16 @@ class TestTheAnswer:
         for event in ("message", "presence", "stats", "room"):
             await silent.hears_nothing(event)
 
-    async def test_a_connection_can_be_in_so_many_rooms_and_no_more(self, lobby: Lobby) -> None:
-        alice = await lobby("alice")
-        for number in range(ROOMS_PER_CONNECTION - 1):
-            await alice.joins(f"room{number}")
-        accepted, refusal = await alice.call("join", {"room": "one-more"})
-        assert (accepted, refusal["code"]) == (False, "full")
-        await alice.joins("room7")
-        await alice.call("leave", {"room": "room7"})
-        await alice.joins("one-more")
+    async def test_a_connection_can_be_in_so_many_rooms_and_no_more(self, tmp_path: Path) -> None:
+        async with open_house(tmp_path / "data", call_rate=0.0) as house:
+            alice = await house.enter("alice")
+            for number in range(ROOMS_PER_CONNECTION - 1):
+                await alice.joins(f"room{number}")
+            accepted, refusal = await alice.call("join", {"room": "one-more"})
+            assert (accepted, refusal["code"]) == (False, "full")
+            await alice.joins("room7")
+            await alice.call("leave", {"room": "room7"})
+            await alice.joins("one-more")
 
 
 class TestRoomIds:
