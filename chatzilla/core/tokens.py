@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import base64
 import hmac
-import json
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NewType
@@ -130,9 +129,7 @@ class Tokens:
     def _sign(self, claims: dict[str, Any], seconds: int = LIFETIME_SECONDS) -> str:
         now = self._clock.wall_ms() // 1000
         claims = {"iss": _ISSUER, "iat": now, "exp": now + seconds, **claims}
-        # RFC 7515, section 5.1. PyJWT would first see whether the key is a certificate, for everybody of a crowd anew.
-        signed = f"{_HEAD}.{_base64url(json.dumps(claims, separators=(',', ':')).encode())}"
-        return f"{signed}.{_base64url(hmac.digest(self._keys[0].encode(), signed.encode(), 'sha256'))}"
+        return jwt.encode(claims, self._keys[0], algorithm=_ALGORITHM)
 
     def _verified(self, token: str) -> dict[str, Any]:
         """The claims of a token that one of our keys has signed and that is not over; `sub` is text, `exp` a number."""
@@ -169,7 +166,8 @@ class Tokens:
 
 def _stamp(key: str, words: Sequence[str]) -> str:
     """HMAC (RFC 2104) over what no token begins with."""
-    return _base64url(hmac.digest(key.encode(), "\0".join(("stamp", *words)).encode(), "sha256"))
+    stamp = hmac.digest(key.encode(), "\0".join(("stamp", *words)).encode(), "sha256")
+    return base64.urlsafe_b64encode(stamp).decode().rstrip("=")
 
 
 def _is_canonical(token: str) -> bool:
@@ -184,12 +182,5 @@ def _is_canonical(token: str) -> bool:
 
 
 def _again(part: str) -> str:
-    return _base64url(base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True))
-
-
-def _base64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).decode().rstrip("=")
-
-
-_HEAD: Final = _base64url(json.dumps({"alg": _ALGORITHM, "typ": "JWT"}, separators=(",", ":")).encode())
-"""How every token of ours begins."""
+    decoded = base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
+    return base64.urlsafe_b64encode(decoded).decode().rstrip("=")
