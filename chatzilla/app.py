@@ -202,7 +202,11 @@ class House:
             limits=Limits(
                 heartbeat=config.heartbeat,
                 pong_within=config.heartbeat,
+                payload=config.payload,
                 queue=config.queue_kb * 1024,
+                backlog=config.backlog,
+                signal_backlog=config.signal_backlog,
+                attempts=config.namespace_attempts,
                 join_within=config.join_seconds,
                 upgrade_within=config.upgrade_seconds,
                 body_within=config.body_seconds,

@@ -33,7 +33,9 @@ from chatzilla import __version__, control, doctor
 from chatzilla.app import House
 from chatzilla.clock import SystemClock
 from chatzilla.config import read_config, settings
+from chatzilla.core.limits import Rate
 from chatzilla.errors import ChatError, StartError
+from chatzilla.logs import PerPeer
 from chatzilla.loop import make_loop
 from chatzilla.media import janus_config
 from chatzilla.serve import serve
@@ -164,6 +166,8 @@ def _serve(config: Config) -> None:
     logging.basicConfig(
         level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(PerPeer(Rate(config.log_rate, config.log_burst), SystemClock()))
     logging._srcfile = None  # noqa: SLF001  # as the logging HOWTO says, who does not ask where a line came from
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # nobody asks for them
     for library in ("alembic", "engineio", "socketio"):

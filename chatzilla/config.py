@@ -301,6 +301,27 @@ class Config:
         "What may wait for a client that does not read; beyond, nothing more is begun for it, and it is let go.",
         unit="KB",
     )
+    payload: int = _setting(
+        1_000_000,
+        _whole(100_000, 1_000_000_000),
+        "The longest message, or body of long-polling, that a client may send.",
+        unit="bytes",
+    )
+    backlog: int = _setting(
+        1_000,
+        _whole(1, 1_000_000),
+        "What one connection may say or ask before the first of it is answered; beyond, it is let go.",
+        unit="calls",
+    )
+    signal_backlog: int = _setting(
+        100, _whole(1, 1_000_000), "The same for the signals of calls, which are larger.", unit="signals"
+    )
+    namespace_attempts: int = _setting(
+        20,
+        _whole(1, 1_000_000),
+        "How often one connection may ask to enter a namespace at once, and once more every ten seconds.",
+        unit="attempts",
+    )
     join_seconds: float = _setting(
         20.0, _number(0.1, 3600), "How long a connection may stay without joining a namespace.", unit="s"
     )
@@ -373,6 +394,13 @@ class Config:
     log_level: str = _setting(
         "info", _one_of("debug", "info", "warning", "error"), "How much is logged to standard error."
     )
+    log_rate: float = _setting(
+        20.0,
+        _number(0, 1_000_000),
+        "Lines of the log that one address may cause for long, by what it requests, opens and closes; 0 is no limit.",
+        unit="lines/s",
+    )
+    log_burst: int = _setting(2_000, _whole(1, 1_000_000), "How many of them at once.", unit="lines")
 
     @property
     def loopback(self) -> bool:

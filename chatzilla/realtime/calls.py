@@ -26,6 +26,7 @@ from chatzilla.core.limits import Allowance, Rate
 from chatzilla.core.lookalikes import LOOKS_LIKE
 from chatzilla.core.rooms import ConnectionId
 from chatzilla.errors import ChatError, Forbidden, NotJoined, SignInNeeded, TooFast, Unavailable, UnknownEvent
+from chatzilla.logs import PEER
 from chatzilla.realtime import packets
 from chatzilla.realtime.line import Event, Line
 
@@ -46,9 +47,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CALLS: Final = "/calls"
-
-WAITING_AT_MOST: Final = 100
-"""Events of one connection that may wait for their turn; each may hold a description."""
 
 SILENCE: Final = "ping timeout"
 """Why a connection ended that was silent."""
@@ -228,7 +226,7 @@ class CallsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-s
         event = packets.read_event(told) if isinstance(told, bytes) else told
         if not visitor.channel.open:
             return
-        if visitor.line.waiting >= WAITING_AT_MOST:
+        if visitor.line.waiting >= visitor.line.at_most:
             self._seats.dismiss(visitor, "too-fast", "Too much at once. You will be reconnected.")
             return
         name, payload = event[0], event[1] if len(event) > 1 else None
@@ -353,8 +351,8 @@ class CallsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-s
             asking=Allowance(self._asking, self._clock),
             signals=Allowance(SIGNALLING, self._clock),
         )
-        self._seats.admit(Visitor(seat, channel, Line()))
-        logger.info("connection %s to calls opened from %s", sid, channel.address)
+        self._seats.admit(Visitor(seat, channel, Line(self.server.eio.limits.signal_backlog)))
+        logger.info("connection %s to calls opened from %s", sid, channel.address, extra={PEER: channel.address})
 
     def _pass_of(self, auth: Mapping[str, Any], channel: Channel) -> Pass:
         """Who connects: by the token that they give, else by the cookie of their browser, else by the key of a place.
@@ -397,7 +395,7 @@ class CallsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-s
             return
         self._seats.forget(sid)
         self._calls.lost(visitor.seat, silent=reason == SILENCE)
-        logger.info("connection %s to calls closed: %s", sid, reason)
+        logger.info("connection %s to calls closed: %s", sid, reason, extra={PEER: visitor.channel.address})
 
 
 def _read(verb: _Verb | None, payload: object) -> object:

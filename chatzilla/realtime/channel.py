@@ -38,9 +38,6 @@ _SEPARATOR: Final = "\x1e"
 _BASE64: Final = "b"
 _PING_FRAME: Final = websocket.frame(_PING.encode())
 
-ATTEMPTS_AT_MOST: Final = 20
-"""How often one connection may ask to enter a namespace at once."""
-
 ATTEMPT_FORGOTTEN_SECONDS: Final = 10.0
 """How soon it may ask once more."""
 
@@ -166,7 +163,7 @@ class Channel:
         forgotten = (now - self._attempted_at) / ATTEMPT_FORGOTTEN_SECONDS
         self._attempts = max(0.0, self._attempts - forgotten) + 1
         self._attempted_at = now
-        return self._attempts > ATTEMPTS_AT_MOST
+        return self._attempts > self._engine.limits.attempts
 
     def joined(self) -> None:
         """It has entered a namespace, so it may stay."""

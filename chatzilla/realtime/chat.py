@@ -35,6 +35,7 @@ from chatzilla.errors import (
     Unavailable,
     UnknownEvent,
 )
+from chatzilla.logs import PEER
 from chatzilla.realtime import packets
 from chatzilla.realtime.connection import CHAT, Connection, Dialect
 from chatzilla.realtime.desk import Desk
@@ -147,9 +148,6 @@ _UNREADABLE: Final = Call(_ignore, _refuse)
 """What is called in a way that cannot be read."""
 
 
-WAITING_AT_MOST: Final = 1_000
-"""Events of one connection that may wait for their turn."""
-
 COPIES_KEPT: Final = 16
 """Pages, and lists of who is there, that are kept as they were written for whoever is answered the same."""
 
@@ -220,7 +218,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         if not connection.channel.open:
             return
         line = connection.line
-        if line.waiting >= WAITING_AT_MOST:
+        if line.waiting >= line.at_most:
             self._delivery.dismiss(connection, "too-fast", "Too much at once. You will be reconnected.")
             return
         message = wire.read_message(told) if isinstance(told, bytes) else None
@@ -360,7 +358,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         connection = Connection(
             session=session,
             dialect=Dialect.FULL if full else Dialect.TUTORIAL,
-            line=Line(),
+            line=Line(self.server.eio.limits.backlog),
             channel=channel,
         )
         await self.save_session(sid, connection)
@@ -369,7 +367,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         hears = not self._sign_ins.mode.closed and session.right is None and kept_out is None
         if connection.dialect is Dialect.TUTORIAL and hears:
             self._ports.audience.subscribe(sid, LOBBY)
-        logger.info("connection %s opened from %s", sid, connection.channel.address)
+        logger.info("connection %s opened from %s", sid, channel.address, extra={PEER: channel.address})
 
     def _bearer(self, token: object, channel: Channel, *, needed: bool) -> Bearer | None:
         """Who connects: by the token that they give, else by the cookie of their browser.
@@ -398,7 +396,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
             return
         rooms.part(self._ports, self._presence, connection.session)
         self._delivery.forget(connection)
-        logger.info("connection %s closed: %s", sid, reason)
+        logger.info("connection %s closed: %s", sid, reason, extra={PEER: connection.channel.address})
 
     def give(self, asked: _Asked) -> None:
         """Answer one call, if the client asked for an answer."""

@@ -30,12 +30,19 @@ LINES_A_SECOND: Final = 10
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """What a session may take; sizes in bytes, times in seconds, 0 connections mean no limit."""
+    """What a session may take; sizes in bytes, times in seconds, 0 connections mean no limit.
+
+    `backlog` and `signal_backlog` are events that may wait for their turn, of what is said and of calls; `attempts` how
+    often one session may ask to enter a namespace at once.
+    """
 
     heartbeat: float = 10.0
     pong_within: float = 10.0
     payload: int = 1_000_000
     queue: int = 128 * 1024
+    backlog: int = 1_000
+    signal_backlog: int = 100
+    attempts: int = 20
     upgrade_within: float = 10.0
     join_within: float = 20.0
     body_within: float = 10.0

@@ -40,9 +40,11 @@ class Event:
 class Line:
     """The waiting line of one connection. It costs nothing while nobody waits."""
 
-    __slots__ = ("_begun", "_events", "_held", "_stepping", "waiting")
+    __slots__ = ("_begun", "_events", "_held", "_stepping", "at_most", "waiting")
 
-    def __init__(self) -> None:
+    def __init__(self, at_most: int) -> None:
+        self.at_most = at_most
+        """Events that may wait in it; whoever brings them sees to that."""
         self.waiting = 0
         """Events that have come and are not answered yet."""
         self._events: deque[Event] | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 import socketio
 import socketio.exceptions
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-WAITING_AT_MOST: Final = 1_000
-"""Events of one connection that may wait for a namespace that is not direct."""
 
 
 @runtime_checkable
@@ -121,7 +118,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
         if packet.kind == packets.CONNECT:
             self._connect(channel, packet)
         elif packet.kind == packets.DISCONNECT:
-            if self._waiting.get(channel.sid, 0) >= WAITING_AT_MOST:
+            if self._waiting.get(channel.sid, 0) >= self.eio.limits.backlog:
                 raise ValueError("too much at once")
             self._run(channel, packet.namespace, self._leave(channel, packet.namespace, self.reason.CLIENT_DISCONNECT))
         elif packet.attachments:
@@ -146,7 +143,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
     def _take(self, channel: Channel, packet: Packet, data: list[object]) -> None:
         """Hand an event or an ack to its namespace."""
         sid = self._sid(channel, packet.namespace)
-        if self._waiting.get(channel.sid, 0) >= WAITING_AT_MOST:
+        if self._waiting.get(channel.sid, 0) >= self.eio.limits.backlog:
             raise ValueError("too much at once")
         if sid is None and channel.sid not in self._tails:
             raise ValueError("not in this namespace")

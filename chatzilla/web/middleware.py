@@ -24,6 +24,7 @@ from chatzilla.errors import (
     Unavailable,
     WrongType,
 )
+from chatzilla.logs import PEER
 from chatzilla.web.models import Problem
 from chatzilla.web.patience import has_asked
 
@@ -107,13 +108,15 @@ def trace(peers: Peers) -> Middleware:
             return response
         finally:
             if status != _SWITCHED:
+                address = peers.of(request).address
                 logger.info(
                     "request %s from %s: %s %s %d",
                     request[REQUEST_ID],
-                    peers.of(request).address,
+                    address,
                     request.method,
                     _shown(request.rel_url.raw_path),
                     status,
+                    extra={PEER: address},
                 )
 
     return middleware

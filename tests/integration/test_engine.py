@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 
 from chatzilla.realtime import engine as engine_module
-from chatzilla.realtime.channel import ATTEMPTS_AT_MOST, PACKETS_IN_A_BODY, PACKETS_IN_A_POLL, Frame
-from chatzilla.realtime.server import WAITING_AT_MOST
+from chatzilla.realtime.channel import PACKETS_IN_A_BODY, PACKETS_IN_A_POLL, Frame
+from chatzilla.realtime.engine import Limits
 from tests.helpers.clients import PATIENCE_SECONDS
 from tests.helpers.engines import SEPARATOR, EngineHouse, Polling, engine_house
 from tests.helpers.namespaces import Sockets, Wire, stock_server
@@ -890,7 +890,7 @@ class TestNamespaces:
 
     async def test_attempts_are_counted_and_bounded(self, sockets: Sockets) -> None:
         wire = await sockets.open()
-        for _ in range(ATTEMPTS_AT_MOST):
+        for _ in range(Limits().attempts):
             await wire.connect("/unknown")
             assert (await wire.packet()).startswith("44/unknown,")
         await wire.connect("/unknown")
@@ -1073,17 +1073,17 @@ class TestEvents:
     async def test_what_waits_behind_a_slow_event_is_bounded(self, sockets: Sockets) -> None:
         wire = await sockets.enter()
         await wire.send('2["pause",1]')
-        await wire.raw.send(frame('42["echo"]') * (WAITING_AT_MOST + 10))
+        await wire.raw.send(frame('42["echo"]') * (Limits().backlog + 10))
         assert await wire.raw.closed_with() == 1002
 
     async def test_leaving_again_and_again_behind_a_slow_event_is_bounded(self, sockets: Sockets) -> None:
         wire = await sockets.enter()
         await wire.send('2["pause",1]')
-        await wire.raw.send(frame("41/x,") * (2 * WAITING_AT_MOST))
+        await wire.raw.send(frame("41/x,") * (2 * Limits().backlog))
         await wire.raw.say(b"", 9)
         opcode, _ = await wire.raw.frame()
         waiting = max(sockets.server._waiting.values(), default=0)
-        assert opcode == CLOSE or waiting <= WAITING_AT_MOST + 1, f"{waiting} wait"
+        assert opcode == CLOSE or waiting <= Limits().backlog + 1, f"{waiting} wait"
 
 
 async def _last(sockets: Sockets, name: str) -> Any:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from chatzilla.realtime import calls, websocket
+from chatzilla.realtime import websocket
+from chatzilla.realtime.engine import Limits
 from tests.helpers.clients import CHAT, PATIENCE_SECONDS
 from tests.helpers.clock import ManualClock
 from tests.helpers.engines import SEPARATOR
@@ -262,7 +263,7 @@ async def test_one_that_moves_to_a_websocket_is_answered_on_there(still: OpenHou
         assert answered == FIVE_PAGES
 
 
-@pytest.mark.parametrize("asked", [1, calls.WAITING_AT_MOST + 1])
+@pytest.mark.parametrize("asked", [1, Limits().signal_backlog + 1])
 async def test_calls_wait_as_well_and_too_many_are_too_many(still: OpenHouse, asked: int) -> None:
     """Both doors of a connection write to the same client."""
     async with far_behind(still) as (session, address):
@@ -274,14 +275,14 @@ async def test_calls_wait_as_well_and_too_many_are_too_many(still: OpenHouse, as
         async with session.post(address.format("polling"), data=body) as posted:
             assert posted.status == 200
         waiting = [each.line.waiting for each in still.server.house.seats.all()]
-        assert waiting == ([] if asked > calls.WAITING_AT_MOST else [asked])
+        assert waiting == ([] if asked > Limits().signal_backlog else [asked])
         heard, status = "", 200
         async with asyncio.timeout(PATIENCE_SECONDS):
             while status == 200 and "43/calls,7[true," not in heard:
                 async with session.get(address.format("polling")) as polled:
                     status = polled.status
                     heard += await polled.text()
-        assert ('42/calls,["goodbye"' in heard) is (asked > calls.WAITING_AT_MOST)
+        assert ('42/calls,["goodbye"' in heard) is (asked > Limits().signal_backlog)
         async with asyncio.timeout(PATIENCE_SECONDS):
             while still.server.house.calls_door._running:
                 await asyncio.sleep(0)

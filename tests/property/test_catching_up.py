@@ -146,7 +146,7 @@ class Person:
                 typing=Allowance(UNLIMITED, self.room.clock),
             )
             way_out = cast("Channel", Inbox(self.under_way))
-            self.connection = Connection(session, Dialect.FULL, Line(), way_out)
+            self.connection = Connection(session, Dialect.FULL, Line(1_000), way_out)
             self.room.delivery.admit(self.connection)
         await self.join()
 

@@ -33,7 +33,7 @@ class Desk:
     """Runs events on a line and keeps a diary of what began and what was answered."""
 
     def __init__(self) -> None:
-        self.line = Line()
+        self.line = Line(1_000)
         self.diary: list[str] = []
         self.errands: dict[str, Errand] = {}
         self.when_answered: Callable[[str], None] = lambda _name: None
