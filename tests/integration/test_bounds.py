@@ -298,3 +298,31 @@ async def test_a_page_whose_name_was_turned_to_this_machine_gets_no_connection(
         session.get(f"{server.url}/socket.io/?EIO=4&transport=polling", headers=headers) as got,
     ):
         assert got.status == status
+
+
+async def test_the_bounds_of_a_session_are_those_of_the_settings(tmp_path: Path) -> None:
+    bounds: dict[str, Any] = {"payload": 123_456, "backlog": 7, "signal_backlog": 3}
+    async with serving(tmp_path / "data", **bounds, namespace_attempts=2) as server:
+        limits = server.house.server.eio.limits
+        assert {name: getattr(limits, name) for name in bounds} == bounds
+        assert limits.attempts == 2
+        client = await Client(server.url).connect(auth={"dialect": "full"})
+        [connection] = server.house.delivery._connections.values()
+        assert connection.line.at_most == bounds["backlog"]
+        await client.close()
+
+
+async def test_one_address_fills_no_log(tmp_path: Path) -> None:
+    process = await Process(
+        tmp_path / "data", environ={"CHATZILLA_LOG_RATE": "0.01", "CHATZILLA_LOG_BURST": "5"}
+    ).start()
+    try:
+        async with aiohttp.ClientSession() as http:
+            for _ in range(50):
+                async with http.get(f"{process.url}/healthz") as answer:
+                    assert answer.status == 200
+    finally:
+        await process.stop()
+    lines = [line for line in process.log.read_text().splitlines() if "127.0.0.1" in line]
+    assert len(lines) == 6
+    assert lines[-1].endswith("(more lines about 127.0.0.1 are left out for now)")
