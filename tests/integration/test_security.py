@@ -595,7 +595,9 @@ async def live_a_day(tmp_path: Path) -> dict[str, str]:
         await polling.close()
         async with people.http.get(f"{place.server.url}/?q=" + secret("a query", "query-with-a-secret")):
             pass
-        await people.http.post(f"{place.server.url}/api/v1/links", data=secret("a broken body", "{broken json body"))
+        broken = secret("a broken body", "{broken json body")
+        async with people.http.post(f"{place.server.url}/api/v1/links", data=broken) as refused:
+            assert refused.status >= 400
         await owner.ask("DELETE", f"sign-ins/{await owner.sign_in_id()}")
     return secrets
 
