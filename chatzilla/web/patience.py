@@ -70,7 +70,12 @@ class Visit(web.RequestHandler):
 
     def __init__(self, server: web.Server, patience: Patience) -> None:
         loop = asyncio.get_running_loop()
-        super().__init__(server, loop=loop, keepalive_timeout=patience.idle, access_log=None)  # type: ignore[arg-type]
+        super().__init__(
+            server,
+            loop=loop,
+            keepalive_timeout=patience.idle,
+            access_log=None,  # type: ignore[arg-type]  # None is "no access log" to aiohttp, whose types do not say so
+        )
         self._patience = patience
         self.line: asyncio.Transport
         """The transport, also while it is closing."""

@@ -151,6 +151,7 @@ async def test_a_hundred_are_answered_and_let_go_in_good_order(tmp_path: Path) -
     async with (
         open_house(tmp_path / "data") as house,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
+        asyncio.timeout(3 * PATIENCE_SECONDS),
     ):
         port = int(house.server.url.rpartition(":")[2])
         address = f"{house.server.url}/socket.io/?EIO=4&transport=polling"
