@@ -81,6 +81,7 @@ export class Outbox {
     const noted = journal.of(person);
     // Asked for before anything can be written here, so that these get the places before it.
     for (const letter of noted) void this.#keep(letter, store.put(letter));
+    for (const client_id of journal.discards(person)) void this.#erase(client_id);
     const stored = await store.all(person).catch(() => []);
     /** @type {Map<string, Letter>} */
     const line = new Map();
@@ -113,7 +114,7 @@ export class Outbox {
    */
   async change(room, target, content) {
     for (const letter of this.#letters) {
-      if (letter.target === target && letter.refusal) void this.#drop(letter);
+      if (letter.target === target && letter.refusal) void this.discard(letter.client_id);
     }
     await this.#add({ room, target, content: content ?? "", deletes: content === null });
   }
@@ -133,7 +134,9 @@ export class Outbox {
   /** @param {string} client_id */
   async discard(client_id) {
     const letter = this.#find(client_id);
-    if (letter) await this.#drop(letter);
+    if (!letter) return;
+    this.#world.journal.addDiscard(letter);
+    await this.#drop(letter);
   }
 
   /**
@@ -230,6 +233,7 @@ export class Outbox {
     const { journal, store } = this.#world;
     journal.remove(client_id);
     await store.remove(client_id).catch(() => {});
+    journal.removeDiscard(client_id);
   }
 
   /** Send from the head of the line until it is empty, or until this tab cannot or may not send. */

@@ -51,3 +51,16 @@ test("changes are noted as what they are", () => {
   storage.setItem("chatzilla.letter.c-1", JSON.stringify({ ...edit, target: 5 }));
   assert.deepEqual(journal.of("alice"), [deletion]);
 });
+
+test("a discard is noted until it is done, is nobody else's, and the notes stay few", () => {
+  const journal = new Journal(new Memory());
+  journal.addDiscard(letter(1));
+  journal.addDiscard(letter(2, "bob"));
+  assert.deepEqual([journal.discards("alice"), journal.discards("bob")], [["c-1"], ["c-2"]]);
+  assert.deepEqual(journal.of("alice"), []);
+  journal.removeDiscard("c-1");
+  assert.deepEqual(journal.discards("alice"), []);
+  for (let nth = 1; nth <= 60; nth += 1) journal.addDiscard(letter(nth));
+  assert.equal(journal.discards("alice").length + journal.discards("bob").length, 50);
+  assert.equal(journal.discards("alice").includes("c-60"), true);
+});

@@ -244,6 +244,28 @@ test("a note is kept while the disk refuses, and goes with its letter", async ()
   assert.deepEqual(browser.storage.keys(), []);
 });
 
+test("what is discarded in the moment in which the page goes is not there again", async () => {
+  const browser = new Browser();
+  const disk = await openStore(browser.disk);
+  /** @type {Store} */
+  const store = { ...tooLate, add: (letter) => disk.add(letter), put: (letter) => disk.put(letter) };
+  const { outbox } = await browser.tab({ store });
+  browser.server.refusals = ["too-long", "too-long"];
+  await outbox.write("lobby", "never mind");
+  await outbox.change("lobby", "lobby:7", "nor this");
+  await idle();
+  void outbox.discard(outbox.letters[0].client_id);
+  void outbox.change("lobby", "lobby:7", "but this");
+  const kept = await disk.all("alice");
+  assert.deepEqual(kept.map(({ content }) => content), ["never mind", "nor this", "but this"], "this page's end came first");
+
+  const { outbox: reloaded } = await browser.tab({ ready: false });
+  assert.deepEqual(reloaded.letters.map(({ content }) => content), ["but this"]);
+  await idle();
+  assert.deepEqual((await disk.all("alice")).map(({ content }) => content), ["but this"]);
+  assert.deepEqual(browser.storage.keys(), []);
+});
+
 test("letters of one person are not another's", async () => {
   const browser = new Browser();
   const alice = await browser.tab({ ready: false });
