@@ -97,6 +97,8 @@ async def opened_websocket(address: str, *, narrow: bool = False) -> AsyncIterat
             yield raw
         finally:
             await raw.leave()
+            # One that was dropped is still held by its answer, and whoever collects them together finds it unclosed.
+            raw.websocket._response.close()
 
 
 @asynccontextmanager
