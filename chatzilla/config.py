@@ -296,7 +296,7 @@ class Config:
         500, _whole(0, 10_000_000), "Connections from one address; 0 is no limit.", unit="connections"
     )
     queue_kb: int = _setting(
-        192,
+        160,
         _whole(16, 1_000_000),
         "What may wait for a client that does not read; beyond, nothing more is begun for it, and it is let go.",
         unit="KB",

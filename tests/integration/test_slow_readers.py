@@ -136,7 +136,7 @@ async def test_one_that_reads_no_answers_gets_no_more_of_them_and_loses_none(sti
         for _ in range(20):
             await bob.fence()
         assert connection.line.waiting > 100, "what it asked for is not begun"
-        assert waiting_for(still, slow) < 192 * 1024 + 20 * 11_000
+        assert waiting_for(still, slow) < 160 * 1024 + 20 * 11_000
         slow.read_on()
         answers = [await slow.answer(number + 2) for number in range(150)]
         assert {accepted for accepted, _ in answers} == {True}
@@ -190,7 +190,7 @@ async def test_pings_are_not_answered_without_end(still: OpenHouse) -> None:
         pinging.cancel()
         assert channel.socket is not None
         assert not channel.socket.transport.is_reading()
-        assert waiting_for(still, slow) < 192 * 1024 + websocket.READ_BUFFER
+        assert waiting_for(still, slow) < 160 * 1024 + websocket.READ_BUFFER
         slow.read_on()
         async with asyncio.timeout(PATIENCE_SECONDS):
             while channel.behind:
@@ -212,7 +212,7 @@ async def test_one_that_posts_and_never_polls_is_let_go(still: OpenHouse) -> Non
             async with session.post(f"{address}&sid={sid}", data=body) as posted:
                 statuses.append(posted.status)
             body = body.partition(SEPARATOR)[2]
-            assert channel._queued < 193 * 1024
+            assert channel._queued < 161 * 1024
         assert statuses[-1] == 400
         assert sid not in still.server.house.server.eio.sockets
         assert still.server.house.chat._running == 0, "what waited for its turn is over, too"
