@@ -26,6 +26,7 @@ from chatzilla.core.moderation import Means
 from chatzilla.core.presence import Presence
 from chatzilla.core.reading import Reading
 from chatzilla.core.rights import Rights
+from chatzilla.core.rooms import RoomHead
 from chatzilla.core.signin import SignInMode, SignIns
 from chatzilla.core.tokens import Tokens
 from chatzilla.core.tries import Tries
@@ -101,7 +102,7 @@ class House:
 
     def __init__(self, config: Config, clock: Clock) -> None:
         self.database = Database(config.data, config.database_path, synchronous=config.synchronous).open()
-        self.delivery = Delivery(clock)
+        self.delivery = Delivery(clock, lambda room: self.directory.dress(RoomHead(room, room, 0, 0)))
         self.log = RoomLog(self.database.writing, clock, self.delivery.tell)
         self.store = RoomStore(self.database)
         tokens = tokens_of(config, self.database, clock)

@@ -7,9 +7,10 @@ the newest page and told so. It is never given a silent hole.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+import orjson
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -74,9 +75,9 @@ def plan(head: int, cursor: int | None, *, same_epoch: bool) -> After | Newest:
     return After(cursor)
 
 
-def _bytes_of(text: str) -> int:
+def bytes_of(text: str) -> int:
     """How long a text is on the wire, as JSON."""
-    return len(json.dumps(text, ensure_ascii=False).encode())
+    return len(orjson.dumps(text))
 
 
 def cut(rows: Iterable[Message]) -> tuple[list[Message], bool]:
@@ -88,7 +89,7 @@ def cut(rows: Iterable[Message]) -> tuple[list[Message], bool]:
     page: list[Message] = []
     size = 0
     for row in rows:
-        size += ROW_OVERHEAD + _bytes_of(row.content) + _bytes_of(row.name)
+        size += ROW_OVERHEAD + bytes_of(row.content) + bytes_of(row.name)
         if page and (len(page) == PAGE_ROWS or size > PAGE_BYTES):
             return page, True
         page.append(row)

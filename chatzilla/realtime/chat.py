@@ -219,7 +219,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
             return
         line = connection.line
         if line.waiting >= line.at_most:
-            self._delivery.dismiss(connection, "too-fast", "Too much at once. You will be reconnected.")
+            connection.dismiss("too-fast", "Too much at once. You will be reconnected.")
             return
         message = wire.read_message(told) if isinstance(told, bytes) else None
         if message is not None:

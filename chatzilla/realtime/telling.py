@@ -78,6 +78,10 @@ class Circle:
             self._roll = Roll(self._by_id)
         return self._roll
 
+    def is_still(self, roll: Roll) -> bool:
+        """Whether nobody has come, gone or changed since this was laid out."""
+        return self._roll is roll
+
 
 class Roll:
     """Who hears a room, laid out for telling them.
@@ -161,7 +165,7 @@ class Telling:
         first = self._start % size if size > PIECE else 0
         for begin, end in (*_stretches(first, size, count), *_stretches(0, first, count)):
             sockets, slow = row.sockets[begin:end], list[Channel]()
-            if self._listeners.roll is not roll:
+            if not self._listeners.is_still(roll):
                 still = [(ident, self._listeners.get(ident)) for ident in row.idents[begin:end]]
                 sockets = [
                     socket for socket, (_, it) in zip(sockets, still, strict=True) if it and it.dialect is dialect

@@ -20,8 +20,8 @@ STRETCH_SECONDS: Final = 0.0005
 between is read, stored and answered what can be told with the next round: short stretches make rounds larger."""
 
 BESIDES_SECONDS: Final = 0.0001
-"""The same for a turn that has other things to do, which then come first: as long as they last, what they bring is told
-together. It is also how long they have to take to be seen: a turn without them is much shorter."""
+"""What all of it together may take of a turn in which other things were done as well: those come first, and while they
+last, what they bring is told together. Other things were done if at least this long went by between two stretches."""
 
 
 class Turns:

@@ -222,18 +222,18 @@ async def test_who_speaks_in_a_room_that_falls_behind_waits_and_keeps_their_orde
         alice, bob, carol = await house.enter("alice"), await house.enter("bob"), await house.enter("carol", "garden")
         delivery = house.server.house.delivery
         hall = delivery._halls[LOBBY]
-        hall.busy = True  # as if the telling took long
+        hall._busy = True  # as if the telling took long
         said = [await alice.says("lobby", f"{number} {'x' * 9_900}") for number in range(7)]
         waiting = asyncio.gather(*(alice.says("lobby", str(number)) for number in (7, 8)))
-        [line] = [each.line for each in delivery._connections.values() if each.person == hall.untold[0].message.sender]
+        [line] = [each.line for each in delivery._connections.values() if each.person == hall._untold[0].message.sender]
         async with asyncio.timeout(PATIENCE_SECONDS):
             while line.waiting < 2:
                 await asyncio.sleep(0)
         await carol.says("garden", "meanwhile")
         assert not waiting.done()
-        assert len(hall.when_told) == 1, "what comes next on the same connection waits behind it"
-        hall.busy = False
-        delivery._attend(LOBBY, hall)
+        assert len(hall._waiting) == 1, "what comes next on the same connection waits behind it"
+        hall._busy = False
+        hall.attend()
         assert [each["seq"] for each in (*said, *await waiting)] == list(range(1, 10))
         assert [(await bob.hears())["content"].split()[0] for _ in range(9)] == [str(number) for number in range(9)]
 
@@ -243,7 +243,7 @@ async def test_nobody_waits_for_a_room_that_everybody_has_left(tmp_path: Path) -
         alice = await house.enter("alice")
         delivery = house.server.house.delivery
         hall = delivery._halls[LOBBY]
-        hall.busy = True
+        hall._busy = True
         await house.fill(["x" * 9_900] * 7)
         [connection] = delivery._connections.values()
         waiting = asyncio.ensure_future(alice.says("lobby", "somebody there?"))

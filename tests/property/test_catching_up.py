@@ -28,7 +28,7 @@ from chatzilla.core.limits import Allowance, Rate
 from chatzilla.core.messages import Change, ClientId, Draft, Target
 from chatzilla.core.people import account_named
 from chatzilla.core.presence import Presence
-from chatzilla.core.rooms import LOBBY, ConnectionId
+from chatzilla.core.rooms import LOBBY, ConnectionId, RoomHead
 from chatzilla.core.session import Session
 from chatzilla.core.tries import Tries
 from chatzilla.errors import Conflict
@@ -87,7 +87,7 @@ class Room:
 
     def open(self) -> None:
         self.database = Database(self.folder, synchronous="normal").open()
-        self.delivery = Delivery(self.clock)
+        self.delivery = Delivery(self.clock, lambda room: RoomHead(room, room, 0, 0))
         self.log = RoomLog(self.database.writing, self.clock, self.delivery.tell)
         self.log.start()
         self.store = RoomStore(self.database)

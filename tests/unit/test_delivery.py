@@ -17,7 +17,8 @@ from chatzilla.core.presence import Here, PresenceChange
 from chatzilla.core.rooms import LOBBY, ConnectionId, Kind, RoomHead, RoomId
 from chatzilla.core.session import Session
 from chatzilla.realtime.connection import Connection, Dialect
-from chatzilla.realtime.delivery import ECHO_AFTER_SECONDS, Delivery
+from chatzilla.realtime.delivery import ECHO_AFTER_SECONDS, HALLS_AT_MOST, Delivery
+from chatzilla.realtime.hall import ROUND_BYTES
 from chatzilla.realtime.line import Line
 from chatzilla.realtime.telling import PIECE
 from tests.helpers.clock import ManualClock
@@ -34,6 +35,7 @@ class Wire:
     heard: list[list[Any]] = field(default_factory=list)
     open: bool = True
     sid: str = "session"
+    address: str = "192.0.2.1"
     transport: str = "polling"
     socket: Any = None
     closed_with: Any = None
@@ -54,12 +56,18 @@ class Wire:
         return [payload for event, payload in self.heard if event == name]
 
 
+def posted(number: int, room: RoomId, origin: str | None = None, text: str | None = None) -> Posted:
+    said = Message(room, number, number, TEXT, ClientId(str(number)), ALICE.id, "alice", text or str(number), 0)
+    return Posted(said, None if origin is None else ConnectionId(origin))
+
+
 class Scene:
     """A delivery with its connections."""
 
     def __init__(self) -> None:
         self.clock = ManualClock()
-        self.delivery = Delivery(self.clock)
+        self.known: dict[RoomId, RoomHead] = {}
+        self.delivery = Delivery(self.clock, lambda room: self.known.get(room, RoomHead(room, room, 0, 0)))
         self.connections: dict[str, Connection] = {}
 
     def comes(self, name: str, dialect: Dialect = Dialect.FULL, *, room_for: int = 1_000) -> Wire:
@@ -81,15 +89,7 @@ class Scene:
 
     def said_together(self, origins: dict[int, str | None], room: RoomId = LOBBY) -> None:
         """What one commit brings: numbers, and who said them."""
-        self.delivery.tell(
-            [
-                Posted(
-                    Message(room, number, number, TEXT, ClientId(str(number)), ALICE.id, "alice", str(number), 0),
-                    None if origin is None else ConnectionId(origin),
-                )
-                for number, origin in origins.items()
-            ]
-        )
+        self.delivery.tell([posted(number, room, origin) for number, origin in origins.items()])
 
 
 @pytest.fixture
@@ -340,3 +340,84 @@ async def test_the_tutorial_dialect_neither_watches_nor_sees_who_is_typing(scene
     scene.said(1, GARDEN)
     scene.clock.advance(5)
     assert wire.heard == []
+
+
+async def test_many_who_type_do_not_hold_up_what_was_said(scene: Scene) -> None:
+    wire = scene.joins("a", LOBBY)
+    hall = scene.delivery._halls[LOBBY]
+    hall._busy = True  # as if the telling took long
+    for number in range(30):
+        scene.delivery.tell_typing(LOBBY, account_named(f"typist {number}"))
+    for number in range(1, 4):
+        scene.said(number)
+    hall._busy = False
+    hall.attend()
+    assert [event for event, _ in wire.heard[:3]] == ["typing", "message", "message"]
+    assert len(wire.events("typing")) == 30
+
+
+@pytest.mark.parametrize(
+    "text", ["x" * 4_000, "😀" * 1_000, "\x01" * 700, '"' * 2_000], ids=["x", "emoji", "control", "quotes"]
+)
+async def test_a_round_is_as_much_as_a_socket_takes_whatever_it_is_made_of(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    rounds: list[int] = []
+
+    def write(*frames: Any) -> bool:
+        rounds.append(sum(frame.size for frame in frames))
+        return True
+
+    monkeypatch.setattr(scene.joins("a", LOBBY), "write", write)
+    scene.delivery.tell([posted(number, LOBBY, text=text) for number in range(1, 41)])
+    async with asyncio.timeout(5):
+        while scene.delivery._halls[LOBBY].untold:
+            await asyncio.sleep(0)
+    assert len(rounds) == 5
+    assert ROUND_BYTES / 2 < max(rounds) < ROUND_BYTES + 5_000
+
+
+async def test_a_room_is_told_of_as_what_it_is_from_the_first_word(scene: Scene) -> None:
+    """Also before it was read for whoever came in first, and for whoever hears of as many rooms as one may."""
+    scene.known[GARDEN] = RoomHead(GARDEN, "The garden", 0, 0, kind=Kind.PRIVATE)
+    wire = scene.comes("a")
+    for number in range(HALLS_AT_MOST):
+        scene.delivery.watch(ConnectionId("a"), RoomHead(RoomId(f"r{number}"), f"r{number}", 1, 1))
+    scene.delivery.subscribe(ConnectionId("a"), GARDEN)
+    scene.delivery.tell_call(GARDEN, None)
+    scene.delivery.watch(ConnectionId("a"), RoomHead(GARDEN, "Our garden", 7, 7, kind=Kind.PRIVATE))
+    scene.delivery.tell_call(GARDEN, None)
+    told = [(room["name"], room["kind"], room["head"]) for room in wire.events("room")[HALLS_AT_MOST:]]
+    assert told == [("The garden", "private", 0), ("Our garden", "private", 7)]
+
+
+async def test_what_only_few_of_many_are_told_is_told_in_pieces_too(scene: Scene) -> None:
+    """Looking whom it concerns takes time as well."""
+    for number in range(3 * PIECE):
+        scene.joins(f"listener {number}", LOBBY, dialect=Dialect.TUTORIAL)
+    hall = scene.delivery._halls[LOBBY]
+    hall._busy = True
+    scene.delivery.tell_typing(LOBBY, ALICE)
+    assert len(list(hall._give(hall._notices.popleft()))) == 3
+
+
+async def test_a_room_that_cannot_be_told_keeps_no_other_from_being_told_and_recovers(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    lobby, garden = scene.joins("a", LOBBY), scene.joins("b", GARDEN)
+    go_on: list[str] = []
+    with monkeypatch.context() as patch:
+
+        def broken(*_: Any) -> bool:
+            raise RuntimeError("nobody foresaw this")
+
+        patch.setattr(lobby, "write", broken)
+        scene.delivery.when_told(LOBBY, lambda: go_on.append("on"))
+        scene.delivery.tell([posted(1, LOBBY), posted(1, GARDEN)])
+    assert [message["seq"] for message in garden.events("message")] == [1]
+    assert "nobody foresaw this" in caplog.text
+    scene.clock.advance(ECHO_AFTER_SECONDS)
+    assert [room["head"] for room in lobby.events("room")] == [1], "so whoever missed it asks for it"
+    assert go_on == ["on"]
+    scene.said(2)
+    assert [message["seq"] for message in lobby.events("message")] == [2]

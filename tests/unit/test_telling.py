@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chatzilla.core.limits import Allowance, Rate
 from chatzilla.core.messages import TEXT, ClientId, Message, Posted
 from chatzilla.core.people import account_named
 from chatzilla.core.rooms import LOBBY, ConnectionId
 from chatzilla.core.session import Session
+from chatzilla.realtime import telling
 from chatzilla.realtime.connection import Connection, Dialect
 from chatzilla.realtime.line import Line
 from chatzilla.realtime.telling import Circle, Telling
 from tests.helpers.clock import ManualClock
+
+if TYPE_CHECKING:
+    import pytest
 
 ALICE = account_named("alice")
 
@@ -123,3 +127,21 @@ def test_who_hears_a_room_is_laid_out_once() -> None:
     assert circle.roll is before
     comes(circle, "b")
     assert circle.roll is not before
+
+
+def test_a_crowd_that_comes_during_a_round_is_laid_out_with_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not again for each piece: that would cost the square of their number."""
+    laid_out: list[telling.Roll] = []
+
+    class Counted(telling.Roll):
+        def __init__(self, listeners: Any) -> None:
+            super().__init__(listeners)
+            laid_out.append(self)
+
+    monkeypatch.setattr(telling, "Roll", Counted)
+    circle = Circle()
+    sockets = [comes(circle, str(number)) for number in range(20)]
+    for number, _ in enumerate(Telling(posts("nobody"), circle).pieces(1)):
+        comes(circle, f"late {number}")
+    assert [socket.texts for socket in sockets] == [["1"]] * 20
+    assert len(laid_out) == 1
