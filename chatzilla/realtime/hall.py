@@ -158,8 +158,8 @@ class Hall:
         asyncio.get_running_loop().call_soon(self._go_on_saying)
 
     def _tell_few(self) -> None:
-        """Tell a small room what was stored, all of it."""
-        posts, _ = self._next_round()
+        """Tell a small room what was stored, all of it: it is less than a round."""
+        posts, self._untold, self._untold_bytes = self._untold, [], 0
         for slow in Telling(posts, self.listeners).pieces(FEW):
             for channel in slow:
                 let_go(channel)
