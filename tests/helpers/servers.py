@@ -18,6 +18,7 @@ from aiohttp import web
 from chatzilla.app import HOUSE, House, create_app
 from chatzilla.config import Config
 from tests.helpers.clients import PATIENCE_SECONDS
+from tests.helpers.made_once import empty_database
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -50,7 +51,7 @@ async def serving(
     if settings.get("sign_in") == "email":
         settings.setdefault("url", f"http://127.0.0.1:{listening.getsockname()[1]}")
     try:
-        app = create_app(Config(data=data, port=0, **settings), clock)
+        app = create_app(Config(data=empty_database(data), port=0, **settings), clock)
     except BaseException:
         listening.close()
         raise
