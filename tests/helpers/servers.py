@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from aiohttp import web
+from aiohttp import web, web_app
 
 from chatzilla.app import HOUSE, House, create_app
 from chatzilla.config import Config
@@ -68,6 +68,9 @@ async def serving(
         await site.stop()
         await app[HOUSE].farewell()
         await runner.cleanup()
+        # aiohttp keeps the last thousand handlers, each with its application, and so with a whole server: every
+        # collection of garbage would go through all of them.
+        web_app._cached_build_middleware.cache_clear()
 
 
 class Process:
