@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
+from tests.helpers import made_once
 from tests.helpers.clients import Client
 from tests.helpers.servers import Server, serving
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
 
@@ -20,6 +22,20 @@ class Lobby(Protocol):
     """Opens connections of people who have joined a room."""
 
     async def __call__(self, name: str, room: str = "lobby") -> Client: ...
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays: whoever looks for garbage while tests run need not go through it."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared() -> Iterator[None]:
+    """What every server makes of nothing but the checkout is made once."""
+    with pytest.MonkeyPatch.context() as patch:
+        made_once.share(patch)
+        yield
 
 
 @pytest.fixture

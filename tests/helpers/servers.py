@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from aiohttp import web
+from aiohttp import web, web_app
 
 from chatzilla.app import HOUSE, House, create_app
 from chatzilla.config import Config
 from tests.helpers.clients import PATIENCE_SECONDS
+from tests.helpers.made_once import empty_database
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -50,7 +51,7 @@ async def serving(
     if settings.get("sign_in") == "email":
         settings.setdefault("url", f"http://127.0.0.1:{listening.getsockname()[1]}")
     try:
-        app = create_app(Config(data=data, port=0, **settings), clock)
+        app = create_app(Config(data=empty_database(data), port=0, **settings), clock)
     except BaseException:
         listening.close()
         raise
@@ -67,6 +68,9 @@ async def serving(
         await site.stop()
         await app[HOUSE].farewell()
         await runner.cleanup()
+        # aiohttp keeps the last thousand handlers, each with its application, and so with a whole server: every
+        # collection of garbage would go through all of them.
+        web_app._cached_build_middleware.cache_clear()
 
 
 class Process:

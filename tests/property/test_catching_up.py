@@ -41,6 +41,7 @@ from chatzilla.store.log import RoomLog
 from chatzilla.store.queries import RoomStore
 from chatzilla.store.roombook import RoomRegister
 from tests.helpers.clock import ManualClock
+from tests.helpers.made_once import empty_database
 from tests.helpers.timelines import TimelineHost
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Room:
         self.open()
 
     def open(self) -> None:
-        self.database = Database(self.folder, synchronous="normal").open()
+        self.database = Database(empty_database(self.folder), synchronous="normal").open()
         self.delivery = Delivery(self.clock, lambda room: RoomHead(room, room, 0, 0))
         self.log = RoomLog(self.database.writing, self.clock, self.delivery.tell)
         self.log.start()

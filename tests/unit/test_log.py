@@ -28,6 +28,7 @@ from chatzilla.store import writer as writer_module
 from chatzilla.store.database import Database
 from chatzilla.store.log import RoomLog
 from chatzilla.store.tables import accounts, members, messages, rooms
+from tests.helpers.made_once import empty_database
 from tests.helpers.servers import ROOT
 
 ALICE, BOB = account_named("alice"), account_named("bob")
@@ -81,7 +82,7 @@ class Desk:
 
 @asynccontextmanager
 async def open_desk(folder: Path, **options: Any) -> AsyncIterator[Desk]:
-    database = Database(folder, **options).open()
+    database = Database(empty_database(folder), **options).open()
     desk = Desk(database)
     desk.log.start()
     try:

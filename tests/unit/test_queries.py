@@ -26,6 +26,7 @@ from chatzilla.store.database import Database
 from chatzilla.store.log import RoomLog
 from chatzilla.store.queries import RoomStore
 from chatzilla.store.tables import messages
+from tests.helpers.made_once import empty_database
 
 ALICE, BOB = account_named("alice"), account_named("bob")
 GARDEN = RoomId("garden")
@@ -62,7 +63,7 @@ class House:
 
 @asynccontextmanager
 async def opened(folder: Path) -> AsyncIterator[House]:
-    database = Database(folder, synchronous="normal").open()
+    database = Database(empty_database(folder), synchronous="normal").open()
     house = House(database)
     house.log.start()
     try:

@@ -18,6 +18,7 @@ from chatzilla.store.database import Database
 from chatzilla.store.records import ModerationRecords
 from chatzilla.store.register import SignInRegister
 from chatzilla.store.tables import audit
+from tests.helpers.made_once import empty_database
 from tests.unit.test_log import ALICE, BOB, Desk
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ OPERATOR = deed(1, None, Done.DELETE_MESSAGE)
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(tmp_path / "data").open()
+    opened = Database(empty_database(tmp_path / "data")).open()
     yield opened
     opened.close(cleanly=True)
 
