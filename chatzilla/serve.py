@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -19,9 +19,11 @@ from aiohttp import web
 from chatzilla.app import CLOSING_SECONDS, HOUSE, create_app
 from chatzilla.errors import StartError
 from chatzilla.tls import OWN_FILE, Certificates
-from chatzilla.web.patience import Visit
+from chatzilla.web.patience import Threshold, Visit
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from chatzilla.config import Config
     from chatzilla.web.patience import Patience
 
@@ -132,23 +134,27 @@ class _Site(web.TCPSite):
         self, runner: web.AppRunner, config: Config, certificates: Certificates | None, patience: Patience
     ) -> None:
         self._patience = patience
-        self._tls: dict[str, Any] = {}
-        if certificates is not None:
-            self._tls = {
-                "ssl": certificates.context,
-                "ssl_handshake_timeout": config.header_seconds,
-                "ssl_shutdown_timeout": CLOSING_SECONDS,
-            }
-        super().__init__(runner, config.host, config.port, ssl_context=self._tls.get("ssl"))
+        self._handshake_seconds = config.header_seconds
+        context = None if certificates is None else certificates.context
+        super().__init__(runner, config.host, config.port, ssl_context=context)
 
     async def start(self) -> None:
         if self._runner.server is None:
             raise RuntimeError("a runner that is set up has a server")
         await web.BaseSite.start(self)
+        loop = asyncio.get_running_loop()
         visit = partial(Visit, self._runner.server, self._patience)
-        self._server = await asyncio.get_running_loop().create_server(
-            visit, self._host, self._port, backlog=self._backlog, **self._tls
-        )
+        arrive: Callable[[], asyncio.BaseProtocol] = visit
+        if self._ssl_context is not None:
+            secure = partial(
+                loop.start_tls,
+                sslcontext=self._ssl_context,
+                server_side=True,
+                ssl_handshake_timeout=self._handshake_seconds,
+                ssl_shutdown_timeout=CLOSING_SECONDS,
+            )
+            arrive = partial(Threshold, visit, secure)
+        self._server = await loop.create_server(arrive, self._host, self._port, backlog=self._backlog)
 
 
 def _address(runner: web.AppRunner, scheme: str) -> str:
