@@ -125,9 +125,10 @@ class TestWebSockets:
 class TestServing:
     async def test_a_certificate_of_its_own(self, tmp_path: Path) -> None:
         """Made at the first start, for this machine's addresses, and found again at the next."""
-        process = await Process(tmp_path / "data", "--tls", "self-signed").start()
+        process = await Process(tmp_path / "data", "--host", "0.0.0.0", "--tls", "self-signed").start()
         try:
             assert process.url.startswith("https://127.0.0.1:")
+            assert process.log.read_text().count("set CHATZILLA_URL") == 1, "it does not know its name"
             file = tmp_path / "data" / OWN_FILE
             assert stat.S_IMODE(file.stat().st_mode) == 0o600
             made = file.read_bytes()
@@ -186,7 +187,8 @@ class TestServing:
             assert await asks_with_the_end_of_its_handshake(process.port, certificate) == b"HTTP/1.1 200 OK"
             await (await RawSocket.connect(process.port)).send(half_a_hello())
             assert await process.stop() == 0
-            assert "Traceback" not in process.log.read_text()
+            assert "Traceback" not in (log := process.log.read_text())
+            assert "CHATZILLA_URL" not in log, "on a loopback address no stranger's name counts"
         finally:
             await process.stop()
             await hang_up_all()
