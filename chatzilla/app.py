@@ -146,7 +146,7 @@ class House:
         self.peers = Peers(
             config.proxies,
             (*config.origins, config.url) if config.url else config.origins,
-            any_name=not config.url and (config.proxies > 0 or not config.loopback),
+            any_name=config.any_name,
         )
         self.patience = Patience(
             head=config.header_seconds,

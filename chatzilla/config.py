@@ -410,6 +410,11 @@ class Config:
         except ValueError:
             return self.host.lower() == "localhost"
 
+    @property
+    def any_name(self) -> bool:
+        """Whether we may be called by a name that nobody has named: on a platform or in a network, it is not known."""
+        return not self.url and (self.proxies > 0 or not self.loopback)
+
     def check_mail(self) -> None:
         """See that everything is there that signing in by mail needs.
 

@@ -67,6 +67,7 @@ async def look(config: Config) -> AsyncIterator[Finding]:
     yield _at_sqlite()
     yield _at_clock(config)
     yield _at_https(config)
+    yield _at_names(config)
     for url in config.stun_urls:
         yield await _at_stun(url)
     for url in config.turn_urls:
@@ -159,6 +160,14 @@ def _at_https(config: Config) -> Finding:
         return Finding(Verdict.GOOD, "HTTPS", "not needed: only this machine can connect.")
     words = "there is none, so browsers on other machines give no camera and no microphone. Try --tls self-signed."
     return Finding(Verdict.BAD if config.calls != "off" else Verdict.NOTE, "HTTPS", words)
+
+
+def _at_names(config: Config) -> Finding:
+    if config.any_name:
+        words = "CHATZILLA_URL is not set, so pages of every name that leads here may connect, strangers' too. Set it."
+        return Finding(Verdict.NOTE, "names", words)
+    known = ", ".join(filter(None, (config.url, *config.origins))) or "this machine"
+    return Finding(Verdict.GOOD, "names", f"pages of {known} may connect, and those of plain addresses.")
 
 
 def _at_certificate(file: Path, key: Path) -> Finding:

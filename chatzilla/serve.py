@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -19,9 +19,11 @@ from aiohttp import web
 from chatzilla.app import CLOSING_SECONDS, HOUSE, create_app
 from chatzilla.errors import StartError
 from chatzilla.tls import OWN_FILE, Certificates
-from chatzilla.web.patience import Visit
+from chatzilla.web.patience import Threshold, Visit
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from chatzilla.config import Config
     from chatzilla.web.patience import Patience
 
@@ -50,6 +52,11 @@ async def serve(config: Config) -> None:
         raise StartError("CHATZILLA_TURN_URLS needs CHATZILLA_TURN_SECRET, which the TURN servers know too.")
     if config.calls in ("janus", "auto") and not (config.janus_url and config.janus_secret):
         raise StartError(f"CHATZILLA_CALLS={config.calls} needs CHATZILLA_JANUS_URL and CHATZILLA_JANUS_SECRET.")
+    if config.any_name and not config.proxies:  # a proxy in front goes by names, as a rule
+        logger.warning(
+            "pages of every name that leads here may connect, a stranger's too (DNS rebinding): set CHATZILLA_URL to "
+            "the address by which people reach this server"
+        )
     certificates = _certificates(config)
     _open_files(config.connections)
     app = create_app(config)
@@ -132,23 +139,27 @@ class _Site(web.TCPSite):
         self, runner: web.AppRunner, config: Config, certificates: Certificates | None, patience: Patience
     ) -> None:
         self._patience = patience
-        self._tls: dict[str, Any] = {}
-        if certificates is not None:
-            self._tls = {
-                "ssl": certificates.context,
-                "ssl_handshake_timeout": config.header_seconds,
-                "ssl_shutdown_timeout": CLOSING_SECONDS,
-            }
-        super().__init__(runner, config.host, config.port, ssl_context=self._tls.get("ssl"))
+        self._handshake_seconds = config.header_seconds
+        context = None if certificates is None else certificates.context
+        super().__init__(runner, config.host, config.port, ssl_context=context)
 
     async def start(self) -> None:
         if self._runner.server is None:
             raise RuntimeError("a runner that is set up has a server")
         await web.BaseSite.start(self)
+        loop = asyncio.get_running_loop()
         visit = partial(Visit, self._runner.server, self._patience)
-        self._server = await asyncio.get_running_loop().create_server(
-            visit, self._host, self._port, backlog=self._backlog, **self._tls
-        )
+        arrive: Callable[[], asyncio.BaseProtocol] = visit
+        if self._ssl_context is not None:
+            secure = partial(
+                loop.start_tls,
+                sslcontext=self._ssl_context,
+                server_side=True,
+                ssl_handshake_timeout=self._handshake_seconds,
+                ssl_shutdown_timeout=CLOSING_SECONDS,
+            )
+            arrive = partial(Threshold, visit, secure)
+        self._server = await loop.create_server(arrive, self._host, self._port, backlog=self._backlog)
 
 
 def _address(runner: web.AppRunner, scheme: str) -> str:

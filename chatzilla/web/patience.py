@@ -1,16 +1,21 @@
 """Connections on which HTTP is spoken: nobody keeps one that they do not use, and nobody keeps too many.
 
 aiohttp waits for ever for the head of a first request, and until an answer is read. What comes within a request has
-deadlines of its own: the body, the session. A connection that has become a WebSocket is none of these any more.
+deadlines of its own: the body, the session. A connection that has become a WebSocket is none of these any more. One
+that has yet to shake hands for TLS is: asyncio would tell of it only when it has.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import Final, cast
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from aiohttp import web
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LOOKS: Final = 4
 """How often it is looked, within the time that one has."""
@@ -33,7 +38,9 @@ class Patience:
         self._addresses: Counter[str] = Counter()
 
     def welcome(self, visit: Visit) -> None:
-        """Somebody has connected, who is turned away where too many are here from their address."""
+        """Somebody has connected, who is turned away where too many are here from their address. Harmless twice."""
+        if visit in self._visits:
+            return
         self._visits.add(visit)
         self._addresses[visit.address] += 1
         if self._per_address and self._addresses[visit.address] > self._per_address:
@@ -89,13 +96,67 @@ class Visit(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self.arrives_on(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self.has_gone()
+        super().connection_lost(exc)
+
+    def arrives_on(self, transport: asyncio.BaseTransport) -> None:
+        """Somebody is there, though perhaps nothing can be said yet: they count, and their time runs."""
         self.line = cast("asyncio.Transport", transport)
         self.address = str((transport.get_extra_info("peername") or ("unknown",))[0])
         self._patience.welcome(self)
 
-    def connection_lost(self, exc: BaseException | None) -> None:
+    def has_gone(self) -> None:
+        """They are not there any more; harmless twice."""
         self._patience.forget(self)
-        super().connection_lost(exc)
+
+
+class Secure(Protocol):
+    """`asyncio.loop.start_tls`, as a server with its certificate calls it."""
+
+    async def __call__(self, transport: asyncio.Transport, protocol: asyncio.Protocol) -> asyncio.Transport | None: ...
+
+
+class Threshold(asyncio.Protocol):
+    """Where one stands who has yet to shake hands for TLS: the visit has begun.
+
+    Args:
+        make_visit: whose connection it will be.
+        secure: shakes hands.
+    """
+
+    def __init__(self, make_visit: Callable[[], Visit], secure: Secure) -> None:
+        self._visit = make_visit()
+        self._secure = secure
+        self._early: list[bytes] = []
+        """What came in one piece with the end of the handshake."""
+        self._shaking: asyncio.Task[None]
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        raw = cast("asyncio.Transport", transport)
+        raw.pause_reading()  # all that comes is for TLS
+        self._visit.arrives_on(raw)
+        if not raw.is_closing():
+            self._shaking = asyncio.get_running_loop().create_task(self._shake_hands(raw))
+
+    def data_received(self, data: bytes) -> None:
+        self._early.append(data)
+
+    async def _shake_hands(self, raw: asyncio.Transport) -> None:
+        line = None
+        try:
+            with suppress(OSError):  # it took too long, was no TLS, or was cut: asyncio has closed it
+                line = await self._secure(raw, self)
+        finally:
+            if line is None:
+                self._visit.has_gone()
+        if line is not None:
+            self._visit.connection_made(line)
+            line.set_protocol(self._visit)
+            for data in self._early:
+                self._visit.data_received(data)
 
 
 def has_asked(request: web.Request) -> None:

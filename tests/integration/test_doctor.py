@@ -44,7 +44,7 @@ def config(tmp_path: Path) -> Config:
 async def test_a_server_for_this_machine_is_well(config: Config) -> None:
     found = await findings(config)
     assert {what: verdict for what, (verdict, _) in found.items()} == {
-        **dict.fromkeys(("address", "data folder", "SQLite", "clock", "HTTPS"), Verdict.GOOD),
+        **dict.fromkeys(("address", "data folder", "SQLite", "clock", "HTTPS", "names"), Verdict.GOOD),
         "relay": Verdict.NOTE,
     }
 
@@ -83,6 +83,23 @@ async def test_phones_need_https(config: Config) -> None:
     assert "is good for 396 days" in (await findings(signed))["HTTPS"][1]
     (config.data / OWN_FILE).write_text("nonsense")
     assert (await findings(signed))["HTTPS"][0] is Verdict.BAD
+
+
+@pytest.mark.parametrize(
+    ("settings", "verdict", "word"),
+    [
+        ({"host": "0.0.0.0"}, Verdict.NOTE, "CHATZILLA_URL is not set"),
+        ({"proxies": 1}, Verdict.NOTE, "CHATZILLA_URL is not set"),
+        ({"host": "0.0.0.0", "url": "https://chat.example"}, Verdict.GOOD, "https://chat.example may connect"),
+        ({}, Verdict.GOOD, "this machine may connect"),
+    ],
+)
+async def test_a_server_should_know_its_name(
+    config: Config, settings: dict[str, Any], verdict: Verdict, word: str
+) -> None:
+    """By any other, pages of strangers could reach it whose name was turned to it (DNS rebinding)."""
+    found = (await findings(replace(config, **settings)))["names"]
+    assert (found[0], word in found[1]) == (verdict, True)
 
 
 async def test_a_relay_is_tried(config: Config, tmp_path: Path) -> None:

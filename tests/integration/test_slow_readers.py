@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -11,6 +12,7 @@ import pytest
 
 from chatzilla.realtime import websocket
 from chatzilla.realtime.engine import Limits
+from tests.helpers.callers import BOTH, Party
 from tests.helpers.clients import CHAT, PATIENCE_SECONDS
 from tests.helpers.clock import ManualClock
 from tests.helpers.engines import SEPARATOR
@@ -18,7 +20,7 @@ from tests.helpers.house import OpenHouse, open_house
 from tests.helpers.raw import RawConnection, opened_websocket, raw_connection
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from chatzilla.realtime.channel import Channel
@@ -286,6 +288,51 @@ async def test_calls_wait_as_well_and_too_many_are_too_many(still: OpenHouse, as
         async with asyncio.timeout(PATIENCE_SECONDS):
             while still.server.house.calls_door._running:
                 await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("transport", ["websocket", "polling"])
+async def test_one_that_reads_nothing_of_its_call_is_let_go_from_it(still: OpenHouse, transport: str) -> None:
+    """What others signal to it waits in bounded memory, and nobody else in the call misses anything."""
+    long = {**BOTH, "sdp": BOTH["sdp"] + "a=x-padding:longer\r\n" * 3_000}
+    people = Party(still.server, still.stack)
+    alice, bob = await people.enters("alice"), await people.enters("bob")
+    await alice.hears_of("joined")
+    enters = [f'40/calls,{{"token":"{await people.token("slow")}"}}', '42/calls,1["join",{"room":"lobby"}]']
+    async with reads_nothing(still, transport, enters) as waiting:
+        slow = await alice.hears_of("joined")
+        for number in range(60):
+            assert waiting() <= 192 * 1024 + len(long["sdp"]) + 2_000
+            await alice.call("signal", {"to": slow["id"], "description": long})
+            await alice.signals(bob, long)
+            assert (await bob.hears("signal"))["from"] == alice.id, number
+            if len(still.server.house.seats.all()) == 2:
+                break
+        assert (await alice.hears_of("reconnecting"))["id"] == slow["id"]
+        await bob.hears_nothing("goodbye", "signal")
+
+
+@asynccontextmanager
+async def reads_nothing(house: OpenHouse, transport: str, packets: list[str]) -> AsyncIterator[Callable[[], int]]:
+    """A client that sends these packets and reads nothing after them; yields how many bytes wait for it."""
+    address = f"{house.server.url}/socket.io/?EIO=4&transport={transport}"
+    if transport == "websocket":
+        async with opened_websocket(address, narrow=True) as raw:
+            for packet in packets:
+                await raw.send(packet)
+            raw.stop_reading()
+            yield partial(waiting_for, house, raw)
+            await no_longer_served(house, raw)
+    else:
+        async with aiohttp.ClientSession() as session:
+            async with session.get(address) as opened:
+                sid = (await opened.text()).partition('"sid":"')[2].partition('"')[0]
+            async with session.post(f"{address}&sid={sid}", data=SEPARATOR.join(packets)) as posted:
+                assert posted.status == 200
+            channel = house.server.house.server.eio.sockets[sid]
+            yield lambda: channel._queued
+            assert sid not in house.server.house.server.eio.sockets
+            async with session.get(f"{address}&sid={sid}") as polled:
+                assert '42/calls,["goodbye",{"code":"too-fast"' in await polled.text()
 
 
 def connection_of(house: OpenHouse, name: str) -> Connection:

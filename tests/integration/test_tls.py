@@ -125,9 +125,10 @@ class TestWebSockets:
 class TestServing:
     async def test_a_certificate_of_its_own(self, tmp_path: Path) -> None:
         """Made at the first start, for this machine's addresses, and found again at the next."""
-        process = await Process(tmp_path / "data", "--tls", "self-signed").start()
+        process = await Process(tmp_path / "data", "--host", "0.0.0.0", "--tls", "self-signed").start()
         try:
             assert process.url.startswith("https://127.0.0.1:")
+            assert process.log.read_text().count("set CHATZILLA_URL") == 1, "it does not know its name"
             file = tmp_path / "data" / OWN_FILE
             assert stat.S_IMODE(file.stat().st_mode) == 0o600
             made = file.read_bytes()
@@ -157,30 +158,73 @@ class TestServing:
         finally:
             await process.kill()
 
-    async def test_whoever_connects_and_does_not_shake_hands_is_let_go(
+    async def test_whoever_connects_and_does_not_shake_hands_counts_and_is_let_go(
         self, tmp_path: Path, certificate: Certificate
     ) -> None:
+        """As on plain HTTP: an address has so many connections, and each has so long to ask for something."""
         process = Process(
             tmp_path / "data",
             *("--tls-cert", str(certificate.certificate), "--tls-key", str(certificate.key)),
-            environ={"CHATZILLA_HEADER_SECONDS": "0.3"},
+            environ={"CHATZILLA_HEADER_SECONDS": "0.5", "CHATZILLA_CONNECTIONS_PER_ADDRESS": "2"},
         )
         await process.start()
         try:
+            silent = [await RawSocket.connect(process.port) for _ in range(4)]
+            await silent[0].send(half_a_hello())
+            await (await RawSocket.connect(process.port)).is_over()
+            assert not any(each.reader.at_eof() for each in silent), "those before had the room"
+            for each in silent:
+                await each.is_over()
             async with (
                 aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=certificate.trusted())) as http,
                 http.get(f"{process.url.replace('127.0.0.1', 'localhost')}/healthz") as answer,
             ):
                 assert answer.status == 200
                 assert answer.headers["Strict-Transport-Security"]
-            reader, writer = await asyncio.open_connection("127.0.0.1", process.port)
-            assert await asyncio.wait_for(reader.read(), PATIENCE_SECONDS) == b""
-            writer.close()
             plain = await RawSocket.connect(process.port)
             await plain.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
             await plain.is_over()
+            assert await asks_with_the_end_of_its_handshake(process.port, certificate) == b"HTTP/1.1 200 OK"
+            await (await RawSocket.connect(process.port)).send(half_a_hello())
+            assert await process.stop() == 0
+            assert "Traceback" not in (log := process.log.read_text())
+            assert "CHATZILLA_URL" not in log, "on a loopback address no stranger's name counts"
         finally:
             await process.stop()
+            await hang_up_all()
+
+
+def half_a_hello() -> bytes:
+    """The beginning of a handshake that never goes on."""
+    into, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = ssl.create_default_context().wrap_bio(into, out, server_hostname="localhost")
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    return out.read()[:100]
+
+
+async def asks_with_the_end_of_its_handshake(port: int, certificate: Certificate) -> bytes:
+    """Send the last of the handshake and a request in one piece; returns how the answer begins."""
+    into, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = certificate.trusted().wrap_bio(into, out, server_hostname="localhost")
+    raw = await RawSocket.connect(port)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            try:
+                client.do_handshake()
+            except ssl.SSLWantReadError:
+                await raw.send(out.read())
+                into.write(await raw.reader.read(65_536))
+            else:
+                break
+        client.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await raw.send(out.read())
+        while True:
+            assert into.write(await raw.reader.read(65_536)), "it is answered"
+            try:
+                return client.read(15)
+            except ssl.SSLWantReadError:  # tickets for another time come before
+                continue
 
 
 class TestCertificates:
