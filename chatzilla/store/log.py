@@ -51,6 +51,9 @@ costs about the same whatever it holds."""
 PURGE_AFTER_SECONDS: Final = 1.0
 """How long nothing may come before replaced texts are cleared from the write-ahead log."""
 
+PURGE_AFTER_AT_MOST_SECONDS: Final = 30.0
+"""The same while a disk refuses again and again: each time twice as long, up to this."""
+
 
 class RoomLog:
     """Implements `ports.Log` over one database."""
@@ -141,14 +144,16 @@ class RoomLog:
         """Store whatever is there, in the writer's thread, until the end."""
         waiting: list[Entry] = []
         more = True
+        quiet = PURGE_AFTER_SECONDS
         while more or waiting:
             while more and len(waiting) < BATCH_AT_MOST:
                 try:
-                    idle = PURGE_AFTER_SECONDS if self._writer.purging and not self._closing else None
+                    idle = quiet if self._writer.purging and not self._closing else None
                     handed = self._batches.get(block=not waiting, timeout=idle)
                 except queue.Empty:
                     if not waiting:
-                        self._writer.purge()
+                        tried = self._writer.purge()
+                        quiet = PURGE_AFTER_SECONDS if tried else min(2 * quiet, PURGE_AFTER_AT_MOST_SECONDS)
                         continue
                     break
                 more = handed is not None

@@ -72,20 +72,26 @@ class Writer:
         if self._connection is not None:
             self._connection.close()
 
-    def purge(self) -> None:
-        """Empty the write-ahead log, where texts that were replaced would stand until it is written over."""
-        if self._connection is None:
-            return
-        cursor = self._connection.cursor()
+    def purge(self) -> bool:
+        """Empty the write-ahead log, where texts that were replaced would stand until it is written over.
+
+        Returns:
+            Whether that could be tried. It is done once nothing is `purging` any more: who reads puts it off.
+        """
         try:
+            cursor = self._cursor()
             patience = _answer(cursor, "PRAGMA busy_timeout")
             _answer(cursor, f"PRAGMA busy_timeout = {PURGE_WITHIN_MS}")
-            self.purging = bool(_answer(cursor, "PRAGMA wal_checkpoint(TRUNCATE)"))  # it says whether somebody reads
-            _answer(cursor, f"PRAGMA busy_timeout = {patience}")
+            try:
+                somebody_reads = _answer(cursor, "PRAGMA wal_checkpoint(TRUNCATE)")
+                self.purging = bool(somebody_reads)
+            finally:
+                _answer(cursor, f"PRAGMA busy_timeout = {patience}")
         except Exception:
-            logger.exception("replaced texts could not be cleared from the write-ahead log")
+            logger.exception("replaced texts could not be cleared from the write-ahead log; it will be tried again")
             self._give_up()
-            self.purging = False
+            return False
+        return True
 
     def refuse(self, places: Sequence[Awaited]) -> list[Outcome]:
         refusal = Unavailable("The server cannot store messages right now. Yours is kept and will be sent again.")
@@ -132,9 +138,7 @@ class Writer:
     ) -> tuple[list[Outcome], list[Posted]]:
         """Run one transaction, whole or not at all."""
         try:
-            if self._connection is None:
-                self._connection = self._engine.raw_connection()
-            cursor = self._connection.cursor()
+            cursor = self._cursor()
             cursor.execute("BEGIN IMMEDIATE")
             if not self.healthy:
                 cursor.execute("UPDATE facts SET value = value")  # a transaction that writes nothing proves nothing
@@ -148,6 +152,12 @@ class Writer:
         if max(len(self._accounts), len(self._heads), len(self._members)) > REMEMBERED_AT_MOST:
             self._forget_names()
         return stored
+
+    def _cursor(self) -> DBAPICursor:
+        """A cursor of the connection, which is made when it is first needed."""
+        if self._connection is None:
+            self._connection = self._engine.raw_connection()
+        return self._connection.cursor()
 
     def _give_up(self) -> None:
         """End a transaction that failed: nothing of it is remembered, and a connection that cannot is a new one."""

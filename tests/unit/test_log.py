@@ -121,6 +121,14 @@ def on_checkout(desk: Desk, action: Callable[[sqlite3.Connection], object]) -> N
     sa.event.listen(desk.database.writing, "checkout", lambda driver, _record, _proxy: action(driver))
 
 
+def run_apart(script: str, folder: Path) -> None:
+    """Run a test in a process of its own, which is told where to keep its data."""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(folder)], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2_000:]
+
+
 async def outcomes(futures: Sequence[asyncio.Future[Message]]) -> list[Message | BaseException]:
     async with asyncio.timeout(10):
         return await asyncio.gather(*futures, return_exceptions=True)
@@ -323,9 +331,10 @@ class TestChanges:
         writer, tries = desk.log._writer, queue.SimpleQueue[bool]()
         purge = writer.purge
 
-        def noted() -> None:
-            purge()
+        def noted() -> bool:
+            tried = purge()
             tries.put(writer.purging)
+            return tried
 
         monkeypatch.setattr(writer, "purge", noted)
         said = await desk.append("1", "regretted")
@@ -337,6 +346,55 @@ class TestChanges:
         while await asyncio.to_thread(tries.get, timeout=10):
             pass
         assert not any(b"regretted" in path.read_bytes() for path in desk.database.folder.iterdir())
+
+    def test_a_disk_that_refuses_puts_that_off_and_takes_nothing_else_away(self, tmp_path: Path) -> None:
+        """The texts leave the files once it can be written, and whoever holds the lock meanwhile is waited for."""
+        script = """
+import asyncio, resource, sqlite3, sys
+from pathlib import Path
+from chatzilla.store import log as log_module
+from chatzilla.store import writer as writer_module
+from tests.unit.test_log import open_desk
+
+def anywhere(desk, text):
+    return any(text in path.read_bytes() for path in desk.database.folder.iterdir())
+
+async def main() -> None:
+    log_module.PURGE_AFTER_SECONDS = 0.05
+    async with open_desk(Path(sys.argv[1])) as desk:
+        writer, tries = desk.log._writer, []
+        purge = writer.purge
+
+        def noted():
+            tried = purge()
+            tries.append((tried, writer.purging))
+            return tried
+
+        writer.purge = noted
+        said = [await desk.append(str(n), "regretted " * 900) for n in range(20)]
+        size = desk.database.path.stat().st_size  # what was said is in the write-ahead log alone, so far
+        await asyncio.gather(*(desk.change(each.seq, "harmless") for each in said))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+        async with asyncio.timeout(10):
+            while len(tries) < 2:
+                await asyncio.sleep(0.01)
+        assert set(tries) == {(False, True)}, tries
+        assert anywhere(desk, b"regretted")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        stranger = sqlite3.connect(desk.database.path, isolation_level=None)
+        stranger.execute("BEGIN IMMEDIATE")
+        patient = desk.append("patient")
+        await asyncio.sleep(4 * writer_module.PURGE_WITHIN_MS / 1000)
+        stranger.close()
+        assert (await patient).seq == 41
+        async with asyncio.timeout(10):
+            while writer.purging:
+                await asyncio.sleep(0.01)
+        assert not anywhere(desk, b"regretted")
+
+asyncio.run(main())
+"""
+        run_apart(script, tmp_path / "data")
 
 
 class TestMarks:
@@ -486,15 +544,7 @@ async def main() -> None:
 
 asyncio.run(main())
 """
-        done = subprocess.run(
-            [sys.executable, "-c", script, str(tmp_path / "data")],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr[-2_000:]
+        run_apart(script, tmp_path / "data")
 
     async def test_what_comes_in_pieces_is_stored_together_but_nobody_waits_for_long(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch
