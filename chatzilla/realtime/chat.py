@@ -249,6 +249,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
     def on_join(self, connection: Connection, request: wire.JoinRequest, settle: Settle) -> None:
         """Enter a room; in the tutorial's words, be somebody in the lobby."""
         session = connection.session
+        session.asking.spend()
         if self._sign_ins.mode.closed and not session.by_token:
             raise SignInNeeded("Sign in first: this server is not open to everybody.")
         if request.simple and connection.dialect is Dialect.TUTORIAL and not session.by_token:
@@ -425,7 +426,6 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
 
     async def _enter(self, connection: Connection, request: wire.JoinRequest) -> Answer:
         session = connection.session
-        session.asking.spend()
         entrance = await rooms.enter(
             self._ports,
             self._presence,
