@@ -104,10 +104,12 @@ def join(ports: Ports, presence: Presence, session: Session, account: Account, r
     """Put a connection into a room, under an account: it hears the room and is seen there from now on.
 
     Raises:
+        NotJoined: the connection is gone, so nothing would ever take it out again.
         NotFound, TooFast: there is no such room for this person; see `Directory.check`.
         Forbidden: the room is not for this person, or their name looks like another one that is in use.
         Full: the connection is in as many rooms as it may be.
     """
+    session.check_going_on()
     ports.directory.check(account, Act.ENTER, room, address=session.address)
     if room not in session.rooms and len(session.rooms) >= ROOMS_PER_CONNECTION:
         raise Full(f"A connection can be in {ROOMS_PER_CONNECTION} rooms at once; leave one first.")
@@ -131,6 +133,7 @@ async def enter(
 
     Raises:
         NotFound, TooFast, Forbidden, Full: see `join`. `NotFound` too for somebody who was removed meanwhile.
+        NotJoined: the connection is gone, now or when the store has answered.
         Unavailable: the store cannot be read now; the connection is then what and where it was before.
     """
     joined_before, account_before = room in session.rooms, session.account
@@ -138,6 +141,7 @@ async def enter(
     try:
         backlog = await ports.store.backlog(room, account, cursor=cursor, epoch=epoch)
         member_of = await _show_rooms(ports, session, account)
+        session.check_going_on()
         if room not in session.rooms:
             raise NotFound(NO_SUCH_ROOM)
     except BaseException:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from chatzilla.errors import NotJoined
 
 if TYPE_CHECKING:
     from chatzilla.core.limits import Allowance
@@ -11,6 +13,8 @@ if TYPE_CHECKING:
     from chatzilla.core.rights import Right
     from chatzilla.core.rooms import ConnectionId, RoomId
     from chatzilla.core.tokens import SignInId
+
+GONE: Final = "This connection has ended."
 
 
 @dataclass(slots=True, eq=False)
@@ -40,6 +44,16 @@ class Session:
     member_of: set[RoomId] | None = None
     """The rooms of the person, once this connection has been told of them."""
     ended: bool = False
+    """Whether the connection is gone. Whatever waited since has to ask again before it puts it anywhere."""
+
+    def check_going_on(self) -> None:
+        """See that the connection is still there.
+
+        Raises:
+            NotJoined: it has ended.
+        """
+        if self.ended:
+            raise NotJoined(GONE)
 
     def may_know(self, room: RoomId) -> bool:
         """Whether this connection may hear that a room moves: a right tells of its own room and of no other."""

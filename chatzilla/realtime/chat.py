@@ -23,7 +23,7 @@ from chatzilla.core import messages, people, rooms
 from chatzilla.core.limits import Allowance, Rate
 from chatzilla.core.messages import Message
 from chatzilla.core.rooms import LOBBY, ConnectionId
-from chatzilla.core.session import Session
+from chatzilla.core.session import GONE, Session
 from chatzilla.errors import (
     BadRequest,
     ChatError,
@@ -42,7 +42,7 @@ from chatzilla.realtime.desk import Desk
 from chatzilla.realtime.line import Event, Line
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Coroutine, Mapping
+    from collections.abc import Awaitable, Mapping
 
     from chatzilla.core.catchup import Span
     from chatzilla.core.limits import Paces
@@ -110,7 +110,7 @@ class _Asked(Event):
             if self.desk.closing:
                 raise Unavailable("The server is restarting. Try again in a moment.")
             if self.connection.session.ended:
-                raise NotJoined("This connection has ended.")
+                raise NotJoined(GONE)
             self.call.act(self.connection, self.request, self.settle)
         except Exception as error:  # noqa: BLE001  # `answer` gives it, and logs what nobody foresaw
             self.settle(error)
@@ -249,6 +249,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
     def on_join(self, connection: Connection, request: wire.JoinRequest, settle: Settle) -> None:
         """Enter a room; in the tutorial's words, be somebody in the lobby."""
         session = connection.session
+        session.asking.spend()
         if self._sign_ins.mode.closed and not session.by_token:
             raise SignInNeeded("Sign in first: this server is not open to everybody.")
         if request.simple and connection.dialect is Dialect.TUTORIAL and not session.by_token:
@@ -259,7 +260,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
             return
         if not request.simple:
             self._speak_full(connection)
-        _run(self._enter(connection, request), settle)
+        _run(connection.session, partial(self._enter, connection, request), settle)
 
     def on_leave(self, connection: Connection, room: RoomId, settle: Settle) -> None:
         """Stop hearing a room."""
@@ -294,8 +295,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
 
         def go_on() -> None:
             try:
-                if connection.session.ended:
-                    raise NotJoined("This connection has ended.")
+                connection.session.check_going_on()
                 act(settle)
             except Exception as error:  # noqa: BLE001  # as in `_Asked.begin`
                 settle(error)
@@ -311,7 +311,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
 
     def on_history(self, connection: Connection, request: tuple[RoomId, Span], settle: Settle) -> None:
         """Read what was said earlier."""
-        _run(self._read_history(connection, *request), settle)
+        _run(connection.session, partial(self._read_history, connection, *request), settle)
 
     def _run_errand(
         self,
@@ -325,7 +325,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         async def done() -> Answer:
             return True, await act(connection.session, request)
 
-        _run(done(), settle)
+        _run(connection.session, done, settle)
 
     def on_typing(self, connection: Connection, room: RoomId, settle: Settle) -> None:
         """Let the others see that somebody is writing."""
@@ -426,7 +426,6 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
 
     async def _enter(self, connection: Connection, request: wire.JoinRequest) -> Answer:
         session = connection.session
-        session.asking.spend()
         entrance = await rooms.enter(
             self._ports,
             self._presence,
@@ -456,13 +455,17 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
             self._delivery.speak_full(connection)
 
 
-def _run(work: Coroutine[Any, Any, Answer], settle: Settle) -> None:
-    """Do what has to wait for something."""
+def _run(session: Session, work: Callable[[], Awaitable[Answer]], settle: Settle) -> None:
+    """Do what has to wait for something, unless its connection is gone when its turn comes."""
+
+    async def run() -> Answer:
+        session.check_going_on()
+        return await work()
 
     def done(task: asyncio.Task[Answer]) -> None:
         settle(asyncio.CancelledError() if task.cancelled() else task.exception() or task.result())
 
-    asyncio.get_running_loop().create_task(work).add_done_callback(done)
+    asyncio.get_running_loop().create_task(run()).add_done_callback(done)
 
 
 def _unforeseen(error: BaseException) -> ChatError:

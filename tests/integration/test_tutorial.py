@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 import socketio
 
+from chatzilla.core.catchup import Span
 from chatzilla.core.presence import NAMED_AT_MOST
+from chatzilla.core.rooms import LOBBY
 from tests.helpers.clients import CHAT, PATIENCE_SECONDS, Client
 from tests.helpers.clock import ManualClock
 from tests.helpers.house import open_house
@@ -288,6 +290,20 @@ class TestRefusals:
             assert (await bob.call("message", "one"))[0]
             assert not (await bob.call("message", "two"))[0]
             assert (await alice.call("message", "one"))[0]
+
+    async def test_joining_over_and_over_is_refused_and_waiting_mends_it(self, tmp_path: Path) -> None:
+        """At the rate of the full dialect; whoever joins once is never in its way."""
+        clock = ManualClock()
+        async with open_house(tmp_path / "data", clock=clock, call_rate=1.0, call_burst=3) as house:
+            bob = await house.connect()
+            answers = [await bob.call("join", f"bob {number}") for number in range(5)]
+            assert [accepted for accepted, _ in answers] == [True, True, True, False, False]
+            assert isinstance(answers[-1][1], str)
+            assert await bob.call("message", "it is me") == (True, "it is me")
+            await house.enter_simply("alice")
+            assert (await house.server.house.store.history(LOBBY, Span(1))).messages[0].name == "bob 2"
+            clock.advance(1)
+            assert await bob.call("join", "robert") == (True, "robert")
 
     async def test_an_unknown_event_without_an_ack_is_harmless(self, connect: Connect) -> None:
         bob, eve = await connect(), await connect()
