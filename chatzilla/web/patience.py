@@ -133,6 +133,7 @@ class Threshold(asyncio.Protocol):
         self._early: list[bytes] = []
         """What came in one piece with the end of the handshake."""
         self._shaking: asyncio.Task[None]
+        self._lost = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         raw = cast("asyncio.Transport", transport)
@@ -144,6 +145,10 @@ class Threshold(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._early.append(data)
 
+    def connection_lost(self, _exc: BaseException | None) -> None:
+        self._lost = True
+        self._visit.has_gone()
+
     async def _shake_hands(self, raw: asyncio.Transport) -> None:
         line = None
         try:
@@ -152,7 +157,7 @@ class Threshold(asyncio.Protocol):
         finally:
             if line is None:
                 self._visit.has_gone()
-        if line is not None:
+        if line is not None and not self._lost:
             self._visit.connection_made(line)
             line.set_protocol(self._visit)
             for data in self._early:
