@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aiohttp import web
 
-from chatzilla.errors import BadRequest, Forbidden, Full, TooFast, TooLong, Unavailable
+from chatzilla.errors import BadRequest, Forbidden, Full, TooFast, TooLong, Unavailable, WrongType
 from chatzilla.realtime import websocket
 from chatzilla.realtime.channel import Channel, Frame, new_id
 
@@ -301,6 +301,8 @@ class Engine:
         channel = self._session(sid)
         if channel.transport != "polling":
             raise BadRequest("This session has moved to a WebSocket.")
+        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise WrongType("A body comes as it is here, without a Content-Encoding.")  # half of one would be unpacked
         if (request.content_length or 0) > self.limits.payload:
             raise TooLong(f"A request may have {self.limits.payload:,} bytes at most.")
         try:

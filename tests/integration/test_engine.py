@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import logging
 from typing import TYPE_CHECKING, Any
@@ -357,6 +358,17 @@ class TestBodies:
 
         async with await house.polling() as session:
             assert (await house.ask("POST", f"polling&sid={session.sid}", data=endless()))[0] == 413
+            assert house.echo.heard == []
+            await session.post("4still here")
+            assert await session.hears() == ["4still here"]
+
+    @pytest.mark.parametrize("cut", [0, 12], ids=["whole", "half"])
+    async def test_a_packed_one_is_refused_and_the_session_goes_on(self, house: EngineHouse, cut: int) -> None:
+        """Half of one would be unpacked as if it were whole, and answered as if it had been heard."""
+        packed = gzip.compress(b"4hello\x1e4" + b"x" * 500)
+        async with await house.polling() as session:
+            head = {"Content-Encoding": "gzip"}
+            assert (await session.post(packed[: len(packed) - cut], headers=head))[0] == 415
             assert house.echo.heard == []
             await session.post("4still here")
             assert await session.hears() == ["4still here"]
