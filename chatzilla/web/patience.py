@@ -144,13 +144,16 @@ class Threshold(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._early.append(data)
 
+    def connection_lost(self, _exc: Exception | None) -> None:
+        self._visit.has_gone()
+
     async def _shake_hands(self, raw: asyncio.Transport) -> None:
         line = None
         try:
             with suppress(OSError):  # it took too long, was no TLS, or was cut: asyncio has closed it
                 line = await self._secure(raw, self)
         finally:
-            if line is None:
+            if line is None:  # it is gone, and TLS was told of it instead of us
                 self._visit.has_gone()
         if line is not None:
             self._visit.connection_made(line)
