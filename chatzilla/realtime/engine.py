@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aiohttp import web
 
-from chatzilla.errors import BadRequest, Forbidden, Full, TooFast, TooLong, Unavailable
+from chatzilla.errors import BadRequest, Forbidden, Full, TooFast, TooLong, Unavailable, WrongType
 from chatzilla.realtime import websocket
 from chatzilla.realtime.channel import Channel, Frame, new_id
 
@@ -96,6 +96,9 @@ class Engine:
         self._address_of = address_of
         self._ticket_of = ticket_of
         self._addresses: Counter[str] = Counter()
+        """Sessions from each address, those included that were closed and whose last words wait for a poll."""
+        self._lines: Counter[str] = Counter()
+        """WebSockets from each address, those included that are being closed, or refused."""
         self._farewells: dict[str, Channel] = {}
         self._transports: set[WebSocket] = set()
         self._hub = websocket.Hub()
@@ -170,7 +173,9 @@ class Engine:
         self._forget_farewell(channel.sid)
 
     def _forget_farewell(self, sid: str) -> None:
-        self._farewells.pop(sid, None)
+        channel = self._farewells.pop(sid, None)
+        if channel is not None:
+            _count_off(self._addresses, channel.address)
         self._see_who_is_left()
 
     def _see_who_is_left(self) -> None:
@@ -179,9 +184,8 @@ class Engine:
 
     def ended(self, channel: Channel, reason: str) -> None:
         del self.sockets[channel.sid]
-        self._addresses[channel.address] -= 1
-        if not self._addresses[channel.address]:
-            del self._addresses[channel.address]
+        if channel.sid not in self._farewells:
+            _count_off(self._addresses, channel.address)
         self.listener.closed(channel, reason)
 
     # What python-socketio calls, besides `sockets` and `handle_request`.
@@ -250,21 +254,27 @@ class Engine:
         """
         if self._draining:
             raise Unavailable("The server is restarting. Try again in a moment.")
-        address = self._address_of(request)
+        self._check(len(self.sockets) + len(self._farewells), self._addresses, request)
+
+    def _check(self, there: int, from_addresses: Counter[str], request: web.Request) -> None:
         limits = self.limits
-        if limits.connections and len(self.sockets) >= limits.connections:
+        if limits.connections and there >= limits.connections:
             raise Full("The server has as many connections as it takes. Try again later.")
-        if limits.connections_per_address and self._addresses[address] >= limits.connections_per_address:
+        of_address = from_addresses.get(self._address_of(request), 0)
+        if limits.connections_per_address and of_address >= limits.connections_per_address:
             raise TooFast("There are too many connections from your address.", after=30)
 
     def _shake_hands(self, request: web.Request, sid: str | None) -> web.StreamResponse:
         known = None if sid is None else self._session(sid)
         if known is None:
             self._check_room_for(request)
+        self._check(len(self._transports), self._lines, request)
+        address = self._address_of(request)
 
         def owner(socket: WebSocket) -> websocket.Owner:
             self._transports.add(socket)
-            socket.gone = lambda: self._forget_transport(socket)
+            self._lines[address] += 1
+            socket.gone = lambda: self._forget_transport(socket, address)
             if known is not None:
                 return known.knocked(socket)
             channel = self._open(request)
@@ -291,6 +301,8 @@ class Engine:
         channel = self._session(sid)
         if channel.transport != "polling":
             raise BadRequest("This session has moved to a WebSocket.")
+        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise WrongType("A body comes as it is here, without a Content-Encoding.")  # half of one would be unpacked
         if (request.content_length or 0) > self.limits.payload:
             raise TooLong(f"A request may have {self.limits.payload:,} bytes at most.")
         try:
@@ -314,14 +326,22 @@ class Engine:
         except KeyError as error:
             raise BadRequest("There is no such session.") from error
 
-    def _forget_transport(self, socket: WebSocket) -> None:
+    def _forget_transport(self, socket: WebSocket, address: str) -> None:
         self._transports.discard(socket)
+        _count_off(self._lines, address)
         self._see_who_is_left()
 
     def _count_again(self) -> None:
         if self._complaints > LINES_A_SECOND:
             logger.warning("%d more mistakes like these were not logged", self._complaints - LINES_A_SECOND)
         self._complaints = 0
+
+
+def _count_off(counted: Counter[str], address: str) -> None:
+    """There is one less; nothing is kept of an address that has none."""
+    counted[address] -= 1
+    if not counted[address]:
+        del counted[address]
 
 
 async def _read_whole(request: web.Request, limit: int) -> bytes:

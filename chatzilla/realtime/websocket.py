@@ -375,7 +375,7 @@ class WebSocket(asyncio.BufferedProtocol):
 
     def _take_control(self, opcode: int, payload: bytes) -> None:
         if opcode == _PING:
-            self.write(frame(payload, _PONG))
+            self.write_soon(frame(payload, _PONG))  # many pings that came together cost one write
         elif opcode == _CLOSE:
             self.close(NORMAL)
             self.transport.close()

@@ -155,7 +155,7 @@ class Threshold(asyncio.Protocol):
             with suppress(OSError):  # it took too long, was no TLS, or was cut: asyncio has closed it
                 line = await self._secure(raw, self)
         finally:
-            if line is None:
+            if line is None:  # it is gone, and TLS was told of it instead of us
                 self._visit.has_gone()
         if line is not None and not self._lost:
             self._visit.connection_made(line)

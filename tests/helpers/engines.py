@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -135,13 +136,15 @@ class EngineHouse:
 
 
 def left_in(engine: Engine) -> list[str]:
-    """What there still is of sessions in an engine: entries, sockets, timers."""
+    """What there still is of sessions in an engine: entries, sockets, timers. Last words may wait for a poll."""
+    said = Counter(channel.address for channel in engine._farewells.values())
     found = [
         f"{name}: {list(kept)}"
         for name, kept in (
             ("sessions", engine.sockets),
             ("transports", engine._transports),
-            ("addresses", engine._addresses),
+            ("addresses", engine._addresses - said),
+            ("lines", engine._lines),
         )
         if kept
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import logging
 from typing import TYPE_CHECKING, Any
@@ -361,6 +362,17 @@ class TestBodies:
             await session.post("4still here")
             assert await session.hears() == ["4still here"]
 
+    @pytest.mark.parametrize("cut", [0, 12], ids=["whole", "half"])
+    async def test_a_packed_one_is_refused_and_the_session_goes_on(self, house: EngineHouse, cut: int) -> None:
+        """Half of one would be unpacked as if it were whole, and answered as if it had been heard."""
+        packed = gzip.compress(b"4hello\x1e4" + b"x" * 500)
+        async with await house.polling() as session:
+            head = {"Content-Encoding": "gzip"}
+            assert (await session.post(packed[: len(packed) - cut], headers=head))[0] == 415
+            assert house.echo.heard == []
+            await session.post("4still here")
+            assert await session.hears() == ["4still here"]
+
     async def test_a_size_that_was_only_announced_costs_nothing(self, house: EngineHouse) -> None:
         async with await house.polling() as session:
             async with await self.post_by_hand(session, "Content-Length: 99999999999") as raw:
@@ -621,15 +633,25 @@ class TestUpgrade:
         await house.echo.loses(session.sid)
 
     async def test_knocking_again_and_again_is_not_a_way_around_the_limits(self) -> None:
-        async with engine_house(**PATIENT, upgrade_within=LATER, connections_per_address=3) as house:
+        """All but the first are refused; until they are gone, they count."""
+        async with engine_house(**PATIENT, connections_per_address=3) as house:
             session = await house.polling()
-            sockets = [await house.websocket(session.sid) for _ in range(10)]
-            for _ in range(20):
-                await house.ask("GET", "none")
-            still_open = [each for each in house.engine._transports if not each._closing]
-            assert len(still_open) <= 3, "one session holds any number of sockets"
-            for socket in sockets:
-                await socket.hang_up()
+
+            async def knock() -> tuple[RawSocket, int]:
+                raw = await RawSocket.connect(house.port)
+                await raw.send(handshake(f"/engine/?EIO=4&transport=websocket&sid={session.sid}"))
+                return raw, (await raw.answer())[0]
+
+            knocks = [await knock() for _ in range(5)]
+            assert [status for _, status in knocks] == [101, 101, 101, 429, 429]
+            await knocks[1][0].hang_up()
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while (again := await knock())[1] != 101:
+                    pass
+            for raw in (knocks[0][0], knocks[2][0], again[0]):
+                await raw.hang_up()
+            await session.leave()
+            await house.is_empty()
 
     @pytest.mark.parametrize("said", [[], ["2probe"]])
     async def test_one_that_is_never_completed_is_closed_and_the_polls_go_on(self, said: list[str]) -> None:
@@ -812,6 +834,8 @@ class TestLimits:
             assert [await knock("two") for _ in range(3)] == [200, 200, 429]
             gone = next(each for each in house.engine.sockets.values() if each.address == "one")
             gone.close("enough")
+            assert await knock("one") == 429, "its last words wait, and what waits for it with them"
+            await house.ask("GET", f"polling&sid={gone.sid}")
             assert [await knock("one") for _ in range(2)] == [200, 429]
             assert await knock("two") == 429
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -178,6 +179,20 @@ class TestControl:
     async def test_a_ping_is_answered_with_what_it_carries(self, socket: RawSocket, payload: bytes) -> None:
         await socket.say(payload, PING)
         assert await socket.frame() == (PONG, payload)
+
+    async def test_many_pings_at_once_cost_few_writes(self, socket: RawSocket, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Else a client that sends nothing but pings keeps everybody else waiting, a system call for each."""
+        written: list[int] = []
+        write = os.write
+
+        def counted(descriptor: int, data: bytes) -> int:
+            written.append(len(data))
+            return write(descriptor, data)
+
+        monkeypatch.setattr(os, "write", counted)
+        await socket.send(b"".join(frame(b"%d" % number, PING) for number in range(500)))
+        assert [await socket.frame() for _ in range(500)] == [(PONG, b"%d" % number) for number in range(500)]
+        assert len(written) < 20
 
     async def test_a_pong_that_nobody_asked_for_is_harmless(self, socket: RawSocket) -> None:
         await socket.say(b"unasked", PONG)
