@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from tests.browser.conftest import Browsers
 
-pytestmark = pytest.mark.alone
-
 LONGEST_GAP_MS: Final = 300.0
 ROSTER_WITHIN_SECONDS: Final = 3.0
 BACK_WITHIN_SECONDS: Final = 1.0
@@ -60,6 +58,7 @@ def browsers_of_ours() -> set[int]:
     return {pid for pid, name in names.items() if "chrom" in name and is_ours(pid)}
 
 
+@pytest.mark.alone
 async def test_the_server_dies_and_nobody_notices(browsers: Browsers, tmp_path: Path) -> None:
     """kill -9 in the middle of a call: pictures and sound go on without a gap; when the server is back, everybody is in
     the roster at once, and whoever comes then sees them all. No page is loaded again."""
@@ -115,6 +114,7 @@ class Machine(NamedTuple):
                 os.kill(pid, number)
 
 
+@pytest.mark.alone
 async def test_machines_that_vanish(browsers: Browsers, tmp_path: Path) -> None:
     """Whose browser stops is shown as reconnecting. Bob's goes on, and within a second so does his picture; Carl's does
     not, and he is gone after 35 seconds; when it does, he enters again by himself."""
