@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 from chatzilla.core.messages import Change, Posted
 from chatzilla.errors import Unavailable
 from chatzilla.store.entries import Awaited, Enrolment, Mark, Note, Posting, Probe, Revision
-from chatzilla.store.writer import Writer
+from chatzilla.store.writer import CANNOT_STORE, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -67,6 +67,8 @@ class RoomLog:
         """Entries that were handed to the writer and have not come back."""
         self._batches: queue.SimpleQueue[list[Entry] | None] = queue.SimpleQueue()
         self._closing = False
+        self._ended = False
+        """Whether the thread is no more, though nobody asked it to end."""
         self._thread = threading.Thread(target=self._run, name="room-log", daemon=True)
 
     def start(self) -> None:
@@ -76,8 +78,8 @@ class RoomLog:
 
     @property
     def healthy(self) -> bool:
-        """Whether the last batch could be stored."""
-        return self._writer.healthy
+        """Whether the last batch could be stored, and nothing is known to be in the way of the next one."""
+        return self._writer.healthy and not self._ended
 
     def append(self, author: Account, draft: Draft, *, origin: ConnectionId | None) -> Posting:
         place = Posting(author, draft, origin, self._clock.wall_ms())
@@ -120,6 +122,8 @@ class RoomLog:
     def _put(self, entry: Entry) -> None:
         if self._closing:
             raise Unavailable("The server is restarting. Your message will be sent again.")
+        if self._ended:
+            raise Unavailable(CANNOT_STORE)
         if self._under_way + len(self._collected) >= WAITING_AT_MOST:
             raise Unavailable("The server is very busy. Your message will be sent again.")
         if not self._collected:
@@ -141,8 +145,20 @@ class RoomLog:
             self._collected = []
 
     def _run(self) -> None:
-        """Store whatever is there, in the writer's thread, until the end."""
+        """The writer's thread. Whatever ends it, everybody who waits is answered."""
         waiting: list[Entry] = []
+        try:
+            self._store_all(waiting)
+        except BaseException:
+            self._ended = True
+            logger.critical("the log has ended: nothing is stored before the next start", exc_info=True)
+            with contextlib.suppress(RuntimeError):  # the loop is closed, too
+                self._loop.call_soon_threadsafe(self._refuse_all, waiting)
+        finally:
+            self._writer.close()
+
+    def _store_all(self, waiting: list[Entry]) -> None:
+        """Store whatever is there, until the end; what waits stays in the list until it is handed back."""
         more = True
         quiet = PURGE_AFTER_SECONDS
         while more or waiting:
@@ -158,18 +174,26 @@ class RoomLog:
                     break
                 more = handed is not None
                 waiting += handed or ()
-            batch, waiting = waiting[:BATCH_AT_MOST], waiting[BATCH_AT_MOST:]
+            batch = waiting[:BATCH_AT_MOST]
             places = [entry for entry in batch if isinstance(entry, Awaited)]
             notes = [entry for entry in batch if isinstance(entry, Note)] if len(places) < len(batch) else ()
             if self._closing and not self.healthy:  # it would be tried for as long as the database stays locked
-                stored = self._writer.refuse(places), list[Posted]()
+                stored = self._writer.refuse(places)
             else:
                 stored = self._writer.store(places, notes)
             try:
                 self._loop.call_soon_threadsafe(self._hand_back, len(batch), places, *stored)
             except RuntimeError:
                 break  # the loop is closed: nobody is left to be told
-        self._writer.close()
+            del waiting[:BATCH_AT_MOST]
+
+    def _refuse_all(self, waiting: list[Entry]) -> None:
+        """On the event loop, after the thread has ended: refuse what it had, and what would have come to it."""
+        self._hand_over()
+        while not self._batches.empty():
+            waiting += self._batches.get() or ()
+        places = [entry for entry in waiting if isinstance(entry, Awaited)]
+        self._hand_back(len(waiting), places, *self._writer.refuse(places))
 
     def _hand_back(
         self, entries: int, places: Sequence[Awaited], outcomes: Sequence[Outcome], fresh: Sequence[Posted]

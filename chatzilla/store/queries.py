@@ -7,6 +7,7 @@ many are given are read once.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -23,6 +24,7 @@ from chatzilla.core.people import Account, AccountId
 from chatzilla.core.policy import Role
 from chatzilla.core.rooms import Kind, RoomHead, RoomId
 from chatzilla.errors import Unavailable
+from chatzilla.store.database import DAMAGED, is_damaged, is_failing
 from chatzilla.store.ferry import Ferry
 from chatzilla.store.tables import accounts, facts, members, messages, rooms
 
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from chatzilla.store.ferry import Question
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 READERS: Final = 4
 
@@ -107,7 +111,8 @@ class RoomStore:
         self._database = database
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
         self._gate = asyncio.Semaphore(AT_ONCE)
-        self._failures = sa.exc.OperationalError, database.reading.dialect.loaded_dbapi.OperationalError
+        self._damaged = False
+        """Whether a part of the database was found that cannot be read, and will not be by itself."""
         self._ferry = Ferry(self._readers, self._ask_all)
         self._pages = _Pages()
 
@@ -175,11 +180,12 @@ class RoomStore:
         return await self._ferry.take(lambda reader: _memberships(reader, account))
 
     async def answers(self) -> bool:
-        """Whether the database can be read."""
+        """Whether the database can be read, all of it as far as anybody has seen."""
         try:
-            return await self.read(lambda connection: connection.execute(sa.select(1)).scalar_one() == 1)
+            await self.read(lambda connection: connection.execute(sa.select(facts.c.name).limit(1)).all())
         except Unavailable:
             return False
+        return not self._damaged
 
     def close(self) -> None:
         self._ferry.close()
@@ -199,8 +205,10 @@ class RoomStore:
         try:
             with self._database.reading.begin() as connection:
                 return ask(connection)
-        except self._failures as error:
-            raise _unreadable() from error
+        except Exception as error:
+            if is_failing(error):
+                raise self._refusal(error) from error
+            raise
 
     def _ask_all(self, questions: Sequence[Question[Any]]) -> list[object]:
         """Run questions in one transaction; each comes to its answer, or to the exception that says why not."""
@@ -215,16 +223,17 @@ class RoomStore:
     def _outcome(self, question: Question[Any], reader: DBAPICursor) -> object:
         try:
             return question(reader)
-        except self._failures as error:
-            refusal = _unreadable()
-            refusal.__cause__ = error
-            return refusal
         except Exception as error:  # noqa: BLE001  # whoever asked is told
-            return error
+            return self._refusal(error) if is_failing(error) else error
 
-
-def _unreadable() -> Unavailable:
-    return Unavailable("The server cannot read the room right now. It will be tried again.")
+    def _refusal(self, error: Exception) -> Unavailable:
+        """What people are told when the database cannot be read; the log is told of damage, once."""
+        if is_damaged(error) and not self._damaged:
+            self._damaged = True
+            logger.error(DAMAGED, error)
+        refusal = Unavailable("The server cannot read the room right now. It will be tried again.")
+        refusal.__cause__ = error
+        return refusal
 
 
 class _Pages:

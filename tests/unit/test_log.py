@@ -8,6 +8,7 @@ import queue
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -28,6 +29,7 @@ from chatzilla.store import writer as writer_module
 from chatzilla.store.database import Database
 from chatzilla.store.log import RoomLog
 from chatzilla.store.tables import accounts, members, messages, rooms
+from tests.helpers.damage import damage
 from tests.helpers.servers import ROOT
 
 ALICE, BOB = account_named("alice"), account_named("bob")
@@ -544,6 +546,85 @@ async def main() -> None:
 asyncio.run(main())
 """
         run_apart(script, tmp_path / "data")
+
+    @pytest.mark.parametrize("table", [None, "messages"])
+    async def test_a_damaged_database_refuses_and_is_not_taken_for_a_sound_one(
+        self, desk: Desk, table: str | None, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Nobody is told that it is their message, and what writes elsewhere in the file proves nothing."""
+        await asyncio.gather(*(desk.append(str(number)) for number in range(20)))
+        damage(desk.database.path, table)
+        refused = await outcomes([desk.append(f"more {number}") for number in range(20)])
+        assert [type(each) for each in refused] == [Unavailable] * 20
+        for _ in range(3):
+            assert not desk.log.healthy
+            desk.log.probe()
+            desk.log.enrol(ALICE, LOBBY)
+            await outcomes([desk.change(99, "no such message")])
+        said = [record.getMessage() for record in caplog.records if record.name == writer_module.__name__]
+        assert [line.startswith("the database is damaged") for line in said] == [True], said
+
+    async def test_a_damaged_page_refuses_who_needs_it_and_nobody_else(self, desk: Desk) -> None:
+        await desk.append("1", author=BOB)
+        damage(desk.database.path, "ix_messages_changed")
+        assert isinstance((await outcomes([desk.change(1, "edited", author=BOB)]))[0], Unavailable)
+        assert (await desk.append("2", author=BOB)).seq == 2
+        assert not desk.log.healthy
+
+    @pytest.mark.usefixtures("quick")
+    async def test_once_the_database_is_locked_the_rest_of_a_batch_is_refused_together(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A row that spoils a batch has it stored one by one; each of them would wait for the lock."""
+        caplog.set_level(logging.CRITICAL)
+        async with open_desk(tmp_path / "data") as desk:
+            await desk.append("first")
+            begun: list[None] = []
+            stranger = sqlite3.connect(desk.database.path, isolation_level=None, check_same_thread=False)
+
+            def traced(statement: str) -> None:
+                if statement == "BEGIN IMMEDIATE":
+                    begun.append(None)
+                    if len(begun) == 6:  # the batch, the batch and what it repeats, and three of its entries
+                        stranger.execute("BEGIN IMMEDIATE")
+
+            taken = desk.log._writer._connection
+            assert taken is not None
+            taken.driver_connection.set_trace_callback(traced)  # type: ignore[union-attr]  # it is connected
+            bad = desk.append("bad", "\ud800")
+            told = await outcomes([bad, *(desk.append(str(number)) for number in range(50))])
+            stranger.close()
+            assert [type(each) for each in told] == [UnicodeEncodeError, *[Message] * 2, *[Unavailable] * 48]
+            assert len(begun) == 6
+            assert len(desk.stored()) == 3
+            assert (await desk.append("0")).seq == 2, "what was answered is stored"
+            assert (await desk.append("49")).seq == 4
+
+    async def test_if_the_thread_ends_everybody_who_waits_and_comes_is_told(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        await desk.append("before")
+        reached, go_on = threading.Event(), threading.Event()
+
+        def fail(_places: object, _notes: object) -> None:
+            reached.set()
+            go_on.wait()
+            raise SystemError("nobody foresaw that")
+
+        monkeypatch.setattr(desk.log._writer, "store", fail)
+        waiting = [desk.append("under way")]
+        await asyncio.to_thread(reached.wait)
+        waiting += [desk.append(str(number)) for number in range(3)]
+        await asyncio.sleep(0.05)  # they are handed over
+        waiting.append(desk.append("collected"))
+        go_on.set()
+        assert [type(each) for each in await outcomes(waiting)] == [Unavailable] * 5
+        assert not desk.log.healthy
+        with pytest.raises(Unavailable):
+            desk.append("after")
+        assert [record.levelname for record in caplog.records if record.name == log_module.__name__] == ["CRITICAL"]
+        assert desk.log._under_way == 0
+        assert desk.stored() == [(1, "x")]
 
     async def test_what_comes_in_pieces_is_stored_together_but_nobody_waits_for_long(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch
