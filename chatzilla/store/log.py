@@ -198,11 +198,14 @@ class RoomLog:
     def _hand_back(
         self, entries: int, places: Sequence[Awaited], outcomes: Sequence[Outcome], fresh: Sequence[Posted]
     ) -> None:
-        """On the event loop: settle every place in order, then tell the audience."""
+        """On the event loop: settle every place in order, whatever becomes of the others, then tell the audience."""
         self._under_way -= entries
         for place, outcome in zip(places, outcomes, strict=True):
             place.outcome = outcome
             if place.settle is not None:
-                place.settle(outcome)
+                try:
+                    place.settle(outcome)
+                except Exception:
+                    logger.exception("what was stored could not be answered")
         if fresh:  # after the answers, which are written at the end of this turn
             self._loop.call_soon(self._on_stored, fresh)

@@ -168,6 +168,23 @@ class TestGroupCommit:
         assert told_when_answered == [0] * 50
         assert [posted.message.seq for posted in desk.told] == list(range(1, 52))
 
+    async def test_an_answer_that_cannot_be_given_harms_nobody_else(
+        self, desk: Desk, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def fail(_outcome: object) -> None:
+            raise RuntimeError("nobody foresaw that")
+
+        answered: list[object] = []
+        for number in range(5):
+            place = desk.log.append(ALICE, Draft(LOBBY, ClientId(str(number)), "x"), origin=None)
+            place.then(fail if number == 1 else answered.append)
+        async with asyncio.timeout(10):
+            await desk.append("last")
+        await asyncio.sleep(0)
+        assert len(answered) == 4
+        assert [posted.message.seq for posted in desk.told] == [1, 2, 3, 4, 5, 6]
+        assert "nobody foresaw that" in caplog.text
+
     async def test_rooms_are_numbered_apart_and_told_with_their_origin(self, desk: Desk) -> None:
         await asyncio.gather(
             *(desk.append(f"{room} {number}", room=room, origin=room) for number in range(10) for room in ("a", "b"))
