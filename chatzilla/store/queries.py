@@ -1,7 +1,7 @@
 """What can be asked of the store. Reads run in a few threads of their own, never on the event loop.
 
-What those who join ask is short, and asked by everybody at once after a restart: it goes by the ferry, and pages that
-many are given are read once.
+What those who join ask is short, and asked by everybody at once after a restart: it goes by the ferry, whose threads
+nothing that takes long can occupy, and pages that many are given are read once.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from chatzilla.core.policy import Role
 from chatzilla.core.rooms import Kind, RoomHead, RoomId
 from chatzilla.errors import Unavailable
 from chatzilla.store.database import DAMAGED, is_damaged, is_failing
-from chatzilla.store.ferry import Ferry
+from chatzilla.store.ferry import TRIPS_AT_ONCE, Ferry
 from chatzilla.store.tables import accounts, facts, members, messages, rooms
 
 if TYPE_CHECKING:
@@ -41,7 +41,9 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-READERS: Final = 4
+READERS: Final = 3
+"""Threads for questions that may take long; the ferry has its own. Together they are as many as the engine keeps
+connections (SQLAlchemy's pool: 5)."""
 
 AT_ONCE: Final = 8
 """Questions that are with the readers at once, besides those on the ferry: no more of their answers than that come back
@@ -113,7 +115,8 @@ class RoomStore:
         self._gate = asyncio.Semaphore(AT_ONCE)
         self._damaged = False
         """Whether a part of the database was found that cannot be read, and will not be by itself."""
-        self._ferry = Ferry(self._readers, self._ask_all)
+        self._crew = ThreadPoolExecutor(TRIPS_AT_ONCE, thread_name_prefix="store-ferry")
+        self._ferry = Ferry(self._crew, self._ask_all)
         self._pages = _Pages()
 
     @property
@@ -182,13 +185,14 @@ class RoomStore:
     async def answers(self) -> bool:
         """Whether the database can be read, all of it as far as anybody has seen."""
         try:
-            await self.read(lambda connection: connection.execute(sa.select(facts.c.name).limit(1)).all())
+            await self._ferry.take(_ANYTHING.ask)
         except Unavailable:
             return False
         return not self._damaged
 
     def close(self) -> None:
         self._ferry.close()
+        self._crew.shutdown()
         self._readers.shutdown()
 
     async def read(self, ask: Callable[[Connection], T]) -> T:
