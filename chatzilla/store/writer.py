@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
-from chatzilla.core.messages import NO_SUCH_MESSAGE, TEXT, Message, Posted
+from chatzilla.core.messages import NO_SUCH_MESSAGE, TEXT, Message, Posted, Target
 from chatzilla.errors import Conflict, Forbidden, NotFound, Unavailable
 from chatzilla.store.database import DAMAGED, is_damaged, is_failing
 from chatzilla.store.deeds import DEED, deed_values, forget_deeds, insert_deed
@@ -86,6 +86,10 @@ class Writer:
         self._accounts: dict[AccountId, int] = {}
         self._heads: dict[RoomId, _Head] = {}
         self._members: set[tuple[int, int]] = set()
+        self._first_texts: dict[Target, int] = {}
+        """Hashes of the texts that were replaced lately, with which messages were posted; see `_repeated`."""
+        self._replaced: dict[Target, int] = {}
+        """The same of the transaction that is under way."""
 
     @property
     def healthy(self) -> bool:
@@ -194,6 +198,8 @@ class Writer:
         except BaseException:
             self._give_up()
             raise
+        if self._replaced:
+            self._remember_texts()
         if max(len(self._accounts), len(self._heads), len(self._members)) > REMEMBERED_AT_MOST:
             self._forget_names()
         return stored
@@ -207,6 +213,7 @@ class Writer:
     def _give_up(self) -> None:
         """End a transaction that failed: nothing of it is remembered, and a connection that cannot is a new one."""
         self._forget_names()
+        self._replaced.clear()
         connection = self._connection
         if connection is None:
             return
@@ -216,6 +223,13 @@ class Writer:
             logger.exception("the connection to the database is lost, and made anew")
             self._connection = None
             connection.invalidate()
+
+    def _remember_texts(self) -> None:
+        """Keep of texts that are replaced by now what tells them from others."""
+        self._first_texts |= self._replaced
+        self._replaced.clear()
+        while len(self._first_texts) > REMEMBERED_AT_MOST:
+            del self._first_texts[next(iter(self._first_texts))]
 
     def _forget_names(self) -> None:
         self._accounts.clear()
@@ -252,7 +266,7 @@ class Writer:
             if message is not None:
                 said[key] = message
                 place.repeated = True
-                outcomes.append(_repeated(draft, message))
+                outcomes.append(self._repeated(draft, message))
                 continue
             room, head = heads.get(draft.room) or self._heads.get(draft.room) or self._room(cursor, place)
             seq = head + 1
@@ -283,8 +297,10 @@ class Writer:
             row = self._statements.find_target.run(cursor, target)
             before = message_from(target.room, row[3:]) if row else None
             outcomes.append(outcome := _revised(revision, before))
-            if not isinstance(outcome, Message) or outcome == before:
+            if before is None or not isinstance(outcome, Message) or outcome == before:
                 continue
+            if before.changed == before.seq:
+                self._replaced[target] = hash(before.content)
             number, room, head = row[:3]
             self._heads[target.room] = room, head
             self._advance(cursor, {target.room: (room, head + 1)})
@@ -337,6 +353,25 @@ class Writer:
         self._heads[room] = number, head
         return number, head
 
+    def _repeated(self, draft: Draft, message: Message) -> Outcome:
+        """The first answer again, whatever became of the message; or a refusal where the id was used for another one.
+
+        A text that was replaced is nowhere any more, on no disk as a hash either. What is kept of it in memory, for the
+        newest changes until the next start, tells whether the same is said again; else the `client_id` is believed.
+        """
+        target = Target(message.room, message.seq)
+        first_text = self._replaced.get(target, self._first_texts.get(target))
+        if message.changed == message.seq:
+            first, same = message, message.content == draft.content
+        else:
+            first = message._replace(
+                changed=message.seq, content=draft.content, edited_at=None, deleted=False, removed=False
+            )
+            same = first_text is None or first_text == hash(draft.content)
+        if message.room != draft.room or not same:
+            return Conflict("This client_id was used for another message already.")
+        return first
+
     def _find(self, cursor: DBAPICursor, author: int, draft: Draft) -> Message | None:
         """The message that is stored already under this `(author, client_id)`."""
         row = self._statements.find_message.run(cursor, (draft.client_id, author))
@@ -348,16 +383,6 @@ def _answer(cursor: DBAPICursor, pragma: str) -> int:
     cursor.execute(pragma)
     row: Sequence[int] = cursor.fetchall()[0]
     return row[0]
-
-
-def _repeated(draft: Draft, message: Message) -> Outcome:
-    """The first answer again, whatever became of the message; or a refusal where the id was used for something else."""
-    changed_since = message.changed != message.seq
-    same = message.room == draft.room and (changed_since or message.content == draft.content)
-    if not same:
-        return Conflict("This client_id was used for another message already.")
-    first = message._replace(changed=message.seq, content=draft.content, edited_at=None, deleted=False, removed=False)
-    return first if changed_since else message
 
 
 def _revised(revision: Revision, message: Message | None) -> Outcome:

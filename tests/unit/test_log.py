@@ -308,6 +308,30 @@ class TestChanges:
         assert desk.stored() == [(1, "")]
         assert desk.head() == 3
 
+    async def test_another_text_under_the_id_of_what_was_changed_is_a_conflict(self, desk: Desk) -> None:
+        first = await desk.append("1", "one")
+        for change in ("better", "best", None):
+            await desk.change(1, change)
+            again = await outcomes([desk.append("1", text) for text in ("one", "two", "better", "")])
+            assert again[0] == first
+            assert [type(each) for each in again[1:]] == [Conflict] * 3
+        mine, _, other, retry = await outcomes(
+            [desk.append("2", "x"), desk.change(5, "y"), desk.append("2", "y"), desk.append("2", "x")]
+        )
+        assert isinstance(mine, Message)
+        assert mine.seq == 5
+        assert isinstance(other, Conflict)
+        assert retry == mine
+
+    async def test_a_place_that_was_given_in_vain_is_not_taken_for_the_next_message_there(
+        self, desk: Desk, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.CRITICAL)
+        _, _, bad = await outcomes([desk.append("1", "one"), desk.change(1, "uno"), desk.append("bad", "\ud800")])
+        assert isinstance(bad, UnicodeEncodeError)
+        assert isinstance((await outcomes([desk.append("1", "two")]))[0], Conflict)
+        assert (await desk.append("1", "one")).seq == 1
+
     async def test_one_bad_change_harms_nobody_else(self, desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.CRITICAL)
         good, bad, after, other = await outcomes(
