@@ -106,6 +106,10 @@ class RoomLog:
         with contextlib.suppress(Unavailable):
             self._put(Mark(account, room, seq))
 
+    def note_left(self) -> None:
+        """Memberships end in a transaction that is under way, on whatever thread: they may begin anew."""
+        self._writer.members_left = True
+
     def probe(self) -> None:
         """While the last batch could not be stored, write something that changes nothing, to see whether one can."""
         if not self.healthy:

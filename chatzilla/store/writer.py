@@ -86,6 +86,8 @@ class Writer:
         self._accounts: dict[AccountId, int] = {}
         self._heads: dict[RoomId, _Head] = {}
         self._members: set[tuple[int, int]] = set()
+        self.members_left = False
+        """Whether memberships have ended since they were last remembered; whoever ends them says so."""
         self._first_texts: dict[Target, int] = {}
         """Hashes of the texts that were replaced lately, with which messages were posted; see `_repeated`."""
         self._replaced: dict[Target, int] = {}
@@ -189,6 +191,9 @@ class Writer:
         try:
             cursor = self._cursor()
             cursor.execute("BEGIN IMMEDIATE")
+            if self.members_left:  # seen with the lock in hand, so whoever says it has stored it
+                self.members_left = False
+                self._members.clear()
             if self._failing:
                 cursor.execute("UPDATE facts SET value = value")  # a transaction that writes nothing proves nothing
             stored = self._write_all(cursor, places, look=look)
