@@ -140,9 +140,9 @@ class Writer:
         stored = self._try(places, notes, look=False)
         if isinstance(stored, Exception):
             stored = self._try(places, notes, look=True)
-        return self._one_by_one(places) if isinstance(stored, Exception) else stored
+        return self._one_by_one(places, notes) if isinstance(stored, Exception) else stored
 
-    def _one_by_one(self, places: Sequence[Awaited]) -> Stored:
+    def _one_by_one(self, places: Sequence[Awaited], notes: Sequence[Note]) -> Stored:
         """Store each by itself, so that a fault harms nobody else; once the database itself cannot, refuse the rest."""
         whole = Stored([], [])
         for number, place in enumerate(places):
@@ -155,6 +155,8 @@ class Writer:
                 break
             else:
                 whole.add(stored)
+        else:
+            self._try([], notes, look=False)
         return whole
 
     def _try(self, places: Sequence[Awaited], notes: Sequence[Note], *, look: bool) -> Stored | Exception:
@@ -197,8 +199,8 @@ class Writer:
             if self._failing:
                 cursor.execute("UPDATE facts SET value = value")  # a transaction that writes nothing proves nothing
             stored = self._write_all(cursor, places, look=look)
-            for note in notes:
-                self._note(cursor, note)
+            if notes:
+                self._note_all(cursor, notes)
             cursor.execute("COMMIT")
         except BaseException:
             self._give_up()
@@ -326,6 +328,31 @@ class Writer:
         )
         self._statements.deed.run_many(cursor, [deed_values(entry)])
         self._statements.forget_deeds.run_many(cursor, [()])
+
+    def _note_all(self, cursor: DBAPICursor, notes: Sequence[Note]) -> None:
+        """Note all together; if one cannot be noted, each by itself. Nobody waits for them, and they harm nobody."""
+        if self._noted(cursor, notes) is None:
+            return
+        for note in notes:
+            error = self._noted(cursor, [note])
+            if error is not None:
+                logger.error("one note could not be stored", exc_info=error)
+
+    def _noted(self, cursor: DBAPICursor, notes: Sequence[Note]) -> Exception | None:
+        """Note something, all of it or nothing; returns why nothing, unless it is that the database itself cannot."""
+        cursor.execute("SAVEPOINT notes")
+        try:
+            for note in notes:
+                self._note(cursor, note)
+        except Exception as error:
+            if is_failing(error):
+                raise
+            cursor.execute("ROLLBACK TO notes")
+            failure: Exception | None = error
+        else:
+            failure = None
+        cursor.execute("RELEASE notes")
+        return failure
 
     def _note(self, cursor: DBAPICursor, note: Note) -> None:
         if isinstance(note, Mark):

@@ -475,6 +475,19 @@ class TestMarks:
         await desk.append("2", author=BOB)
         assert (desk.read(), desk.read(BOB, "attic")) == (None, None)
 
+    async def test_one_that_cannot_be_noted_harms_neither_messages_nor_other_notes(
+        self, desk: Desk, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Doors let no such number in; it stands for whatever a note may be found to be."""
+        caplog.set_level(logging.CRITICAL)
+        await asyncio.gather(desk.append("1"), desk.append("2", author=BOB), desk.append("3"), desk.append("4"))
+        for last, contents in ((3, ["fine"]), (4, ["fine", "\ud800"])):
+            desk.log.mark(ALICE, LOBBY, 2**70)
+            desk.log.mark(BOB, LOBBY, last)
+            told = await outcomes([desk.append(f"{last} {number}", said) for number, said in enumerate(contents)])
+            assert isinstance(told[0], Message)
+            assert (desk.read(), desk.read(BOB)) == (4, last)
+
 
 class TestTrouble:
     """Refused in time, nothing half done, and well again by itself."""
