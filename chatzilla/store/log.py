@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from chatzilla.core.people import Account
     from chatzilla.core.rooms import ConnectionId, RoomId
     from chatzilla.ports import Clock
-    from chatzilla.store.entries import Entry, Outcome
+    from chatzilla.store.entries import Entry
+    from chatzilla.store.writer import Stored
 
 logger = logging.getLogger(__name__)
 
@@ -186,7 +187,7 @@ class RoomLog:
             else:
                 stored = self._writer.store(places, notes)
             try:
-                self._loop.call_soon_threadsafe(self._hand_back, len(batch), places, *stored)
+                self._loop.call_soon_threadsafe(self._hand_back, len(batch), places, stored)
             except RuntimeError:
                 break  # the loop is closed: nobody is left to be told
             del waiting[:BATCH_AT_MOST]
@@ -197,19 +198,19 @@ class RoomLog:
         while not self._batches.empty():
             waiting += self._batches.get() or ()
         places = [entry for entry in waiting if isinstance(entry, Awaited)]
-        self._hand_back(len(waiting), places, *self._writer.refuse(places))
+        self._hand_back(len(waiting), places, self._writer.refuse(places))
 
-    def _hand_back(
-        self, entries: int, places: Sequence[Awaited], outcomes: Sequence[Outcome], fresh: Sequence[Posted]
-    ) -> None:
+    def _hand_back(self, entries: int, places: Sequence[Awaited], stored: Stored) -> None:
         """On the event loop: settle every place in order, whatever becomes of the others, then tell the audience."""
         self._under_way -= entries
-        for place, outcome in zip(places, outcomes, strict=True):
+        for again in stored.repeats:
+            again.repeated = True
+        for place, outcome in zip(places, stored.outcomes, strict=True):
             place.outcome = outcome
             if place.settle is not None:
                 try:
                     place.settle(outcome)
                 except Exception:
                     logger.exception("what was stored could not be answered")
-        if fresh:  # after the answers, which are written at the end of this turn
-            self._loop.call_soon(self._on_stored, fresh)
+        if stored.fresh:  # after the answers, which are written at the end of this turn
+            self._loop.call_soon(self._on_stored, stored.fresh)

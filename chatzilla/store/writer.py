@@ -61,10 +61,13 @@ class Stored(NamedTuple):
     """Of each place, in their order."""
     fresh: list[Posted]
     """What was not stored before, in the order of the numbers."""
+    repeats: list[Posting]
+    """What was said before, under the same `client_id`."""
 
     def add(self, more: Stored) -> None:
         self.outcomes.extend(more.outcomes)
         self.fresh.extend(more.fresh)
+        self.repeats.extend(more.repeats)
 
 
 _Head = tuple[int, int]
@@ -126,7 +129,7 @@ class Writer:
     def refuse(self, places: Sequence[Awaited]) -> Stored:
         """Store nothing, and say so to everybody."""
         refusal = Unavailable(CANNOT_STORE)
-        return Stored([refusal for _ in places], [])
+        return Stored([refusal for _ in places], [], [])
 
     def store(self, places: Sequence[Awaited], notes: Sequence[Note]) -> Stored:
         """Store a batch whole; if it repeats something, whole again, looking what; if a row spoils it, one by one.
@@ -144,7 +147,7 @@ class Writer:
 
     def _one_by_one(self, places: Sequence[Awaited], notes: Sequence[Note]) -> Stored:
         """Store each by itself, so that a fault harms nobody else; once the database itself cannot, refuse the rest."""
-        whole = Stored([], [])
+        whole = Stored([], [], [])
         for number, place in enumerate(places):
             stored = self._try([place], [], look=True)
             if isinstance(stored, Exception):
@@ -247,7 +250,7 @@ class Writer:
         """Write messages and changes in the order in which they came; those without a change between them, together."""
         if Revision not in set(map(type, places)):
             return self._write(cursor, cast("Sequence[Posting]", places), look=look)
-        whole = Stored([], [])
+        whole = Stored([], [], [])
         for kind, run in itertools.groupby(places, type):
             if kind is Revision:
                 whole.add(self._revise(cursor, cast("Iterable[Revision]", run)))
@@ -259,6 +262,7 @@ class Writer:
         """Number what is new, in the order in which it came, and write it."""
         outcomes: list[Outcome] = []
         fresh: list[Posted] = []
+        repeats: list[Posting] = []
         rows: list[Sequence[object]] = []
         said: dict[tuple[int, str], Message] = {}
         heads: dict[RoomId, _Head] = {}
@@ -272,7 +276,7 @@ class Writer:
                 message = self._find(cursor, by, draft)
             if message is not None:
                 said[key] = message
-                place.repeated = True
+                repeats.append(place)
                 outcomes.append(self._repeated(draft, message))
                 continue
             room, head = heads.get(draft.room) or self._heads.get(draft.room) or self._room(cursor, place)
@@ -293,7 +297,7 @@ class Writer:
         if joined:
             self._statements.member.run_many(cursor, sorted((*who, read) for who, read in joined.items()))
             self._members.update(joined)
-        return Stored(outcomes, fresh)
+        return Stored(outcomes, fresh, repeats)
 
     def _revise(self, cursor: DBAPICursor, revisions: Iterable[Revision]) -> Stored:
         """Change messages one by one. One that stands as it is wanted already takes no number."""
@@ -319,7 +323,7 @@ class Writer:
                 self._note_deed(cursor, revision.deed, message)
             fresh.append(Posted(message, revision.origin))
             self.purging = True
-        return Stored(outcomes, fresh)
+        return Stored(outcomes, fresh, [])
 
     def _note_deed(self, cursor: DBAPICursor, deed: Deed, message: Message) -> None:
         """Enter into the audit list whose message was taken away, and never what it said."""

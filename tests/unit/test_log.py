@@ -224,6 +224,20 @@ class TestRetries:
         assert [getattr(message, "seq", None) for message in (first, after)] == [1, 2]
         assert desk.head("b") is None
 
+    async def test_what_is_new_is_not_called_repeated_because_the_first_of_its_id_was_refused(
+        self, desk: Desk, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.CRITICAL)
+        bad, new, again = (
+            desk.log.append(ALICE, Draft(LOBBY, ClientId("same"), content), origin=None)
+            for content in ("\ud800", "fine", "fine")
+        )
+        refused, stored, repeated = await asyncio.gather(bad, new, again, return_exceptions=True)
+        assert isinstance(refused, UnicodeEncodeError)
+        assert stored == repeated
+        assert [new.repeated, again.repeated] == [False, True]
+        assert [posted.message for posted in desk.told] == [stored]
+
     async def test_more_retries_than_one_question_can_hold(self, desk: Desk) -> None:
         first = await asyncio.gather(*(desk.append(str(number)) for number in range(700)))
         again = await asyncio.gather(*(desk.append(str(number)) for number in range(700)))
