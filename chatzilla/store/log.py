@@ -42,6 +42,10 @@ logger = logging.getLogger(__name__)
 WAITING_AT_MOST: Final = 10_000
 """Entries that may wait for the writer; beyond, senders are told `unavailable` at once."""
 
+WAITING_BYTES: Final = 32 * 1024 * 1024
+"""Bytes of text that may wait for it, likewise. Few senders of long texts could else fill the memory, however few
+entries that are."""
+
 BATCH_AT_MOST: Final = 500
 """Entries in one transaction; their answers are given within one turn of the event loop."""
 
@@ -66,6 +70,8 @@ class RoomLog:
         self._collected: list[Entry] = []
         self._under_way = 0
         """Entries that were handed to the writer and have not come back."""
+        self._bytes = 0
+        """Of all texts that were taken and have not come back."""
         self._batches: queue.SimpleQueue[list[Entry] | None] = queue.SimpleQueue()
         self._closing = False
         self._ended = False
@@ -84,17 +90,17 @@ class RoomLog:
 
     def append(self, author: Account, draft: Draft, *, origin: ConnectionId | None) -> Posting:
         place = Posting(author, draft, origin, self._clock.wall_ms())
-        self._put(place)
+        self._put(place, place.size)
         return place
 
     def change(self, author: Account, change: Change, *, origin: ConnectionId | None) -> Revision:
         revision = Revision(author.id, change, origin, self._clock.wall_ms())
-        self._put(revision)
+        self._put(revision, revision.size)
         return revision
 
     def remove(self, target: Target, *, deed: Deed, noted: bool, origin: ConnectionId | None) -> Revision:
         revision = Revision(deed.actor, Change(target, None), origin, self._clock.wall_ms(), deed, noted=noted)
-        self._put(revision)
+        self._put(revision, revision.size)
         return revision
 
     def enrol(self, account: Account, room: RoomId) -> None:
@@ -124,16 +130,18 @@ class RoomLog:
         self._batches.put(None)
         await asyncio.to_thread(self._thread.join)
 
-    def _put(self, entry: Entry) -> None:
+    def _put(self, entry: Entry, size: int = 0) -> None:
         if self._closing:
             raise Unavailable("The server is restarting. Your message will be sent again.")
         if self._ended:
             raise Unavailable(CANNOT_STORE)
-        if self._under_way + len(self._collected) >= WAITING_AT_MOST:
+        held = self._bytes + size
+        if held > WAITING_BYTES or self._under_way + len(self._collected) >= WAITING_AT_MOST:
             raise Unavailable("The server is very busy. Your message will be sent again.")
         if not self._collected:
             self._loop.call_soon(self._gather, 0, TURNS_AT_MOST)
         self._collected.append(entry)
+        self._bytes = held
 
     def _gather(self, known: int, turns: int) -> None:
         """End of a turn of the event loop: as long as each brings more, there is more to come, up to a few turns."""
@@ -203,14 +211,17 @@ class RoomLog:
     def _hand_back(self, entries: int, places: Sequence[Awaited], stored: Stored) -> None:
         """On the event loop: settle every place in order, whatever becomes of the others, then tell the audience."""
         self._under_way -= entries
+        given_back = 0
         for again in stored.repeats:
             again.repeated = True
         for place, outcome in zip(places, stored.outcomes, strict=True):
             place.outcome = outcome
+            given_back += place.size
             if place.settle is not None:
                 try:
                     place.settle(outcome)
                 except Exception:
                     logger.exception("what was stored could not be answered")
+        self._bytes -= given_back
         if stored.fresh:  # after the answers, which are written at the end of this turn
             self._loop.call_soon(self._on_stored, stored.fresh)

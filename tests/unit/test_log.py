@@ -727,6 +727,29 @@ asyncio.run(main())
         assert [message.seq for message in stored] == list(range(1, len(taken) + 1))
         assert (await desk.append("after")).seq == len(taken) + 1
 
+    async def test_it_is_full_of_long_texts_sooner(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """What waits is bounded in bytes, four for some letters, and all of it is given back, whatever it came to."""
+        caplog.set_level(logging.CRITICAL)
+        monkeypatch.setattr(log_module, "WAITING_BYTES", 1_000_000)
+        long = "\N{GRINNING FACE}" * 10_000
+        for texts, fit in ((["short"] * 1_000, 1_000), ([long] * 100, 24), ([f"{long[1:]}\ud800"] * 30, 24)):
+            taken: list[asyncio.Future[Message]] = []
+            for text in texts:
+                try:
+                    taken.append(desk.append(f"{len(desk.told)} {len(taken)}", text))
+                except Unavailable:
+                    break
+            assert len(taken) == fit
+            await outcomes(taken)
+        await desk.append("first", "short")
+        edits = [desk.change(1, f"{long[1:]}{number % 10}") for number in range(24)]
+        with pytest.raises(Unavailable):
+            desk.change(1, f"{long[1:]}!")
+        await asyncio.gather(*edits)
+        assert desk.log._bytes == 0
+
     async def test_a_cancelled_sender_harms_nobody_else(self, desk: Desk) -> None:
         futures = [desk.append(str(number)) for number in range(10)]
         futures[3].cancel()
