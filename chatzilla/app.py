@@ -113,7 +113,7 @@ class House:
         self.hooks = HookRegister(self.database, self.store)
         self.hook_tries = Tries(clock)
         """Vain tries with hooks: what a machine does with an old address keeps nobody from coming in."""
-        self.rooms = RoomRegister(self.database)
+        self.rooms = RoomRegister(self.database, self.log.note_left)
         self.directory = Directory(self.rooms, Tries(clock), clock, self._person, self._ban)
         self.sign_ins = SignIns(
             self.register,

@@ -62,6 +62,7 @@ class Place(Protocol):
         """Call back once, with the message or with why there is none; a `ChatError` if that was to be expected.
 
         Places are settled in the order in which they were taken, a whole batch within one turn of the event loop.
+        What `settle` raises is logged, and harms nobody else.
         """
         ...
 

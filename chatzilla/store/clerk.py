@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import sqlalchemy as sa
 
 from chatzilla.errors import Unavailable
+from chatzilla.store.database import is_failing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,5 +41,7 @@ class Clerk:
         try:
             with self._database.writing.begin() as connection:
                 return work(connection)
-        except sa.exc.OperationalError as error:
+        except sa.exc.DBAPIError as error:
+            if not is_failing(error):
+                raise
             raise Unavailable("The server cannot do that right now. Try again in a moment.") from error

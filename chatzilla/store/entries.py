@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from sys import getsizeof
 from typing import TYPE_CHECKING, Any
 
 from chatzilla.core.messages import Message
@@ -25,8 +26,10 @@ Outcome = Message | Exception
 class Awaited:
     """Implements `ports.Place`: an entry in the log, and who waits for it."""
 
-    __slots__ = ("outcome", "settle")
+    __slots__ = ("outcome", "settle", "size")
 
+    size: int
+    """Bytes of its text, in memory."""
     outcome: Outcome | None
     settle: Callable[[Outcome], None] | None
     """Who waits."""
@@ -62,6 +65,7 @@ class Posting(Awaited):
         self.draft = draft
         self.origin = origin
         self.sent_at = sent_at
+        self.size = getsizeof(draft.content)
         self.repeated = False
         self.outcome = None
         self.settle = None
@@ -84,6 +88,7 @@ class Revision(Awaited):
     ) -> None:
         self.author = author
         self.change = change
+        self.size = getsizeof(change.content)
         self.origin = origin
         self.at = at
         self.deed = deed

@@ -1,12 +1,13 @@
 """What can be asked of the store. Reads run in a few threads of their own, never on the event loop.
 
-What those who join ask is short, and asked by everybody at once after a restart: it goes by the ferry, and pages that
-many are given are read once.
+What those who join ask is short, and asked by everybody at once after a restart: it goes by the ferry, whose threads
+nothing that takes long can occupy, and pages that many are given are read once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -23,7 +24,8 @@ from chatzilla.core.people import Account, AccountId
 from chatzilla.core.policy import Role
 from chatzilla.core.rooms import Kind, RoomHead, RoomId
 from chatzilla.errors import Unavailable
-from chatzilla.store.ferry import Ferry
+from chatzilla.store.database import DAMAGED, is_damaged, is_failing
+from chatzilla.store.ferry import TRIPS_AT_ONCE, Ferry
 from chatzilla.store.tables import accounts, facts, members, messages, rooms
 
 if TYPE_CHECKING:
@@ -37,7 +39,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-READERS: Final = 4
+logger = logging.getLogger(__name__)
+
+READERS: Final = 3
+"""Threads for questions that may take long; the ferry has its own. Together they are as many as the engine keeps
+connections (SQLAlchemy's pool: 5)."""
 
 AT_ONCE: Final = 8
 """Questions that are with the readers at once, besides those on the ferry: no more of their answers than that come back
@@ -107,8 +113,10 @@ class RoomStore:
         self._database = database
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
         self._gate = asyncio.Semaphore(AT_ONCE)
-        self._failures = sa.exc.OperationalError, database.reading.dialect.loaded_dbapi.OperationalError
-        self._ferry = Ferry(self._readers, self._ask_all)
+        self._damaged = False
+        """Whether a part of the database was found that cannot be read, and will not be by itself."""
+        self._crew = ThreadPoolExecutor(TRIPS_AT_ONCE, thread_name_prefix="store-ferry")
+        self._ferry = Ferry(self._crew, self._ask_all)
         self._pages = _Pages()
 
     @property
@@ -175,14 +183,16 @@ class RoomStore:
         return await self._ferry.take(lambda reader: _memberships(reader, account))
 
     async def answers(self) -> bool:
-        """Whether the database can be read."""
+        """Whether the database can be read, all of it as far as anybody has seen."""
         try:
-            return await self.read(lambda connection: connection.execute(sa.select(1)).scalar_one() == 1)
+            await self._ferry.take(_ANYTHING.ask)
         except Unavailable:
             return False
+        return not self._damaged
 
     def close(self) -> None:
         self._ferry.close()
+        self._crew.shutdown()
         self._readers.shutdown()
 
     async def read(self, ask: Callable[[Connection], T]) -> T:
@@ -199,8 +209,10 @@ class RoomStore:
         try:
             with self._database.reading.begin() as connection:
                 return ask(connection)
-        except self._failures as error:
-            raise _unreadable() from error
+        except Exception as error:
+            if is_failing(error):
+                raise self._refusal(error) from error
+            raise
 
     def _ask_all(self, questions: Sequence[Question[Any]]) -> list[object]:
         """Run questions in one transaction; each comes to its answer, or to the exception that says why not."""
@@ -215,16 +227,17 @@ class RoomStore:
     def _outcome(self, question: Question[Any], reader: DBAPICursor) -> object:
         try:
             return question(reader)
-        except self._failures as error:
-            refusal = _unreadable()
-            refusal.__cause__ = error
-            return refusal
         except Exception as error:  # noqa: BLE001  # whoever asked is told
-            return error
+            return self._refusal(error) if is_failing(error) else error
 
-
-def _unreadable() -> Unavailable:
-    return Unavailable("The server cannot read the room right now. It will be tried again.")
+    def _refusal(self, error: Exception) -> Unavailable:
+        """What people are told when the database cannot be read; the log is told of damage, once."""
+        if is_damaged(error) and not self._damaged:
+            self._damaged = True
+            logger.error(DAMAGED, error)
+        refusal = Unavailable("The server cannot read the room right now. It will be tried again.")
+        refusal.__cause__ = error
+        return refusal
 
 
 class _Pages:

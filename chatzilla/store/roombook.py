@@ -19,7 +19,7 @@ from chatzilla.store.deeds import note
 from chatzilla.store.tables import accounts, members, rooms
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from sqlalchemy import Connection
 
@@ -41,8 +41,10 @@ _ROOM: Final = (
 class RoomRegister(Clerk):
     """Rooms and members in the database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, on_left: Callable[[], None] = lambda: None) -> None:
+        """Keep the rooms of a database; `on_left` is told when memberships end, before that is committed."""
         super().__init__(database, "store-rooms")
+        self._on_left = on_left
 
     def recall_rooms(self) -> Sequence[Room]:
         with self._database.writing.begin() as connection:
@@ -110,6 +112,7 @@ class RoomRegister(Clerk):
             number = sa.select(rooms.c.no).where(rooms.c.id == room).scalar_subquery()
             theirs = sa.and_(members.c.account == _number(account), members.c.room == number)
             connection.execute(sa.delete(members).where(theirs))
+            self._on_left()
             if heir is not None:
                 give(connection, room, heir, Grade.MODERATE, now)
             note(connection, deeds)

@@ -6,7 +6,8 @@ A retry, known by `(author, client_id)` from the store or from earlier in the sa
 time; it takes no number and is not told again. Edits and deletions stand in the same line and take the same numbers;
 one that would change nothing is answered with what is there. A batch that a single row spoils is stored one by one.
 When the database itself cannot write (locked, full, read-only), the whole batch is refused as `unavailable`, and the
-next batch tries again.
+next batch tries again. So it is while its file is damaged, but nothing heals that except a copy from before: what can
+still be stored is stored, and `healthy` says no until the next start.
 
 What the writer remembers (numbers of accounts and rooms, heads, members) saves it a look into the database for each
 message. It is forgotten whenever a transaction fails, and no head is raised that is not what it was thought to be.
@@ -16,13 +17,14 @@ from __future__ import annotations
 
 import itertools
 import logging
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
-from chatzilla.core.messages import NO_SUCH_MESSAGE, TEXT, Message, Posted
+from chatzilla.core.messages import NO_SUCH_MESSAGE, TEXT, Message, Posted, Target
 from chatzilla.errors import Conflict, Forbidden, NotFound, Unavailable
+from chatzilla.store.database import DAMAGED, is_damaged, is_failing
 from chatzilla.store.deeds import DEED, deed_values, forget_deeds, insert_deed
 from chatzilla.store.entries import Mark, Revision
 from chatzilla.store.queries import message_from, message_rows
@@ -46,8 +48,27 @@ logger = logging.getLogger(__name__)
 PURGE_WITHIN_MS: Final = 50
 """How long that may wait for somebody who reads; else it is tried again later."""
 
+CANNOT_STORE: Final = "The server cannot store messages right now. Yours is kept and will be sent again."
+
 REMEMBERED_AT_MOST: Final = 20_000
 """Accounts, rooms and memberships, of each as many, that the writer keeps in memory."""
+
+
+class Stored(NamedTuple):
+    """What a batch came to."""
+
+    outcomes: list[Outcome]
+    """Of each place, in their order."""
+    fresh: list[Posted]
+    """What was not stored before, in the order of the numbers."""
+    repeats: list[Posting]
+    """What was said before, under the same `client_id`."""
+
+    def add(self, more: Stored) -> None:
+        self.outcomes.extend(more.outcomes)
+        self.fresh.extend(more.fresh)
+        self.repeats.extend(more.repeats)
+
 
 _Head = tuple[int, int]
 """A room as the writer remembers it: its number, and the number of its newest change."""
@@ -57,16 +78,28 @@ class Writer:
     """What happens in the writer's thread: one connection, one transaction for each batch."""
 
     def __init__(self, engine: Engine) -> None:
-        self.healthy = True
+        self._failing = False
+        """Whether the database itself could not do the last transaction."""
+        self._damaged = False
         self.purging = False
         """Whether a text was replaced that may still stand in the write-ahead log."""
         self._engine = engine
-        self._failure: type[Exception] = engine.dialect.loaded_dbapi.OperationalError
         self._statements = Statements(engine.dialect)
         self._connection: PoolProxiedConnection | None = None
         self._accounts: dict[AccountId, int] = {}
         self._heads: dict[RoomId, _Head] = {}
         self._members: set[tuple[int, int]] = set()
+        self.members_left = False
+        """Whether memberships have ended since they were last remembered; whoever ends them says so."""
+        self._first_texts: dict[Target, int] = {}
+        """Hashes of the texts that were replaced lately, with which messages were posted; see `_repeated`."""
+        self._replaced: dict[Target, int] = {}
+        """The same of the transaction that is under way."""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the database could do the last transaction, and was never found to be damaged."""
+        return not (self._failing or self._damaged)
 
     def close(self) -> None:
         if self._connection is not None:
@@ -93,62 +126,90 @@ class Writer:
             return False
         return True
 
-    def refuse(self, places: Sequence[Awaited]) -> list[Outcome]:
-        refusal = Unavailable("The server cannot store messages right now. Yours is kept and will be sent again.")
-        return [refusal for _ in places]
+    def refuse(self, places: Sequence[Awaited]) -> Stored:
+        """Store nothing, and say so to everybody."""
+        refusal = Unavailable(CANNOT_STORE)
+        return Stored([refusal for _ in places], [], [])
 
-    def store(
-        self, places: Sequence[Awaited], notes: Sequence[Note], *, look: bool = False
-    ) -> tuple[list[Outcome], list[Posted]]:
-        """Store a batch whole; if it repeats something, look what; if a row spoils it, one by one.
+    def store(self, places: Sequence[Awaited], notes: Sequence[Note]) -> Stored:
+        """Store a batch whole; if it repeats something, whole again, looking what; if a row spoils it, one by one.
+
+        Retries are rare, so nobody looks for them first: the unique index finds them.
 
         Args:
             places: messages to store, and changes.
             notes: memberships, and how far they have read.
-            look: whether to ask first what is stored already. Retries are rare, so the unique index finds them.
+        """
+        stored = self._try(places, notes, look=False)
+        if isinstance(stored, Exception):
+            stored = self._try(places, notes, look=True)
+        return self._one_by_one(places, notes) if isinstance(stored, Exception) else stored
+
+    def _one_by_one(self, places: Sequence[Awaited], notes: Sequence[Note]) -> Stored:
+        """Store each by itself, so that a fault harms nobody else; once the database itself cannot, refuse the rest."""
+        whole = Stored([], [], [])
+        for number, place in enumerate(places):
+            stored = self._try([place], [], look=True)
+            if isinstance(stored, Exception):
+                logger.error("one entry could not be stored", exc_info=stored)
+                whole.outcomes.append(stored)
+            elif self._failing:
+                whole.add(self.refuse(places[number:]))
+                break
+            else:
+                whole.add(stored)
+        else:
+            self._try([], notes, look=False)
+        return whole
+
+    def _try(self, places: Sequence[Awaited], notes: Sequence[Note], *, look: bool) -> Stored | Exception:
+        """Run one transaction. Where the database itself cannot, everybody is refused.
+
+        Args:
+            places, notes: see `store`.
+            look: whether to ask first what is stored already.
 
         Returns:
-            What each place came to, and what was not stored before.
+            What it came to; or what was raised, where an entry is at fault.
         """
         try:
             stored = self._commit(places, notes, look=look)
-        except self._failure as error:
-            if self.healthy:
-                logger.error("the database cannot be written: %s", error)  # noqa: TRY400  # it is no surprise
-            self.healthy = False
-            return self.refuse(places), []
-        except Exception as error:
-            if not look:
-                return self.store(places, notes, look=True)
-            if len(places) <= 1:
-                logger.exception("one entry could not be stored")
-                return [error for _ in places], []
-            outcomes: list[Outcome] = []
-            fresh: list[Posted] = []
-            for place in places:
-                its_outcome, its_fresh = self.store([place], [], look=True)
-                outcomes += its_outcome
-                fresh += its_fresh
-            return outcomes, fresh
-        self.healthy = True
+        except Exception as error:  # noqa: BLE001  # whoever it concerns is told
+            if not is_failing(error):
+                return error
+            self._note_failure(error)
+            return self.refuse(places)
+        self._failing = False
         return stored
 
-    def _commit(
-        self, places: Sequence[Awaited], notes: Sequence[Note], *, look: bool
-    ) -> tuple[list[Outcome], list[Posted]]:
+    def _note_failure(self, error: Exception) -> None:
+        """Say that the database itself cannot, once."""
+        if is_damaged(error) and not self._damaged:
+            logger.error(DAMAGED, error)
+            self._damaged = True
+        elif not self._failing:
+            logger.error("the database cannot be written: %s", error)
+        self._failing = True
+
+    def _commit(self, places: Sequence[Awaited], notes: Sequence[Note], *, look: bool) -> Stored:
         """Run one transaction, whole or not at all."""
         try:
             cursor = self._cursor()
             cursor.execute("BEGIN IMMEDIATE")
-            if not self.healthy:
+            if self.members_left:  # seen with the lock in hand, so whoever says it has stored it
+                self.members_left = False
+                self._members.clear()
+            if self._failing:
                 cursor.execute("UPDATE facts SET value = value")  # a transaction that writes nothing proves nothing
             stored = self._write_all(cursor, places, look=look)
-            for note in notes:
-                self._note(cursor, note)
+            if notes:
+                self._note_all(cursor, notes)
             cursor.execute("COMMIT")
         except BaseException:
             self._give_up()
             raise
+        if self._replaced:
+            self._remember_texts()
         if max(len(self._accounts), len(self._heads), len(self._members)) > REMEMBERED_AT_MOST:
             self._forget_names()
         return stored
@@ -162,6 +223,7 @@ class Writer:
     def _give_up(self) -> None:
         """End a transaction that failed: nothing of it is remembered, and a connection that cannot is a new one."""
         self._forget_names()
+        self._replaced.clear()
         connection = self._connection
         if connection is None:
             return
@@ -172,34 +234,35 @@ class Writer:
             self._connection = None
             connection.invalidate()
 
+    def _remember_texts(self) -> None:
+        """Keep of texts that are replaced by now what tells them from others."""
+        self._first_texts |= self._replaced
+        self._replaced.clear()
+        while len(self._first_texts) > REMEMBERED_AT_MOST:
+            del self._first_texts[next(iter(self._first_texts))]
+
     def _forget_names(self) -> None:
         self._accounts.clear()
         self._heads.clear()
         self._members.clear()
 
-    def _write_all(
-        self, cursor: DBAPICursor, places: Sequence[Awaited], *, look: bool
-    ) -> tuple[list[Outcome], list[Posted]]:
+    def _write_all(self, cursor: DBAPICursor, places: Sequence[Awaited], *, look: bool) -> Stored:
         """Write messages and changes in the order in which they came; those without a change between them, together."""
         if Revision not in set(map(type, places)):
             return self._write(cursor, cast("Sequence[Posting]", places), look=look)
-        outcomes: list[Outcome] = []
-        fresh: list[Posted] = []
+        whole = Stored([], [], [])
         for kind, run in itertools.groupby(places, type):
             if kind is Revision:
-                its_outcomes, its_fresh = self._revise(cursor, cast("Iterable[Revision]", run))
+                whole.add(self._revise(cursor, cast("Iterable[Revision]", run)))
             else:
-                its_outcomes, its_fresh = self._write(cursor, cast("Sequence[Posting]", list(run)), look=look)
-            outcomes += its_outcomes
-            fresh += its_fresh
-        return outcomes, fresh
+                whole.add(self._write(cursor, cast("Sequence[Posting]", list(run)), look=look))
+        return whole
 
-    def _write(
-        self, cursor: DBAPICursor, places: Sequence[Posting], *, look: bool
-    ) -> tuple[list[Outcome], list[Posted]]:
+    def _write(self, cursor: DBAPICursor, places: Sequence[Posting], *, look: bool) -> Stored:
         """Number what is new, in the order in which it came, and write it."""
         outcomes: list[Outcome] = []
         fresh: list[Posted] = []
+        repeats: list[Posting] = []
         rows: list[Sequence[object]] = []
         said: dict[tuple[int, str], Message] = {}
         heads: dict[RoomId, _Head] = {}
@@ -213,8 +276,8 @@ class Writer:
                 message = self._find(cursor, by, draft)
             if message is not None:
                 said[key] = message
-                place.repeated = True
-                outcomes.append(_repeated(draft, message))
+                repeats.append(place)
+                outcomes.append(self._repeated(draft, message))
                 continue
             room, head = heads.get(draft.room) or self._heads.get(draft.room) or self._room(cursor, place)
             seq = head + 1
@@ -234,9 +297,9 @@ class Writer:
         if joined:
             self._statements.member.run_many(cursor, sorted((*who, read) for who, read in joined.items()))
             self._members.update(joined)
-        return outcomes, fresh
+        return Stored(outcomes, fresh, repeats)
 
-    def _revise(self, cursor: DBAPICursor, revisions: Iterable[Revision]) -> tuple[list[Outcome], list[Posted]]:
+    def _revise(self, cursor: DBAPICursor, revisions: Iterable[Revision]) -> Stored:
         """Change messages one by one. One that stands as it is wanted already takes no number."""
         outcomes: list[Outcome] = []
         fresh: list[Posted] = []
@@ -245,8 +308,10 @@ class Writer:
             row = self._statements.find_target.run(cursor, target)
             before = message_from(target.room, row[3:]) if row else None
             outcomes.append(outcome := _revised(revision, before))
-            if not isinstance(outcome, Message) or outcome == before:
+            if before is None or not isinstance(outcome, Message) or outcome == before:
                 continue
+            if before.changed == before.seq:
+                self._replaced[target] = hash(before.content)
             number, room, head = row[:3]
             self._heads[target.room] = room, head
             self._advance(cursor, {target.room: (room, head + 1)})
@@ -258,7 +323,7 @@ class Writer:
                 self._note_deed(cursor, revision.deed, message)
             fresh.append(Posted(message, revision.origin))
             self.purging = True
-        return outcomes, fresh
+        return Stored(outcomes, fresh, [])
 
     def _note_deed(self, cursor: DBAPICursor, deed: Deed, message: Message) -> None:
         """Enter into the audit list whose message was taken away, and never what it said."""
@@ -267,6 +332,31 @@ class Writer:
         )
         self._statements.deed.run_many(cursor, [deed_values(entry)])
         self._statements.forget_deeds.run_many(cursor, [()])
+
+    def _note_all(self, cursor: DBAPICursor, notes: Sequence[Note]) -> None:
+        """Note all together; if one cannot be noted, each by itself. Nobody waits for them, and they harm nobody."""
+        if self._noted(cursor, notes) is None:
+            return
+        for note in notes:
+            error = self._noted(cursor, [note])
+            if error is not None:
+                logger.error("one note could not be stored", exc_info=error)
+
+    def _noted(self, cursor: DBAPICursor, notes: Sequence[Note]) -> Exception | None:
+        """Note something, all of it or nothing; returns why nothing, unless it is that the database itself cannot."""
+        cursor.execute("SAVEPOINT notes")
+        try:
+            for note in notes:
+                self._note(cursor, note)
+        except Exception as error:
+            if is_failing(error):
+                raise
+            cursor.execute("ROLLBACK TO notes")
+            failure: Exception | None = error
+        else:
+            failure = None
+        cursor.execute("RELEASE notes")
+        return failure
 
     def _note(self, cursor: DBAPICursor, note: Note) -> None:
         if isinstance(note, Mark):
@@ -299,6 +389,25 @@ class Writer:
         self._heads[room] = number, head
         return number, head
 
+    def _repeated(self, draft: Draft, message: Message) -> Outcome:
+        """The first answer again, whatever became of the message; or a refusal where the id was used for another one.
+
+        A text that was replaced is nowhere any more, on no disk as a hash either. What is kept of it in memory, for the
+        newest changes until the next start, tells whether the same is said again; else the `client_id` is believed.
+        """
+        target = Target(message.room, message.seq)
+        first_text = self._replaced.get(target, self._first_texts.get(target))
+        if message.changed == message.seq:
+            first, same = message, message.content == draft.content
+        else:
+            first = message._replace(
+                changed=message.seq, content=draft.content, edited_at=None, deleted=False, removed=False
+            )
+            same = first_text is None or first_text == hash(draft.content)
+        if message.room != draft.room or not same:
+            return Conflict("This client_id was used for another message already.")
+        return first
+
     def _find(self, cursor: DBAPICursor, author: int, draft: Draft) -> Message | None:
         """The message that is stored already under this `(author, client_id)`."""
         row = self._statements.find_message.run(cursor, (draft.client_id, author))
@@ -310,16 +419,6 @@ def _answer(cursor: DBAPICursor, pragma: str) -> int:
     cursor.execute(pragma)
     row: Sequence[int] = cursor.fetchall()[0]
     return row[0]
-
-
-def _repeated(draft: Draft, message: Message) -> Outcome:
-    """The first answer again, whatever became of the message; or a refusal where the id was used for something else."""
-    changed_since = message.changed != message.seq
-    same = message.room == draft.room and (changed_since or message.content == draft.content)
-    if not same:
-        return Conflict("This client_id was used for another message already.")
-    first = message._replace(changed=message.seq, content=draft.content, edited_at=None, deleted=False, removed=False)
-    return first if changed_since else message
 
 
 def _revised(revision: Revision, message: Message | None) -> Outcome:

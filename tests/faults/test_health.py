@@ -7,6 +7,9 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import aiohttp
+import pytest
+
+from tests.helpers.damage import damage
 
 if TYPE_CHECKING:
     from tests.conftest import Lobby
@@ -34,3 +37,36 @@ async def test_a_locked_database_is_told_and_heals_by_itself(server: Server, lob
                 statuses.append(answer.status)
             assert len(statuses) < 10_000, "it never healed"
     assert (await alice.says("lobby", "meanwhile", "1"))["seq"] == 2
+
+
+@pytest.mark.parametrize("table", [None, "messages"])
+async def test_a_damaged_database_is_told_and_nobody_is_told_that_it_is_well(
+    server: Server, lobby: Lobby, table: str | None
+) -> None:
+    """Clients keep what they wrote and try again; routers and operators see that it cannot be stored."""
+    alice = await lobby("alice")
+    await alice.says("lobby", "before")
+    damage(server.house.database.path, table)
+    async with aiohttp.ClientSession(server.url) as http:
+        statuses = []
+        for number in range(3):
+            draft = {"room": "lobby", "client_id": f"draft {number}", "content": "meanwhile"}
+            accepted, refusal = await alice.call("message", draft)
+            assert (accepted, refusal["code"]) == (False, "unavailable")
+            accepted, refusal = await alice.call("history", {"room": "lobby"})
+            assert (accepted, refusal["code"]) == (False, "unavailable")
+            async with http.get("/healthz") as answer:
+                statuses.append((answer.status, (await answer.json())["status"]))
+        assert statuses == [(503, "degraded")] * 3
+
+
+async def test_damage_that_only_a_reader_met_is_told_too(server: Server, lobby: Lobby) -> None:
+    alice = await lobby("alice")
+    await alice.says("lobby", "before")
+    damage(server.house.database.path, "messages")
+    async with aiohttp.ClientSession(server.url) as http:
+        async with http.get("/healthz") as answer:
+            assert answer.status == 200, "nobody has looked there yet"
+        assert (await alice.call("join", {"room": "lobby"}))[1]["code"] == "unavailable"
+        async with http.get("/healthz") as answer:
+            assert answer.status == 503

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from chatzilla.core.directory import direct_between, mint_private
+from chatzilla.core.messages import ClientId, Draft
+from chatzilla.core.people import account_named
 from chatzilla.core.policy import Role
+from chatzilla.core.rooms import RoomId
 from tests.helpers.clock import ManualClock
 from tests.helpers.house import open_house
 from tests.helpers.people import town
@@ -682,3 +685,15 @@ async def _page(house: Team, name: str, room: str) -> tuple[int, str]:
 async def _count_rooms(house: Team, room: str) -> int:
     everything = house.place.server.house.rooms.recall_rooms()
     return sum(each.id == room for each in everything)
+
+
+async def test_who_left_for_good_and_says_something_there_again_is_back(tmp_path: Path) -> None:
+    """Over HTTP nobody joins first: saying something makes one a member, however lately one was one."""
+    async with open_house(tmp_path / "data") as opened:
+        house = opened.server.house
+        garden, alice = RoomId("garden"), account_named("alice")
+        for number in range(3):
+            await house.log.append(alice, Draft(garden, ClientId(str(number)), "hello"), origin=None)
+            assert [head.room for head in await house.store.memberships(alice)] == [garden]
+            await house.rooms.dismiss(garden, alice.id, heir=None, now=0)
+            assert await house.store.memberships(alice) == []

@@ -103,8 +103,8 @@ class TestWebSockets:
         await slow.text()
         slow.writer.transport.pause_reading()  # type: ignore[attr-defined]  # it reads as well
         listeners = house.server.house.delivery.listeners
-        for _ in range(30):
-            await house.fill([TEXT] * 100, author="talker")
+        for _ in range(300):
+            await house.fill([TEXT] * 10, author="talker")  # less than may wait for bob, however long he has to wait
             await bob.fence()
             if listeners("lobby") == 1:  # type: ignore[arg-type]  # a room's id
                 break

@@ -8,6 +8,7 @@ import queue
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -28,6 +29,7 @@ from chatzilla.store import writer as writer_module
 from chatzilla.store.database import Database
 from chatzilla.store.log import RoomLog
 from chatzilla.store.tables import accounts, members, messages, rooms
+from tests.helpers.damage import damage
 from tests.helpers.made_once import empty_database
 from tests.helpers.servers import ROOT
 
@@ -167,6 +169,23 @@ class TestGroupCommit:
         assert told_when_answered == [0] * 50
         assert [posted.message.seq for posted in desk.told] == list(range(1, 52))
 
+    async def test_an_answer_that_cannot_be_given_harms_nobody_else(
+        self, desk: Desk, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def fail(_outcome: object) -> None:
+            raise RuntimeError("nobody foresaw that")
+
+        answered: list[object] = []
+        for number in range(5):
+            place = desk.log.append(ALICE, Draft(LOBBY, ClientId(str(number)), "x"), origin=None)
+            place.then(fail if number == 1 else answered.append)
+        async with asyncio.timeout(10):
+            await desk.append("last")
+        await asyncio.sleep(0)
+        assert len(answered) == 4
+        assert [posted.message.seq for posted in desk.told] == [1, 2, 3, 4, 5, 6]
+        assert "nobody foresaw that" in caplog.text
+
     async def test_rooms_are_numbered_apart_and_told_with_their_origin(self, desk: Desk) -> None:
         await asyncio.gather(
             *(desk.append(f"{room} {number}", room=room, origin=room) for number in range(10) for room in ("a", "b"))
@@ -205,6 +224,20 @@ class TestRetries:
         assert isinstance(elsewhere, Conflict)
         assert [getattr(message, "seq", None) for message in (first, after)] == [1, 2]
         assert desk.head("b") is None
+
+    async def test_what_is_new_is_not_called_repeated_because_the_first_of_its_id_was_refused(
+        self, desk: Desk, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.CRITICAL)
+        bad, new, again = (
+            desk.log.append(ALICE, Draft(LOBBY, ClientId("same"), content), origin=None)
+            for content in ("\ud800", "fine", "fine")
+        )
+        refused, stored, repeated = await asyncio.gather(bad, new, again, return_exceptions=True)
+        assert isinstance(refused, UnicodeEncodeError)
+        assert stored == repeated
+        assert [new.repeated, again.repeated] == [False, True]
+        assert [posted.message for posted in desk.told] == [stored]
 
     async def test_more_retries_than_one_question_can_hold(self, desk: Desk) -> None:
         first = await asyncio.gather(*(desk.append(str(number)) for number in range(700)))
@@ -289,6 +322,30 @@ class TestChanges:
         assert (again[0], again[2]) == (first, first)
         assert desk.stored() == [(1, "")]
         assert desk.head() == 3
+
+    async def test_another_text_under_the_id_of_what_was_changed_is_a_conflict(self, desk: Desk) -> None:
+        first = await desk.append("1", "one")
+        for change in ("better", "best", None):
+            await desk.change(1, change)
+            again = await outcomes([desk.append("1", text) for text in ("one", "two", "better", "")])
+            assert again[0] == first
+            assert [type(each) for each in again[1:]] == [Conflict] * 3
+        mine, _, other, retry = await outcomes(
+            [desk.append("2", "x"), desk.change(5, "y"), desk.append("2", "y"), desk.append("2", "x")]
+        )
+        assert isinstance(mine, Message)
+        assert mine.seq == 5
+        assert isinstance(other, Conflict)
+        assert retry == mine
+
+    async def test_a_place_that_was_given_in_vain_is_not_taken_for_the_next_message_there(
+        self, desk: Desk, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.CRITICAL)
+        _, _, bad = await outcomes([desk.append("1", "one"), desk.change(1, "uno"), desk.append("bad", "\ud800")])
+        assert isinstance(bad, UnicodeEncodeError)
+        assert isinstance((await outcomes([desk.append("1", "two")]))[0], Conflict)
+        assert (await desk.append("1", "one")).seq == 1
 
     async def test_one_bad_change_harms_nobody_else(self, desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.CRITICAL)
@@ -433,6 +490,19 @@ class TestMarks:
         await desk.append("2", author=BOB)
         assert (desk.read(), desk.read(BOB, "attic")) == (None, None)
 
+    async def test_one_that_cannot_be_noted_harms_neither_messages_nor_other_notes(
+        self, desk: Desk, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Doors let no such number in; it stands for whatever a note may be found to be."""
+        caplog.set_level(logging.CRITICAL)
+        await asyncio.gather(desk.append("1"), desk.append("2", author=BOB), desk.append("3"), desk.append("4"))
+        for last, contents in ((3, ["fine"]), (4, ["fine", "\ud800"])):
+            desk.log.mark(ALICE, LOBBY, 2**70)
+            desk.log.mark(BOB, LOBBY, last)
+            told = await outcomes([desk.append(f"{last} {number}", said) for number, said in enumerate(contents)])
+            assert isinstance(told[0], Message)
+            assert (desk.read(), desk.read(BOB)) == (4, last)
+
 
 class TestTrouble:
     """Refused in time, nothing half done, and well again by itself."""
@@ -546,6 +616,85 @@ asyncio.run(main())
 """
         run_apart(script, tmp_path / "data")
 
+    @pytest.mark.parametrize("table", [None, "messages"])
+    async def test_a_damaged_database_refuses_and_is_not_taken_for_a_sound_one(
+        self, desk: Desk, table: str | None, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Nobody is told that it is their message, and what writes elsewhere in the file proves nothing."""
+        await asyncio.gather(*(desk.append(str(number)) for number in range(20)))
+        damage(desk.database.path, table)
+        refused = await outcomes([desk.append(f"more {number}") for number in range(20)])
+        assert [type(each) for each in refused] == [Unavailable] * 20
+        for _ in range(3):
+            assert not desk.log.healthy
+            desk.log.probe()
+            desk.log.enrol(ALICE, LOBBY)
+            await outcomes([desk.change(99, "no such message")])
+        said = [record.getMessage() for record in caplog.records if record.name == writer_module.__name__]
+        assert [line.startswith("the database is damaged") for line in said] == [True], said
+
+    async def test_a_damaged_page_refuses_who_needs_it_and_nobody_else(self, desk: Desk) -> None:
+        await desk.append("1", author=BOB)
+        damage(desk.database.path, "ix_messages_changed")
+        assert isinstance((await outcomes([desk.change(1, "edited", author=BOB)]))[0], Unavailable)
+        assert (await desk.append("2", author=BOB)).seq == 2
+        assert not desk.log.healthy
+
+    @pytest.mark.usefixtures("quick")
+    async def test_once_the_database_is_locked_the_rest_of_a_batch_is_refused_together(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A row that spoils a batch has it stored one by one; each of them would wait for the lock."""
+        caplog.set_level(logging.CRITICAL)
+        async with open_desk(tmp_path / "data") as desk:
+            await desk.append("first")
+            begun: list[None] = []
+            stranger = sqlite3.connect(desk.database.path, isolation_level=None, check_same_thread=False)
+
+            def traced(statement: str) -> None:
+                if statement == "BEGIN IMMEDIATE":
+                    begun.append(None)
+                    if len(begun) == 6:  # the batch, the batch and what it repeats, and three of its entries
+                        stranger.execute("BEGIN IMMEDIATE")
+
+            taken = desk.log._writer._connection
+            assert taken is not None
+            taken.driver_connection.set_trace_callback(traced)  # type: ignore[union-attr]  # it is connected
+            bad = desk.append("bad", "\ud800")
+            told = await outcomes([bad, *(desk.append(str(number)) for number in range(50))])
+            stranger.close()
+            assert [type(each) for each in told] == [UnicodeEncodeError, *[Message] * 2, *[Unavailable] * 48]
+            assert len(begun) == 6
+            assert len(desk.stored()) == 3
+            assert (await desk.append("0")).seq == 2, "what was answered is stored"
+            assert (await desk.append("49")).seq == 4
+
+    async def test_if_the_thread_ends_everybody_who_waits_and_comes_is_told(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        await desk.append("before")
+        reached, go_on = threading.Event(), threading.Event()
+
+        def fail(_places: object, _notes: object) -> None:
+            reached.set()
+            go_on.wait()
+            raise SystemError("nobody foresaw that")
+
+        monkeypatch.setattr(desk.log._writer, "store", fail)
+        waiting = [desk.append("under way")]
+        await asyncio.to_thread(reached.wait)
+        waiting += [desk.append(str(number)) for number in range(3)]
+        await asyncio.sleep(0.05)  # they are handed over
+        waiting.append(desk.append("collected"))
+        go_on.set()
+        assert [type(each) for each in await outcomes(waiting)] == [Unavailable] * 5
+        assert not desk.log.healthy
+        with pytest.raises(Unavailable):
+            desk.append("after")
+        assert [record.levelname for record in caplog.records if record.name == log_module.__name__] == ["CRITICAL"]
+        assert desk.log._under_way == 0
+        assert desk.stored() == [(1, "x")]
+
     async def test_what_comes_in_pieces_is_stored_together_but_nobody_waits_for_long(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -578,6 +727,29 @@ asyncio.run(main())
         stored = await asyncio.gather(*taken)
         assert [message.seq for message in stored] == list(range(1, len(taken) + 1))
         assert (await desk.append("after")).seq == len(taken) + 1
+
+    async def test_it_is_full_of_long_texts_sooner(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """What waits is bounded in bytes, four for some letters, and all of it is given back, whatever it came to."""
+        caplog.set_level(logging.CRITICAL)
+        monkeypatch.setattr(log_module, "WAITING_BYTES", 1_000_000)
+        long = "\N{GRINNING FACE}" * 10_000
+        for texts, fit in ((["short"] * 1_000, 1_000), ([long] * 100, 24), ([f"{long[1:]}\ud800"] * 30, 24)):
+            taken: list[asyncio.Future[Message]] = []
+            for text in texts:
+                try:
+                    taken.append(desk.append(f"{len(desk.told)} {len(taken)}", text))
+                except Unavailable:
+                    break
+            assert len(taken) == fit
+            await outcomes(taken)
+        await desk.append("first", "short")
+        edits = [desk.change(1, f"{long[1:]}{number % 10}") for number in range(24)]
+        with pytest.raises(Unavailable):
+            desk.change(1, f"{long[1:]}!")
+        await asyncio.gather(*edits)
+        assert desk.log._bytes == 0
 
     async def test_a_cancelled_sender_harms_nobody_else(self, desk: Desk) -> None:
         futures = [desk.append(str(number)) for number in range(10)]

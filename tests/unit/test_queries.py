@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
@@ -203,6 +204,30 @@ async def test_a_locked_database_is_refused_to_a_crowd_at_once_and_answers_again
             assert {type(refusal) for refusal in crowd} == {Unavailable}
             assert time.monotonic() - began < 30 * patience_ms / 1000 / 2, "they wait together, not in turn"
         assert await house.shows() == ["hello"]
+
+
+async def test_who_joins_does_not_wait_for_those_who_read_at_length(house: House) -> None:
+    """Nor does whoever asks whether all is well; and a thread is not free because whoever asked is gone."""
+    await house.says("hello")
+    begun: list[None] = []
+    go_on = threading.Event()
+
+    def at_length(_connection: object) -> None:
+        begun.append(None)
+        go_on.wait()
+
+    slow = [asyncio.ensure_future(house.store.read(at_length)) for _ in range(3 * queries_module.AT_ONCE)]
+    try:
+        async with asyncio.timeout(10):
+            while len(begun) < queries_module.READERS:
+                await asyncio.sleep(0.005)
+            for asked in slow[: queries_module.AT_ONCE]:
+                asked.cancel()
+            assert await asyncio.gather(*(house.shows() for _ in range(100))) == [["hello"]] * 100
+            assert await house.store.answers()
+    finally:
+        go_on.set()
+        await asyncio.gather(*slow, return_exceptions=True)
 
 
 async def test_heads_and_rooms_are_as_a_person_sees_them(house: House) -> None:
