@@ -101,6 +101,15 @@ def decode_object(payload: object) -> Mapping[str, Any]:
     raise BadRequest("This call takes an object.")
 
 
+def decode_nothing(payload: object) -> None:
+    """A call that has nothing to say still carries an object, of which nothing is kept.
+
+    Raises:
+        BadRequest: it carries something else.
+    """
+    decode_object(payload)
+
+
 def decode_join(payload: object) -> JoinRequest:
     """Read `{name?, room?, cursor?, epoch?}`, or the name alone.
 

@@ -71,8 +71,8 @@ Settle = Callable[[Outcome], None]
 class Call:
     """What a client can call: how it is read, at once, and what is done when its turn comes.
 
-    Reading at once means that what waits is small, whatever was sent. `act` settles its call, now or later, or raises.
-    A call that is `alone` reads the store.
+    Reading at once means that of what was sent only what is needed waits. `act` settles its call, now or later, or
+    raises. A call that is `alone` asks the store, or changes it otherwise than through the log.
     """
 
     decode: Callable[[object], Any]
@@ -83,10 +83,17 @@ class Call:
 class _Asked(Event):
     """One call of a client, on its way to an answer."""
 
-    __slots__ = ("ack", "call", "connection", "desk", "kind", "outcome", "request")
+    __slots__ = ("ack", "call", "connection", "desk", "kind", "outcome", "request", "size")
 
     def __init__(  # one for each thing that is known of a call
-        self, desk: ChatNamespace, connection: Connection, call: Call, request: Any, kind: type, ack: int | None
+        self,
+        desk: ChatNamespace,
+        connection: Connection,
+        call: Call,
+        request: Any,
+        kind: type,
+        ack: int | None,
+        size: int,
     ) -> None:
         self.line = connection.line
         self.alone = call.alone
@@ -98,6 +105,8 @@ class _Asked(Event):
         self.kind = kind
         """The type of what the client sent: a refusal has its shape."""
         self.ack = ack
+        self.size = size
+        """Bytes that it came in."""
         self.outcome: Outcome = None
 
     def begin(self) -> None:
@@ -213,9 +222,10 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
             raise RuntimeError("a connection that was not let in sends events")
         return partial(self._receive, connection)
 
-    def _receive(self, connection: Connection, told: bytes | list[Any], ack: int | None) -> None:
+    def _receive(self, connection: Connection, told: bytes | list[Any], ack: int | None, size: int) -> None:
         """Let one event stand in its connection's line."""
-        if not connection.channel.open:
+        channel = connection.channel
+        if not channel.open:
             return
         line = connection.line
         if line.waiting >= line.at_most:
@@ -223,11 +233,14 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
             return
         message = wire.read_message(told) if isinstance(told, bytes) else None
         if message is not None:
-            asked = _Asked(self, connection, self._message, message, str if message.simple else dict, ack)
+            asked = _Asked(self, connection, self._message, message, str if message.simple else dict, ack, size)
         else:
             event = packets.read_event(told) if isinstance(told, bytes) else told
-            asked = _Asked(self, connection, *self._read(event), ack)
+            asked = _Asked(self, connection, *self._read(event), ack, size)
         self._running += 1
+        channel.asked += size
+        if channel.asked > channel.asked_at_most:
+            channel.fills_up()
         line.take(asked)
 
     def _read(self, event: list[Any]) -> tuple[Call, Any, type]:
@@ -237,7 +250,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         try:
             return call, call.decode(payload), type(payload)
         except ChatError as refusal:
-            return _UNREADABLE, refusal, type(payload)
+            return _UNREADABLE, packets.bare(refusal), type(payload)
 
     async def finish(self, seconds: float) -> None:
         """Begin nothing more, and give what has begun this long to be answered."""
@@ -404,6 +417,9 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         if self.closing and not self._running:
             self._quiet.set()
         channel = asked.connection.channel
+        channel.asked -= asked.size
+        if channel.full and channel.asked <= channel.asked_at_most // 2:
+            channel.has_room()
         outcome = asked.outcome
         if isinstance(outcome, Message):
             answer: Answer = True, wire.encode_posted(outcome) if asked.kind is dict else outcome.content

@@ -134,7 +134,7 @@ class Engine:
             body = await self._post(sid, request)
         else:
             raise BadRequest("This request means nothing here.")
-        return web.Response(text=body, headers=headers)
+        return web.Response(body=body, headers=headers, content_type="text/plain", charset="utf-8")
 
     async def drain(self, seconds: float) -> None:
         """Give the transports that were closed this long to be gone; the rest is cut."""
@@ -146,6 +146,8 @@ class Engine:
             except TimeoutError:
                 for socket in tuple(self._transports):
                     socket.transport.abort()
+                for sid in tuple(self._farewells):
+                    self._forget_farewell(sid)
 
     # What sessions call.
 
@@ -161,7 +163,7 @@ class Engine:
             logger.warning("%s", line[:200])
 
     def keep_for_a_poll(self, channel: Channel) -> None:
-        """The session was closed by us, and its last words wait for one more poll."""
+        """The session was closed by us, and its last words wait for one more poll; until then it counts as there."""
         self._farewells[channel.sid] = channel
         self.later(self.limits.pong_within, lambda: self._forget_farewell(channel.sid))
 
@@ -170,7 +172,9 @@ class Engine:
         self._forget_farewell(channel.sid)
 
     def _forget_farewell(self, sid: str) -> None:
-        self._farewells.pop(sid, None)
+        channel = self._farewells.pop(sid, None)
+        if channel is not None:
+            self._count_out(channel)
         self._see_who_is_left()
 
     def _see_who_is_left(self) -> None:
@@ -179,10 +183,15 @@ class Engine:
 
     def ended(self, channel: Channel, reason: str) -> None:
         del self.sockets[channel.sid]
+        if channel.sid not in self._farewells:
+            self._count_out(channel)
+        self.listener.closed(channel, reason)
+
+    def _count_out(self, channel: Channel) -> None:
+        """Nothing is kept for it any more."""
         self._addresses[channel.address] -= 1
         if not self._addresses[channel.address]:
             del self._addresses[channel.address]
-        self.listener.closed(channel, reason)
 
     # What python-socketio calls, besides `sockets` and `handle_request`.
 
@@ -252,7 +261,7 @@ class Engine:
             raise Unavailable("The server is restarting. Try again in a moment.")
         address = self._address_of(request)
         limits = self.limits
-        if limits.connections and len(self.sockets) >= limits.connections:
+        if limits.connections and len(self.sockets) + len(self._farewells) >= limits.connections:
             raise Full("The server has as many connections as it takes. Try again later.")
         if limits.connections_per_address and self._addresses[address] >= limits.connections_per_address:
             raise TooFast("There are too many connections from your address.", after=30)
@@ -274,11 +283,11 @@ class Engine:
         limits = self.limits
         return websocket.accept(request, owner, self._hub, limit=limits.payload, queue=limits.queue)
 
-    def _begin_polling(self, request: web.Request) -> str:
+    def _begin_polling(self, request: web.Request) -> bytes:
         self._check_room_for(request)
         return self._open(request).begin_polling()
 
-    async def _poll(self, sid: str, request: web.Request) -> str:
+    async def _poll(self, sid: str, request: web.Request) -> bytes:
         farewell = self._farewells.get(sid)
         if farewell is not None:
             return farewell.take_queue()
@@ -287,26 +296,39 @@ class Engine:
             raise BadRequest("This session has moved to a WebSocket.")
         return await channel.poll(request)
 
-    async def _post(self, sid: str, request: web.Request) -> str:
+    async def _post(self, sid: str, request: web.Request) -> bytes:
         channel = self._session(sid)
         if channel.transport != "polling":
             raise BadRequest("This session has moved to a WebSocket.")
         if (request.content_length or 0) > self.limits.payload:
             raise TooLong(f"A request may have {self.limits.payload:,} bytes at most.")
+        channel.posts()
         try:
-            async with asyncio.timeout(self.limits.body_within):
-                body = await _read_whole(request, self.limits.payload)
-        except TimeoutError as error:
-            raise BadRequest("The request's body did not come in time.") from error
-        except (ConnectionError, web.RequestPayloadError) as error:
-            raise BadRequest("The request's body did not come whole.") from error
-        try:
+            await channel.may_be_read()
+            body = await self._body(request)
             if not channel.open:
                 raise BadRequest("There is no such session any more.")
             channel.take_body(body)
         except (ValueError, RecursionError) as error:
             raise BadRequest("This body cannot be understood.") from error
-        return "ok"
+        finally:
+            channel.posted()
+        return b"ok"
+
+    async def _body(self, request: web.Request) -> bytes:
+        """The body of a request, all of it.
+
+        Raises:
+            TooLong: it goes on beyond the limit.
+            BadRequest: it does not come in time, or not whole.
+        """
+        try:
+            async with asyncio.timeout(self.limits.body_within):
+                return await _read_whole(request, self.limits.payload)
+        except TimeoutError as error:
+            raise BadRequest("The request's body did not come in time.") from error
+        except (ConnectionError, web.RequestPayloadError) as error:
+            raise BadRequest("The request's body did not come whole.") from error
 
     def _session(self, sid: str) -> Channel:
         try:
