@@ -154,7 +154,7 @@ class _Asked(Event):
                 raise NotJoined("This connection has ended.")
             if self.verb is None:
                 raise UnknownEvent("There is no such event here.")
-            if isinstance(self.request, ChatError):
+            if isinstance(self.request, Exception):
                 raise self.request
             return True, await self.verb.act(self.visitor.seat, self.request)
         except ChatError as refusal:
@@ -416,6 +416,8 @@ def _read(verb: _Verb | None, payload: object) -> object:
         return verb.decode(payload)
     except ChatError as refusal:
         return packets.bare(refusal)
+    except Exception as error:  # noqa: BLE001  # `_answer` logs what nobody foresaw; the connection goes on
+        return error
 
 
 def _pass(bearer: Bearer, token: object) -> Pass:

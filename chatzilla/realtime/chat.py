@@ -146,7 +146,7 @@ def _know_nothing(_connection: Connection, _request: None, _settle: Settle) -> N
     raise UnknownEvent("There is no such event here.")
 
 
-def _refuse(_connection: Connection, refusal: ChatError, _settle: Settle) -> None:
+def _refuse(_connection: Connection, refusal: Exception, _settle: Settle) -> None:
     raise refusal
 
 
@@ -251,6 +251,8 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
             return call, call.decode(payload), type(payload)
         except ChatError as refusal:
             return _UNREADABLE, packets.bare(refusal), type(payload)
+        except Exception as error:  # noqa: BLE001  # `answer` logs what nobody foresaw; the connection goes on
+            return _UNREADABLE, error, type(payload)
 
     async def finish(self, seconds: float) -> None:
         """Begin nothing more, and give what has begun this long to be answered."""
