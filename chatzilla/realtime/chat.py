@@ -117,7 +117,7 @@ class _Asked(Event):
             return
         try:
             if self.desk.closing:
-                raise Unavailable("The server is restarting. Try again in a moment.")
+                raise Unavailable(RESTARTING)
             if self.connection.session.ended:
                 raise NotJoined(GONE)
             self.call.act(self.connection, self.request, self.settle)
@@ -159,6 +159,8 @@ _UNREADABLE: Final = Call(_ignore, _refuse)
 
 COPIES_KEPT: Final = 16
 """Pages, and lists of who is there, that are kept as they were written for whoever is answered the same."""
+
+RESTARTING: Final = "The server is restarting. Try again in a moment."
 
 TYPING: Final = Rate(per_second=1, burst=3)
 
@@ -310,6 +312,8 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
 
         def go_on() -> None:
             try:
+                if self.closing:
+                    raise Unavailable(RESTARTING)
                 connection.session.check_going_on()
                 act(settle)
             except Exception as error:  # noqa: BLE001  # as in `_Asked.begin`
@@ -437,7 +441,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
             answer: Answer = outcome  # type: ignore[assignment]  # see `Outcome`
             return answer
         if isinstance(outcome, asyncio.CancelledError):
-            outcome = Unavailable("The server is restarting. Try again in a moment.")
+            outcome = Unavailable(RESTARTING)
         refusal = outcome if isinstance(outcome, ChatError) else _unforeseen(outcome)
         shaped_as_object = kind is dict or (asked.connection.dialect is Dialect.FULL and kind is not str)
         return False, wire.encode_refusal(refusal) if shaped_as_object else refusal.sentence
