@@ -304,7 +304,8 @@ class Config:
     payload: int = _setting(
         1_000_000,
         _whole(100_000, 1_000_000_000),
-        "The longest message, or body of long-polling, that a client may send.",
+        "The longest message, or body of long-polling, that a client may send; while more than this waits for answers, "
+        "nothing more is read from it.",
         unit="bytes",
     )
     backlog: int = _setting(

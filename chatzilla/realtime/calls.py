@@ -116,10 +116,10 @@ class _Verb:
 class _Asked(Event):
     """One call of a client, on its way to an answer. Nothing else of its connection begins before it is done."""
 
-    __slots__ = ("ack", "answered", "desk", "request", "verb", "visitor")
+    __slots__ = ("ack", "answered", "desk", "request", "size", "verb", "visitor")
 
     def __init__(
-        self, desk: CallsNamespace, visitor: Visitor, verb: _Verb | None, request: object, ack: int | None
+        self, desk: CallsNamespace, visitor: Visitor, verb: _Verb | None, request: object, ack: int | None, size: int
     ) -> None:
         super().__init__(visitor.line, alone=True)
         self.desk = desk
@@ -128,6 +128,8 @@ class _Asked(Event):
         self.request = request
         """What was read, or why it could not be."""
         self.ack = ack
+        self.size = size
+        """Bytes that it came in."""
         self.answered: Answer = (False, {})
 
     def begin(self) -> None:
@@ -152,7 +154,7 @@ class _Asked(Event):
                 raise NotJoined("This connection has ended.")
             if self.verb is None:
                 raise UnknownEvent("There is no such event here.")
-            if isinstance(self.request, ChatError):
+            if isinstance(self.request, Exception):
                 raise self.request
             return True, await self.verb.act(self.visitor.seat, self.request)
         except ChatError as refusal:
@@ -221,10 +223,11 @@ class CallsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-s
             raise RuntimeError("a connection that was not let in sends events")
         return partial(self._receive, visitor)
 
-    def _receive(self, visitor: Visitor, told: bytes | list[Any], ack: int | None) -> None:
+    def _receive(self, visitor: Visitor, told: bytes | list[Any], ack: int | None, size: int) -> None:
         """Let one event stand in its connection's line."""
         event = packets.read_event(told) if isinstance(told, bytes) else told
-        if not visitor.channel.open:
+        channel = visitor.channel
+        if not channel.open:
             return
         if visitor.line.waiting >= visitor.line.at_most:
             self._seats.dismiss(visitor, "too-fast", "Too much at once. You will be reconnected.")
@@ -232,15 +235,22 @@ class CallsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-s
         name, payload = event[0], event[1] if len(event) > 1 else None
         verb = self._verbs.get(name) if isinstance(name, str) else None
         self._running += 1
-        visitor.line.take(_Asked(self, visitor, verb, _read(verb, payload), ack))
+        channel.asked += size
+        if channel.asked > channel.asked_at_most:
+            channel.fills_up()
+        visitor.line.take(_Asked(self, visitor, verb, _read(verb, payload), ack, size))
 
     def give(self, asked: _Asked) -> None:
         """Answer one call, if the client asked for an answer."""
         self._running -= 1
         if self.closing and not self._running:
             self._quiet.set()
-        if asked.ack is not None and asked.visitor.channel.open:
-            asked.visitor.channel.write_soon(packets.answer(CALLS, asked.ack, asked.answered))
+        channel = asked.visitor.channel
+        channel.asked -= asked.size
+        if channel.full and channel.asked <= channel.asked_at_most // 2:
+            channel.has_room()
+        if asked.ack is not None and channel.open:
+            channel.write_soon(packets.answer(CALLS, asked.ack, asked.answered))
 
     async def finish(self, seconds: float) -> None:
         """Begin nothing more, and give what has begun this long to be answered."""
@@ -405,7 +415,9 @@ def _read(verb: _Verb | None, payload: object) -> object:
     try:
         return verb.decode(payload)
     except ChatError as refusal:
-        return refusal
+        return packets.bare(refusal)
+    except Exception as error:  # noqa: BLE001  # `_answer` logs what nobody foresaw; the connection goes on
+        return error
 
 
 def _pass(bearer: Bearer, token: object) -> Pass:

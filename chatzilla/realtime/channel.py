@@ -27,28 +27,29 @@ if TYPE_CHECKING:
     from chatzilla.realtime.engine import Engine
     from chatzilla.realtime.websocket import WebSocket
 
-_OPEN: Final = "0"
-_CLOSE: Final = "1"
-_PING: Final = "2"
-_PONG: Final = "3"
-_MESSAGE: Final = "4"
-_UPGRADE: Final = "5"
-_NOOP: Final = "6"
-_SEPARATOR: Final = "\x1e"
-_BASE64: Final = "b"
-_PING_FRAME: Final = websocket.frame(_PING.encode())
+_OPEN: Final = b"0"
+_CLOSE: Final = b"1"
+_PING: Final = b"2"
+_PONG: Final = b"3"
+_MESSAGE: Final = b"4"
+_UPGRADE: Final = b"5"
+_NOOP: Final = b"6"
+_SEPARATOR: Final = b"\x1e"
+_BASE64: Final = b"b"
+_PING_FRAME: Final = websocket.frame(_PING)
 
 ATTEMPT_FORGOTTEN_SECONDS: Final = 10.0
-"""How soon it may ask once more."""
+"""After how long one of its attempts to enter a namespace counts no more."""
 
 PACKETS_IN_A_BODY: Final = 1_000
 PACKETS_IN_A_POLL: Final = 16
 """Packets that one poll is answered with: clients on python-engineio take no more, and fall silent."""
 
 
-Receiver = Callable[[bytes | list[Any], int | None], None]
-"""Takes an event: a list of its name, which may be no string, and its arguments, as its JSON or read already; and the
-number under which an answer is asked for, if one is. Raises ValueError or RecursionError for JSON that is none."""
+Receiver = Callable[[bytes | list[Any], int | None, int], None]
+"""Takes an event: a list of its name, which may be no string, and its arguments, as its JSON or read already; the
+number under which an answer is asked for, if one is; and of how many bytes it came. Raises ValueError or RecursionError
+for JSON that is none."""
 
 
 _random: Final = deque[bytes]()
@@ -77,9 +78,9 @@ class Frame:
         return len(self._body)
 
     @property
-    def text(self) -> str:
+    def packet(self) -> bytes:
         """As a poll carries it."""
-        return self._body.decode()
+        return self._body
 
     @property
     def framed(self) -> bytes:
@@ -99,7 +100,10 @@ class Channel:
         "_due",
         "_engine",
         "_knocking",
+        "_may_say_more",
+        "_ping_told",
         "_poll",
+        "_posting",
         "_queue",
         "_queued",
         "_timer",
@@ -107,7 +111,10 @@ class Channel:
         "_waits_for_pong",
         "_when_read",
         "address",
+        "asked",
+        "asked_at_most",
         "behind",
+        "full",
         "open",
         "receivers",
         "sid",
@@ -126,6 +133,12 @@ class Channel:
         self.behind = False
         """Whether more waits for it than may: nothing that it asks is begun before it has read."""
         self._when_read: list[Callable[[], None]] | None = None
+        self.asked = 0
+        """Bytes, as they came, of what it has asked for and has no answer to yet."""
+        self.asked_at_most = engine.limits.payload
+        """Beyond this, nothing more is read from it; whoever counts sees to that."""
+        self.full = False
+        """Whether that is so now."""
         self._attempts = 0.0
         self._attempted_at = 0.0
         self.receivers: dict[bytes, Receiver] = {}
@@ -138,10 +151,16 @@ class Channel:
         """The one WebSocket that may ask to become the transport."""
         self._upgrade: _Upgrade | None = None
         """The same, from its probe on."""
-        self._queue: list[str] | None = None
+        self._queue: list[bytes] | None = None
         self._queued = 0
         self._poll: asyncio.Future[None] | None = None
+        self._posting = False
+        """Whether a POST is under way."""
+        self._may_say_more: asyncio.Future[None] | None = None
+        """What that waits for."""
         self._waits_for_pong = False
+        self._ping_told = False
+        """Whether the ping was fetched: before that, nobody can be answering it."""
         self._due = asyncio.get_running_loop().time() + engine.limits.heartbeat
         """When the next ping is to be sent, or the answer to the last one is late."""
         self._timer = asyncio.get_running_loop().call_at(self._due, self._ping)
@@ -192,6 +211,25 @@ class Channel:
         actions, self._when_read = self._when_read, None
         for action in actions or ():
             action()
+        self._read_on()
+
+    def fills_up(self) -> None:
+        """More of what it asked waits for an answer than may: nothing more is read from it before some is answered."""
+        self.full = True
+        if self.socket is not None:
+            self.socket.stop_reading()
+
+    def has_room(self) -> None:
+        """Most of that is answered."""
+        self.full = False
+        if self.socket is not None:
+            self.socket.read_on()
+        self._read_on()
+
+    def _read_on(self) -> None:
+        """Read the POST that waits, if it need not wait any more."""
+        if self._may_say_more is not None and not self._may_say_more.done() and not (self.behind or self.full):
+            self._may_say_more.set_result(None)
 
     # Out.
 
@@ -205,7 +243,7 @@ class Channel:
             framed = frames[0].framed if len(frames) == 1 else b"".join([frame.framed for frame in frames])
             return self.socket.write(framed) <= self._engine.limits.queue
         for frame in frames:
-            self._enqueue(frame.text)
+            self._enqueue(frame.packet)
         return self._queued <= self._engine.limits.queue
 
     def write_soon(self, body: bytes) -> None:
@@ -216,14 +254,14 @@ class Channel:
         if self.socket is not None:
             self.socket.write_soon(websocket.frame(b"4" + body))
         else:
-            self._enqueue(_MESSAGE + body.decode())
+            self._enqueue(_MESSAGE + body)
 
     def write_binary(self, data: bytes) -> None:
         """Send a binary message, which belongs to a Socket.IO packet that was sent just before."""
         if self.socket is not None:
             self.socket.write(websocket.binary_frame(data))
         else:
-            self._enqueue(_BASE64 + b64encode(data).decode())
+            self._enqueue(_BASE64 + b64encode(data))
 
     def close(self, reason: str, last_words: Frame | None = None) -> None:
         """Close from our side, in a way after which clients come back by themselves. Harmless twice.
@@ -249,21 +287,46 @@ class Channel:
 
     # In, by whichever transport.
 
-    def _take_own(self, packet: str) -> None:
+    def _take_own(self, packet: bytes) -> None:
         """Handle a packet that is for the session itself.
 
         Raises:
+            UnicodeDecodeError: it is no text.
             ValueError: it is none.
         """
         if packet == _PONG:
-            self._waits_for_pong = False
+            if self._ping_told:
+                self._waits_for_pong = False
         elif packet == _CLOSE:
             self._answer_poll(_NOOP)
             if self.socket is not None:
                 self.socket.close()
             self._end("client disconnect")
         else:
+            packet.decode()  # what is no text is told so
             raise ValueError("not an Engine.IO packet")
+
+    def posts(self) -> None:
+        """It says something by a POST; `posted` has to follow.
+
+        Raises:
+            BadRequest: another one is under way. The session ends, since nobody knows which of them comes first.
+        """
+        if self._posting:
+            self._end("transport error")
+            raise BadRequest("Another POST of this session was under way.")
+        self._posting = True
+
+    async def may_be_read(self) -> None:
+        """Wait until more may be read from it, or it is over. It is over soon if it reads nothing itself."""
+        if self.behind or self.full:
+            self._may_say_more = asyncio.get_running_loop().create_future()
+            await self._may_say_more
+
+    def posted(self) -> None:
+        """The POST is over, whatever became of it."""
+        self._posting = False
+        self._may_say_more = None
 
     def take_body(self, body: bytes) -> None:
         """Handle the packets of a POST.
@@ -272,14 +335,15 @@ class Channel:
             ValueError: one of them is none; the session is closed.
         """
         try:
-            packets = body.decode().split(_SEPARATOR)
+            body.decode()  # none of it is heard if it is no text
+            packets = body.split(_SEPARATOR)
             if len(packets) > PACKETS_IN_A_BODY:
                 raise ValueError("too many packets in a body")
             for packet in packets:
                 if not self.open:
                     break
                 if packet.startswith(_MESSAGE):
-                    self._engine.listener.received(self, packet[1:].encode())
+                    self._engine.listener.received(self, packet[1:])
                 elif packet.startswith(_BASE64):
                     self._engine.listener.attached(self, b64decode(packet[1:], validate=True))
                 else:
@@ -295,7 +359,7 @@ class Channel:
             if text[:1] == b"4":
                 self._engine.listener.received(self, text[1:])
             else:
-                self._take_own(text.decode())
+                self._take_own(text)
         except UnicodeDecodeError:
             raise
         except (ValueError, RecursionError) as error:
@@ -313,15 +377,15 @@ class Channel:
     def begin_on(self, socket: WebSocket) -> None:
         """Begin on a WebSocket, without a poll before."""
         self.socket = socket
-        socket.write(websocket.frame(self._handshake(upgrades="").encode()))
+        socket.write(websocket.frame(self._handshake(upgrades="")))
 
     # Long-polling.
 
-    def begin_polling(self) -> str:
+    def begin_polling(self) -> bytes:
         """Begin, and return what the first request is answered."""
         return self._handshake(upgrades='"websocket"')
 
-    async def poll(self, request: web.Request) -> str:
+    async def poll(self, request: web.Request) -> bytes:
         """Wait until there is something to tell, and return it.
 
         Raises:
@@ -352,7 +416,7 @@ class Channel:
             raise BadRequest("This poll was given up.")
         return self.take_queue()
 
-    def take_queue(self) -> str:
+    def take_queue(self) -> bytes:
         """What waits, in one body; what does not fit waits for the next poll."""
         packets = self._queue or [_NOOP]
         size = taken = 0
@@ -363,6 +427,8 @@ class Channel:
             if taken and packet == _CLOSE:
                 break  # alone in its body: the JavaScript client forgets the messages that stand before a close
             taken += 1
+        if _PING in packets[:taken]:
+            self._ping_told = True
         self._queue = packets[taken:]
         self._queued = sum(map(len, self._queue))
         if not self.open and not self._queue:
@@ -404,20 +470,26 @@ class Channel:
             if packet.startswith(_BASE64):
                 socket.write(websocket.binary_frame(b64decode(packet[1:])))
             elif packet != _NOOP:
-                socket.write(websocket.frame(packet.encode()))
+                socket.write(websocket.frame(packet))
         self._queue = None
         self._queued = 0
+        self._ping_told = True
+        if self.full:
+            socket.stop_reading()
         if not self.behind:
             self.flowing()
 
-    def _handshake(self, *, upgrades: str) -> str:
+    def _handshake(self, *, upgrades: str) -> bytes:
         limits = self._engine.limits
         return (
-            f'{_OPEN}{{"sid":"{self.sid}","upgrades":[{upgrades}],"pingInterval":{int(limits.heartbeat * 1000)},'
-            f'"pingTimeout":{int(limits.pong_within * 1000)},"maxPayload":{limits.payload}}}'
+            _OPEN
+            + (
+                f'{{"sid":"{self.sid}","upgrades":[{upgrades}],"pingInterval":{int(limits.heartbeat * 1000)},'
+                f'"pingTimeout":{int(limits.pong_within * 1000)},"maxPayload":{limits.payload}}}'
+            ).encode()
         )
 
-    def _enqueue(self, packet: str) -> None:
+    def _enqueue(self, packet: bytes) -> None:
         if self._queue is None:
             self._queue = []
         self._queue.append(packet)
@@ -427,7 +499,7 @@ class Channel:
         if self._poll is not None and not self._poll.done() and self._upgrade is None:
             self._poll.set_result(None)
 
-    def _answer_poll(self, packet: str) -> None:
+    def _answer_poll(self, packet: bytes) -> None:
         """End the waiting poll with a packet of its own."""
         if self._poll is not None and not self._poll.done():
             self._queue = [packet, *(self._queue or [])]
@@ -436,6 +508,7 @@ class Channel:
     def _ping(self) -> None:
         """Ask for a sign of life."""
         self._waits_for_pong = True
+        self._ping_told = self.socket is not None
         if self.socket is not None:
             self.socket.write(_PING_FRAME)
         else:
@@ -481,6 +554,7 @@ class Channel:
         if self._knocking is not None:
             self._knocking.refuse()
         self._engine.ended(self, reason)
+        self.has_room()
         self.flowing()
 
 
@@ -494,15 +568,15 @@ class _Upgrade:
         self._probed = False
 
     def text(self, text: bytes) -> None:
-        packet = text.decode()
-        if packet == _PING + "probe" and not self._probed and self._channel.open:
+        if text == _PING + b"probe" and not self._probed and self._channel.open:
             self._probed = True
-            self._socket.write(websocket.frame((_PONG + "probe").encode()))
+            self._socket.write(websocket.frame(_PONG + b"probe"))
             self._channel.probed(self)
-        elif packet == _UPGRADE and self._probed:
+        elif text == _UPGRADE and self._probed:
             self._deadline.cancel()
             self._channel.upgraded_to(self._socket)
         else:
+            text.decode()  # what is no text is told so
             self.refuse()
 
     def binary(self, _data: bytes) -> None:

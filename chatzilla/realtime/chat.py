@@ -71,8 +71,8 @@ Settle = Callable[[Outcome], None]
 class Call:
     """What a client can call: how it is read, at once, and what is done when its turn comes.
 
-    Reading at once means that what waits is small, whatever was sent. `act` settles its call, now or later, or raises.
-    A call that is `alone` reads the store.
+    Reading at once means that of what was sent only what is needed waits. `act` settles its call, now or later, or
+    raises. A call that is `alone` asks the store, or changes it otherwise than through the log.
     """
 
     decode: Callable[[object], Any]
@@ -83,10 +83,17 @@ class Call:
 class _Asked(Event):
     """One call of a client, on its way to an answer."""
 
-    __slots__ = ("ack", "call", "connection", "desk", "kind", "outcome", "request")
+    __slots__ = ("ack", "call", "connection", "desk", "kind", "outcome", "request", "size")
 
     def __init__(  # one for each thing that is known of a call
-        self, desk: ChatNamespace, connection: Connection, call: Call, request: Any, kind: type, ack: int | None
+        self,
+        desk: ChatNamespace,
+        connection: Connection,
+        call: Call,
+        request: Any,
+        kind: type,
+        ack: int | None,
+        size: int,
     ) -> None:
         self.line = connection.line
         self.alone = call.alone
@@ -98,6 +105,8 @@ class _Asked(Event):
         self.kind = kind
         """The type of what the client sent: a refusal has its shape."""
         self.ack = ack
+        self.size = size
+        """Bytes that it came in."""
         self.outcome: Outcome = None
 
     def begin(self) -> None:
@@ -108,7 +117,7 @@ class _Asked(Event):
             return
         try:
             if self.desk.closing:
-                raise Unavailable("The server is restarting. Try again in a moment.")
+                raise Unavailable(RESTARTING)
             if self.connection.session.ended:
                 raise NotJoined(GONE)
             self.call.act(self.connection, self.request, self.settle)
@@ -137,7 +146,7 @@ def _know_nothing(_connection: Connection, _request: None, _settle: Settle) -> N
     raise UnknownEvent("There is no such event here.")
 
 
-def _refuse(_connection: Connection, refusal: ChatError, _settle: Settle) -> None:
+def _refuse(_connection: Connection, refusal: Exception, _settle: Settle) -> None:
     raise refusal
 
 
@@ -150,6 +159,8 @@ _UNREADABLE: Final = Call(_ignore, _refuse)
 
 COPIES_KEPT: Final = 16
 """Pages, and lists of who is there, that are kept as they were written for whoever is answered the same."""
+
+RESTARTING: Final = "The server is restarting. Try again in a moment."
 
 TYPING: Final = Rate(per_second=1, burst=3)
 
@@ -213,9 +224,10 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
             raise RuntimeError("a connection that was not let in sends events")
         return partial(self._receive, connection)
 
-    def _receive(self, connection: Connection, told: bytes | list[Any], ack: int | None) -> None:
+    def _receive(self, connection: Connection, told: bytes | list[Any], ack: int | None, size: int) -> None:
         """Let one event stand in its connection's line."""
-        if not connection.channel.open:
+        channel = connection.channel
+        if not channel.open:
             return
         line = connection.line
         if line.waiting >= line.at_most:
@@ -223,11 +235,14 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
             return
         message = wire.read_message(told) if isinstance(told, bytes) else None
         if message is not None:
-            asked = _Asked(self, connection, self._message, message, str if message.simple else dict, ack)
+            asked = _Asked(self, connection, self._message, message, str if message.simple else dict, ack, size)
         else:
             event = packets.read_event(told) if isinstance(told, bytes) else told
-            asked = _Asked(self, connection, *self._read(event), ack)
+            asked = _Asked(self, connection, *self._read(event), ack, size)
         self._running += 1
+        channel.asked += size
+        if channel.asked > channel.asked_at_most:
+            channel.fills_up()
         line.take(asked)
 
     def _read(self, event: list[Any]) -> tuple[Call, Any, type]:
@@ -237,7 +252,9 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         try:
             return call, call.decode(payload), type(payload)
         except ChatError as refusal:
-            return _UNREADABLE, refusal, type(payload)
+            return _UNREADABLE, packets.bare(refusal), type(payload)
+        except Exception as error:  # noqa: BLE001  # `answer` logs what nobody foresaw; the connection goes on
+            return _UNREADABLE, error, type(payload)
 
     async def finish(self, seconds: float) -> None:
         """Begin nothing more, and give what has begun this long to be answered."""
@@ -295,6 +312,8 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
 
         def go_on() -> None:
             try:
+                if self.closing:
+                    raise Unavailable(RESTARTING)
                 connection.session.check_going_on()
                 act(settle)
             except Exception as error:  # noqa: BLE001  # as in `_Asked.begin`
@@ -404,6 +423,9 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         if self.closing and not self._running:
             self._quiet.set()
         channel = asked.connection.channel
+        channel.asked -= asked.size
+        if channel.full and channel.asked <= channel.asked_at_most // 2:
+            channel.has_room()
         outcome = asked.outcome
         if isinstance(outcome, Message):
             answer: Answer = True, wire.encode_posted(outcome) if asked.kind is dict else outcome.content
@@ -419,7 +441,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
             answer: Answer = outcome  # type: ignore[assignment]  # see `Outcome`
             return answer
         if isinstance(outcome, asyncio.CancelledError):
-            outcome = Unavailable("The server is restarting. Try again in a moment.")
+            outcome = Unavailable(RESTARTING)
         refusal = outcome if isinstance(outcome, ChatError) else _unforeseen(outcome)
         shaped_as_object = kind is dict or (asked.connection.dialect is Dialect.FULL and kind is not str)
         return False, wire.encode_refusal(refusal) if shaped_as_object else refusal.sentence

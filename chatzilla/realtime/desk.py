@@ -39,8 +39,8 @@ class Desk:
             "remove": (wire.decode_remove, self.remove),
             "mute": (wire.decode_mute, self.mute),
             "members": (wire.decode_room, self.members),
-            "rooms": (wire.decode_object, self.rooms),
-            "people": (wire.decode_object, self.people),
+            "rooms": (wire.decode_nothing, self.rooms),
+            "people": (wire.decode_nothing, self.people),
         }
 
     async def create(self, session: Session, plan: Plan) -> wire.Json:
@@ -81,11 +81,11 @@ class Desk:
         roll = await membership.members(self._ports, self._presence, account, room, address=session.address)
         return wire.encode_roll(roll)
 
-    async def rooms(self, session: Session, _: object) -> wire.Json:
+    async def rooms(self, session: Session, _: None) -> wire.Json:
         account = _asks(session)
         return wire.encode_listing(await membership.listing(self._ports, account), membership.kinds_for(account))
 
-    async def people(self, session: Session, _: object) -> wire.Json:
+    async def people(self, session: Session, _: None) -> wire.Json:
         account = _asks(session)
         return wire.encode_everybody(membership.people(self._ports, account, self._sign_ins.people()))
 

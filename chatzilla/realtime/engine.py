@@ -137,7 +137,7 @@ class Engine:
             body = await self._post(sid, request)
         else:
             raise BadRequest("This request means nothing here.")
-        return web.Response(text=body, headers=headers)
+        return web.Response(body=body, headers=headers, content_type="text/plain", charset="utf-8")
 
     async def drain(self, seconds: float) -> None:
         """Give the transports that were closed this long to be gone; the rest is cut."""
@@ -149,6 +149,8 @@ class Engine:
             except TimeoutError:
                 for socket in tuple(self._transports):
                     socket.transport.abort()
+                for sid in tuple(self._farewells):
+                    self._forget_farewell(sid)
 
     # What sessions call.
 
@@ -164,7 +166,7 @@ class Engine:
             logger.warning("%s", line[:200])
 
     def keep_for_a_poll(self, channel: Channel) -> None:
-        """The session was closed by us, and its last words wait for one more poll."""
+        """The session was closed by us, and its last words wait for one more poll; until then it counts as there."""
         self._farewells[channel.sid] = channel
         self.later(self.limits.pong_within, lambda: self._forget_farewell(channel.sid))
 
@@ -284,11 +286,11 @@ class Engine:
         limits = self.limits
         return websocket.accept(request, owner, self._hub, limit=limits.payload, queue=limits.queue)
 
-    def _begin_polling(self, request: web.Request) -> str:
+    def _begin_polling(self, request: web.Request) -> bytes:
         self._check_room_for(request)
         return self._open(request).begin_polling()
 
-    async def _poll(self, sid: str, request: web.Request) -> str:
+    async def _poll(self, sid: str, request: web.Request) -> bytes:
         farewell = self._farewells.get(sid)
         if farewell is not None:
             return farewell.take_queue()
@@ -297,7 +299,7 @@ class Engine:
             raise BadRequest("This session has moved to a WebSocket.")
         return await channel.poll(request)
 
-    async def _post(self, sid: str, request: web.Request) -> str:
+    async def _post(self, sid: str, request: web.Request) -> bytes:
         channel = self._session(sid)
         if channel.transport != "polling":
             raise BadRequest("This session has moved to a WebSocket.")
@@ -305,20 +307,33 @@ class Engine:
             raise WrongType("A body comes as it is here, without a Content-Encoding.")  # half of one would be unpacked
         if (request.content_length or 0) > self.limits.payload:
             raise TooLong(f"A request may have {self.limits.payload:,} bytes at most.")
+        channel.posts()
         try:
-            async with asyncio.timeout(self.limits.body_within):
-                body = await _read_whole(request, self.limits.payload)
-        except TimeoutError as error:
-            raise BadRequest("The request's body did not come in time.") from error
-        except (ConnectionError, web.RequestPayloadError) as error:
-            raise BadRequest("The request's body did not come whole.") from error
-        try:
+            await channel.may_be_read()
+            body = await self._body(request)
             if not channel.open:
                 raise BadRequest("There is no such session any more.")
             channel.take_body(body)
         except (ValueError, RecursionError) as error:
             raise BadRequest("This body cannot be understood.") from error
-        return "ok"
+        finally:
+            channel.posted()
+        return b"ok"
+
+    async def _body(self, request: web.Request) -> bytes:
+        """The body of a request, all of it.
+
+        Raises:
+            TooLong: it goes on beyond the limit.
+            BadRequest: it does not come in time, or not whole.
+        """
+        try:
+            async with asyncio.timeout(self.limits.body_within):
+                return await _read_whole(request, self.limits.payload)
+        except TimeoutError as error:
+            raise BadRequest("The request's body did not come in time.") from error
+        except (ConnectionError, web.RequestPayloadError) as error:
+            raise BadRequest("The request's body did not come whole.") from error
 
     def _session(self, sid: str) -> Channel:
         try:

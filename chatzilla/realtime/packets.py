@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 T = TypeVar("T")
+E = TypeVar("E", bound=BaseException)
 
 CONNECT: Final = 0
 DISCONNECT: Final = 1
@@ -97,6 +98,12 @@ def event(namespace: str, name: str, payload: object) -> Frame:
 def answer(namespace: str, ident: int, values: Sequence[object]) -> bytes:
     """The acknowledgement of one call, which one session alone is sent: see `Channel.write_soon`."""
     return f"{ACK}{namespace},{ident}".encode() + orjson.dumps(values)
+
+
+def bare(error: E) -> E:
+    """An error that is kept until its turn comes, without the way that led to it, where all that was sent hangs."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 class Copies:

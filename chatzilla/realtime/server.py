@@ -47,8 +47,9 @@ class Direct(Protocol):
 class _Attachments:
     """A binary packet whose attachments are still to come."""
 
-    def __init__(self, packet: Packet, *, keep: bool) -> None:
+    def __init__(self, packet: Packet, size: int, *, keep: bool) -> None:
         self.packet = packet
+        self.size = size
         self._keep = keep
         self._parts: list[bytes] = []
 
@@ -112,7 +113,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
             namespace, ident = head.groups()
             receive = channel.receivers.get(namespace)
             if receive is not None:
-                receive(text[head.end() :], None if ident is None else int(ident))
+                receive(text[head.end() :], None if ident is None else int(ident), len(text))
                 return
         packet = packets.parse(text.decode())
         if packet.kind == packets.CONNECT:
@@ -123,9 +124,9 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
             self._run(channel, packet.namespace, self._leave(channel, packet.namespace, self.reason.CLIENT_DISCONNECT))
         elif packet.attachments:
             direct = packet.namespace in self.directs
-            self._attachments[channel.sid] = _Attachments(packet, keep=not direct)
+            self._attachments[channel.sid] = _Attachments(packet, len(text), keep=not direct)
         else:
-            self._take(channel, packet, packet.data)
+            self._take(channel, packet, packet.data, len(text))
 
     def closed(self, channel: Channel, reason: str) -> None:
         self._attachments.pop(channel.sid, None)
@@ -140,8 +141,8 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
 
     # How packets travel.
 
-    def _take(self, channel: Channel, packet: Packet, data: list[object]) -> None:
-        """Hand an event or an ack to its namespace."""
+    def _take(self, channel: Channel, packet: Packet, data: list[object], size: int) -> None:
+        """Hand an event or an ack, which came in so many bytes, to its namespace."""
         sid = self._sid(channel, packet.namespace)
         if self._waiting.get(channel.sid, 0) >= self.eio.limits.backlog:
             raise ValueError("too much at once")
@@ -154,7 +155,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
         elif packet.namespace in self.directs:
             receive = channel.receivers.get(packet.namespace.encode())
             if receive is not None:
-                receive(data, packet.id)
+                receive(data, packet.id, size)
         else:
             self._run(channel, packet.namespace, self._handle(channel, packet, data))
 
@@ -169,7 +170,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
             raise ValueError("an attachment of nothing")
         if waiting.add(data):
             del self._attachments[channel.sid]
-            self._take(channel, waiting.packet, waiting.whole())
+            self._take(channel, waiting.packet, waiting.whole(), waiting.size)
 
     def _connect(self, channel: Channel, packet: Packet) -> None:
         if channel.attempts():

@@ -183,7 +183,9 @@ class WebSocket(asyncio.BufferedProtocol):
         "_parts_opcode",
         "_parts_size",
         "_soon",
+        "_stopped",
         "_tail",
+        "_unread",
         "gone",
         "owner",
         "straight",
@@ -202,6 +204,10 @@ class WebSocket(asyncio.BufferedProtocol):
         self._parts_opcode = 0
         self._parts_size = 0
         self._closing = False
+        self._unread = False
+        """Whether more waits on the other side than may."""
+        self._stopped = False
+        """Whether its owner wants to hear nothing more for now."""
         self._soon: list[bytes] | None = None
         self._descriptor = -1
         """Where may be written past asyncio, unless the transport has its own ideas of bytes, as TLS does."""
@@ -263,6 +269,17 @@ class WebSocket(asyncio.BufferedProtocol):
         self.transport.write(rest)
         return self.transport.get_write_buffer_size()
 
+    def stop_reading(self) -> None:
+        """Read nothing more for now; what was read already is still handed over."""
+        self._stopped = True
+        self.transport.pause_reading()
+
+    def read_on(self) -> None:
+        """Read again, unless the other side does not."""
+        self._stopped = False
+        if not self._unread:
+            self.transport.resume_reading()
+
     def close(self, code: int = NORMAL) -> None:
         """Say why, and close when the other side has; by force if it takes too long."""
         if self._closing:
@@ -297,12 +314,15 @@ class WebSocket(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         """Whoever does not read what they are told is not read either: pongs and answers would wait without end."""
+        self._unread = True
         self.transport.pause_reading()
         if self.owner is not None:
             self.owner.stalled()
 
     def resume_writing(self) -> None:
-        self.transport.resume_reading()
+        self._unread = False
+        if not self._stopped:
+            self.transport.resume_reading()
         if self.owner is not None:
             self.owner.flowing()
 

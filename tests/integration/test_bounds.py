@@ -238,6 +238,28 @@ async def test_who_speaks_in_a_room_that_falls_behind_waits_and_keeps_their_orde
         assert [(await bob.hears())["content"].split()[0] for _ in range(9)] == [str(number) for number in range(9)]
 
 
+async def test_what_waited_for_its_room_is_not_begun_any_more_at_the_stop(tmp_path: Path) -> None:
+    async with open_house(tmp_path / "data") as house:
+        alice = await house.enter("alice")
+        await house.enter("bob")
+        delivery, chat = house.server.house.delivery, house.server.house.chat
+        hall = delivery._halls[LOBBY]
+        hall.busy = True
+        await house.fill(["x" * 9_900] * 7)
+        draft = {"room": "lobby", "client_id": "late", "content": "too late"}
+        waiting = asyncio.ensure_future(alice.call("message", draft))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not hall.when_told:
+                await asyncio.sleep(0)
+        finishing = asyncio.create_task(chat.finish(PATIENCE_SECONDS))
+        await asyncio.sleep(0)
+        hall.busy = False
+        delivery._attend(LOBBY, hall)
+        accepted, refusal = await waiting
+        assert (accepted, refusal["code"]) == (False, "unavailable")
+        await finishing
+
+
 async def test_nobody_waits_for_a_room_that_everybody_has_left(tmp_path: Path) -> None:
     async with open_house(tmp_path / "data") as house:
         alice = await house.enter("alice")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
+from chatzilla import wire_calls
 from chatzilla.core.call import Reason
 from chatzilla.core.calls import Calls
 from chatzilla.core.people import app_named
@@ -771,3 +772,19 @@ class TestARestart:
                 "content"
             ] == "alice began a call, and nobody joined. It lasted 2 minutes."
             await watcher.close()
+
+
+async def test_what_nobody_foresaw_while_reading_is_answered_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(_: object) -> None:
+        raise RuntimeError("something private")
+
+    async with serving(tmp_path / "data") as server, party(server) as people:
+        ann = await people.connect("Ann")
+        monkeypatch.setattr(wire_calls, "parse_room", fails)
+        assert await ann.fails("peek", {"room": "lobby"}) == "internal"
+        [line] = [record for record in caplog.records if record.exc_info]
+        assert line.getMessage().startswith("an event of a call failed")
+        monkeypatch.undo()
+        assert await ann.does("peek", {"room": "lobby"}) == {"call": None}

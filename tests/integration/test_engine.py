@@ -209,6 +209,23 @@ class TestPolling:
         assert await session.is_gone() == "transport error"
         assert not house.left()
 
+    async def test_a_second_body_at_the_same_time_ends_the_session(self, house: EngineHouse) -> None:
+        """Nobody could say which of them comes first."""
+        session = await house.polling()
+        first = await RawSocket.connect(house.port)
+        head = (
+            f"POST /engine/?EIO=4&transport=polling&sid={session.sid} HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"
+        )
+        await first.send(head.encode() + b"4on")
+        channel = house.engine.sockets[session.sid]
+        while not channel._posting:
+            await asyncio.sleep(0)
+        assert (await session.post("4two"))[0] == 400
+        assert await house.echo.loses(session.sid) == "transport error"
+        await first.send(b"e.")
+        assert (await first.answer())[0] == 400
+        assert house.echo.heard == []
+
     async def test_a_poll_that_was_given_up_ends_the_session(self, house: EngineHouse) -> None:
         """What would be told to it would be told to nobody."""
         session = await house.polling()
@@ -446,6 +463,15 @@ class TestHeartbeat:
             session = await house.polling()
             assert await session.is_gone() == "ping timeout"
             assert not house.left()
+
+    async def test_one_that_answers_pings_which_it_never_fetched_ends_too(self) -> None:
+        async with engine_house(heartbeat=0.1, pong_within=0.2, join_within=LATER) as house:
+            session = await house.polling()
+            status = 200
+            while status == 200:
+                status, _ = await session.post("3")
+                await asyncio.sleep(0.01)
+            assert await session.is_gone() == "ping timeout"
 
     async def test_a_poll_that_comes_too_late_finds_no_session(self) -> None:
         """Even when the timer has not looked yet."""
@@ -834,8 +860,8 @@ class TestLimits:
             assert [await knock("two") for _ in range(3)] == [200, 200, 429]
             gone = next(each for each in house.engine.sockets.values() if each.address == "one")
             gone.close("enough")
-            assert await knock("one") == 429, "its last words wait, and what waits for it with them"
-            await house.ask("GET", f"polling&sid={gone.sid}")
+            assert await knock("one") == 429, "its last words are kept, so it counts"
+            assert (await Polling(house, gone.sid).poll())[0] == 200
             assert [await knock("one") for _ in range(2)] == [200, 429]
             assert await knock("two") == 429
 

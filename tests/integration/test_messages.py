@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from chatzilla import wire
 from chatzilla.core import messages
 from tests.helpers.clock import ManualClock
 from tests.helpers.house import open_house
@@ -280,6 +281,39 @@ async def test_what_nobody_foresaw_is_answered_with_where_to_find_it_and_nothing
     assert accepted is False
     assert isinstance(payload, str) or answer["code"] == "internal"
     assert "private" not in sentence
+    [line] = [record for record in caplog.records if record.exc_info]
+    assert line.getMessage().rpartition(" ")[2] in sentence
+    monkeypatch.undo()
+    assert (await alice.says("lobby", "I am still here"))["seq"] == 1
+
+
+@pytest.mark.parametrize("transports", [("websocket",), ("polling",)])
+@pytest.mark.parametrize(
+    ("reader", "event", "payload"),
+    [
+        ("parse_room", "message", draft("and now?")),
+        ("parse_room", "history", {"room": "lobby"}),
+        ("parse_content", "message", "and now?"),
+    ],
+)
+async def test_nor_does_it_cut_the_connection_where_it_happens_while_reading(
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    transports: tuple[str, ...],
+    reader: str,
+    event: str,
+    payload: Any,
+) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("something private")
+
+    alice = await connect(auth={"dialect": "full"}, transports=transports)
+    await alice.joins(name="alice")
+    monkeypatch.setattr(wire, reader, fails)
+    accepted, answer = await alice.call(event, payload)
+    assert accepted is False
+    sentence = answer if isinstance(payload, str) else answer["message"]
     [line] = [record for record in caplog.records if record.exc_info]
     assert line.getMessage().rpartition(" ")[2] in sentence
     monkeypatch.undo()

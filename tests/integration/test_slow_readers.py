@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import time
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -200,25 +202,108 @@ async def test_pings_are_not_answered_without_end(still: OpenHouse) -> None:
         assert channel.socket.transport.is_reading()
 
 
-async def test_one_that_posts_and_never_polls_is_let_go(still: OpenHouse) -> None:
-    """Its answers wait for a poll; when there are too many, nothing more is begun, and too much of that is too much."""
-    bob = await still.enter("bob")
-    async with aiohttp.ClientSession() as session:
-        address = f"{still.server.url}/socket.io/?EIO=4&transport=polling"
+EMOJI = "\U0001f44d" * 10_000
+
+
+def said(number: int, text: str) -> str:
+    """A message of the full dialect, as a packet."""
+    return f'42{CHAT},{number}["message",{{"room":"lobby","client_id":"{number}","content":"{text}"}}]'
+
+
+async def test_one_that_posts_and_never_polls_is_let_go(tmp_path: Path) -> None:
+    """Its answers wait for a poll. When there are too many, what it posts is not read, whatever it answers to pings."""
+    settings: dict[str, Any] = {"clock": ManualClock(), "heartbeat": 0.5, "synchronous": "normal"}
+    async with open_house(tmp_path / "data", **settings) as house, aiohttp.ClientSession() as session:
+        engine = house.server.house.server.eio
+        address = f"{house.server.url}/socket.io/?EIO=4&transport=polling"
         async with session.get(address) as opened:
             sid = (await opened.text()).partition('"sid":"')[2].partition('"')[0]
-        channel = still.server.house.server.eio.sockets[sid]
-        body = SEPARATOR.join([f"40{CHAT},", *(f'42{CHAT},{number}["no-such-event"]' for number in range(900))])
-        statuses: list[int] = []
-        while len(statuses) < 20 and 400 not in statuses:
+        channel = engine.sockets[sid]
+        body = SEPARATOR.join([f'40{CHAT},{{"dialect":"full"}}', *[f"42{CHAT},{n}[5]" for n in range(900)]])
+        began, held, statuses = time.monotonic(), 0, [200]
+        while statuses[-1] == 200:
             async with session.post(f"{address}&sid={sid}", data=body) as posted:
                 statuses.append(posted.status)
-            body = body.partition(SEPARATOR)[2]
-            assert channel._queued < 161 * 1024
-        assert statuses[-1] == 400
-        assert sid not in still.server.house.server.eio.sockets
-        assert still.server.house.chat._running == 0, "what waited for its turn is over, too"
-    assert (await bob.says("lobby", "still here"))["seq"] == 1
+            body = SEPARATOR.join(["3", *(said(number, EMOJI) for number in range(20))])
+            held = max(held, channel._queued + channel.asked)
+        assert time.monotonic() - began < PATIENCE_SECONDS, "a heartbeat, and the time for its answer"
+        assert held < 2 * 1_000_000 + 200 * 1024
+        assert sid not in engine.sockets
+        assert house.server.house.chat._running == 0, "what waited for its turn is over, too"
+        bob = await house.enter("bob")
+        assert (await bob.says("lobby", "still here"))["seq"] >= 1
+
+
+@pytest.mark.parametrize("polling", [False, True])
+async def test_what_waits_for_the_store_is_bounded_in_bytes_and_nothing_of_it_is_lost(
+    still: OpenHouse, monkeypatch: pytest.MonkeyPatch, polling: bool
+) -> None:
+    """A burst larger than may wait is read as it is answered; neither refused nor cut."""
+    gate, house = asyncio.Event(), still.server.house
+    backlog = house.store.backlog
+
+    async def slowly(*arguments: Any, **more: Any) -> Any:
+        await gate.wait()
+        return await backlog(*arguments, **more)
+
+    transports = ("polling",) if polling else ("websocket",)
+    client = await still.connect(auth={"dialect": "full"}, transports=transports)
+    await client.joins(name="ann")
+    [connection] = house.delivery._connections.values()
+    monkeypatch.setattr(house.store, "backlog", slowly)
+    loop = asyncio.get_running_loop()
+    answers = [loop.create_future() for _ in range(200)]
+
+    async def burst() -> None:
+        await client.emit("join", {"room": "lobby"})
+        for number, answer in enumerate(answers):
+            draft = {"room": "lobby", "client_id": f"{number}", "content": EMOJI[:4_500]}
+            await client.emit("message", draft, answer=answer)
+            if number % 16 == 15:  # as many as fit into a body
+                await client.sio.eio.queue.join()
+
+    saying = asyncio.create_task(burst())
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not connection.channel.full:
+            await asyncio.sleep(0)
+    for _ in range(200):  # as many turns as it would take to read on
+        await asyncio.sleep(0.001)
+    assert connection.channel.asked < 2 * 1_000_000
+    assert not any(answer.done() for answer in answers)
+    gate.set()
+    async with asyncio.timeout(2 * PATIENCE_SECONDS):
+        accepted = await asyncio.gather(*answers)
+        await saying
+    assert [values[1]["seq"] for values in accepted] == list(range(1, 201))
+    await client.fence()
+    assert (connection.channel.asked, connection.channel.full) == (0, False)
+
+
+@pytest.mark.parametrize("event", ["join", "message", "rooms", "no-such-event", "history"])
+async def test_of_what_cannot_be_read_nothing_is_kept(
+    still: OpenHouse, monkeypatch: pytest.MonkeyPatch, event: str
+) -> None:
+    """What waits for its turn is small, and does not lead back to all that was sent."""
+    gate, store = asyncio.Event(), still.server.house.store
+    backlog = store.backlog
+
+    async def slowly(*arguments: Any, **more: Any) -> Any:
+        await gate.wait()
+        return await backlog(*arguments, **more)
+
+    async with raw_connection(still.server.url, {"dialect": "full"}) as raw:
+        await raw.call("join", {"name": "ann"}, ack=1)
+        line = connection_of(still, "ann").line
+        monkeypatch.setattr(store, "backlog", slowly)
+        await raw.emit("join", {"room": "garden"})
+        await raw.emit(event, {"name": 5, "room": [], "deep": [["needle 4711"]]}, ack=2)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while line.waiting < 2:
+                await asyncio.sleep(0)
+        kept = [each for each in gc.get_objects() if type(each) is list and each == ["needle 4711"]]
+        assert kept == []
+        gate.set()
+        await raw.answer(2)
 
 
 @asynccontextmanager
@@ -274,16 +359,19 @@ async def test_calls_wait_as_well_and_too_many_are_too_many(still: OpenHouse, as
         token = still.server.house.sign_ins.token_of(account, None)
         peek = '42/calls,7["peek",{"room":"lobby"}]'
         body = SEPARATOR.join([f'40/calls,{{"token":"{token}"}}', *([peek] * asked)])
-        async with session.post(address.format("polling"), data=body) as posted:
-            assert posted.status == 200
-        waiting = [each.line.waiting for each in still.server.house.seats.all()]
-        assert waiting == ([] if asked > Limits().signal_backlog else [asked])
+        posting = asyncio.create_task(session.post(address.format("polling"), data=body))
+        channel = connection_of(still, "poll").channel
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while channel._may_say_more is None:
+                await asyncio.sleep(0)
+        assert not still.server.house.seats.all(), "what comes while it is behind is not read"
         heard, status = "", 200
         async with asyncio.timeout(PATIENCE_SECONDS):
             while status == 200 and "43/calls,7[true," not in heard:
                 async with session.get(address.format("polling")) as polled:
                     status = polled.status
                     heard += await polled.text()
+            assert (await posting).status == 200
         assert ('42/calls,["goodbye"' in heard) is (asked > Limits().signal_backlog)
         async with asyncio.timeout(PATIENCE_SECONDS):
             while still.server.house.calls_door._running:

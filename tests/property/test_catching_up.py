@@ -72,7 +72,7 @@ class Inbox:
         self._under_way = under_way
 
     def write(self, frame: Frame) -> bool:
-        event, payload = json.loads(frame.text.partition(",")[2])
+        event, payload = json.loads(frame.packet.decode().partition(",")[2])
         if event == "message":
             self._under_way.append(("heard", [payload]))
         return True
