@@ -244,17 +244,17 @@ async def test_what_waited_for_its_room_is_not_begun_any_more_at_the_stop(tmp_pa
         await house.enter("bob")
         delivery, chat = house.server.house.delivery, house.server.house.chat
         hall = delivery._halls[LOBBY]
-        hall.busy = True
+        hall._busy = True
         await house.fill(["x" * 9_900] * 7)
         draft = {"room": "lobby", "client_id": "late", "content": "too late"}
         waiting = asyncio.ensure_future(alice.call("message", draft))
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while not hall.when_told:
+            while not hall._waiting:
                 await asyncio.sleep(0)
         finishing = asyncio.create_task(chat.finish(PATIENCE_SECONDS))
         await asyncio.sleep(0)
-        hall.busy = False
-        delivery._attend(LOBBY, hall)
+        hall._busy = False
+        hall.attend()
         accepted, refusal = await waiting
         assert (accepted, refusal["code"]) == (False, "unavailable")
         await finishing

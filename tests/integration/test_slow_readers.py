@@ -389,7 +389,7 @@ async def test_one_that_reads_nothing_of_its_call_is_let_go_from_it(still: OpenH
     async with reads_nothing(still, transport, enters) as waiting:
         slow = await alice.hears_of("joined")
         for number in range(60):
-            assert waiting() <= 192 * 1024 + len(long["sdp"]) + 2_000
+            assert waiting() <= 160 * 1024 + len(long["sdp"]) + 2_000
             await alice.call("signal", {"to": slow["id"], "description": long})
             await alice.signals(bob, long)
             assert (await bob.hears("signal"))["from"] == alice.id, number
