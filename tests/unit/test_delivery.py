@@ -44,13 +44,13 @@ class Wire:
         for frame in frames:
             if len(self.heard) >= self.room_for:
                 return False
-            self.heard.append(json.loads(frame.text.partition(",")[2]))
+            self.heard.append(json.loads(frame.packet.decode().partition(",")[2]))
         return True
 
     def close(self, _reason: str, last_words: Any) -> None:
         if self.open:
             self.open = False
-            self.closed_with = json.loads(last_words.text.partition(",")[2])
+            self.closed_with = json.loads(last_words.packet.decode().partition(",")[2])
 
     def events(self, name: str) -> list[Any]:
         return [payload for event, payload in self.heard if event == name]
