@@ -77,7 +77,7 @@ class Spot(Place, Protocol):
 
 
 class Log(Protocol):
-    """The one writer: what was said, numbered per room."""
+    """What was said and changed, numbered per room, in one line. Whatever else is stored has registers of its own."""
 
     def append(self, author: Account, draft: Draft, *, origin: ConnectionId | None) -> Spot:
         """Take a place in the log at once.
@@ -131,7 +131,7 @@ class Store(Protocol):
         ...
 
     async def members(self, room: RoomId, *, limit: int) -> tuple[Sequence[Account], int]:
-        """Whose room a public one is, as far as that is stored: the first of them by name, and how many there are."""
+        """The members of a public room, which are those who said something there: the first by name, and how many."""
         ...
 
     async def rooms(self, account: Account, *, limit: int) -> Sequence[tuple[RoomHead, bool]]:

@@ -64,7 +64,8 @@ class Target(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What an author does to a message of their own: another text for it, or, with None, no text any more."""
+    """What becomes of a message: another text for it, or, with None, no text any more. A moderator may do the latter to
+    anybody's."""
 
     target: Target
     content: str | None
@@ -105,7 +106,8 @@ class Posted(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A part of a room's history, ascending by place; `more` lies beyond it in the direction asked for."""
+    """A part of a room's history, ascending by place; or what changed after a cursor, ascending by `changed`. `more`
+    lies beyond it in the direction asked for."""
 
     messages: tuple[Message, ...]
     more: bool
@@ -181,6 +183,7 @@ def change(ports: Ports, session: Session, wanted: Change) -> Place:
 
     Raises:
         NotFound: this connection has not joined the room. Whoever is not in it learns nothing of it.
+        Forbidden: this person may not write here, or nobody may there now.
         TooFast: over the connection's rate.
         Unavailable: the log takes nothing more now. The place may come to it too, to `NotFound`, to `Forbidden` for
             somebody else's message, and to `Conflict` for the text of a deleted one.

@@ -1,6 +1,7 @@
 """A thread that keeps a register: one transaction after the other, on a connection of its own.
 
-What registers hold changes seldom. They wait for the log's commits and the log for theirs, at the database's lock.
+What registers hold changes seldom. Only one transaction at a time writes to the database: clerks wait until the log's
+is committed, and the log waits for theirs.
 """
 
 from __future__ import annotations

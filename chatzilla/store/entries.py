@@ -1,6 +1,6 @@
 """What stands in the log's line: what somebody says or changes, and what is noted beside it.
 
-The event loop makes them, the writer's thread reads them, and the event loop settles them again.
+The event loop makes them, the writer's thread only reads them, and the event loop settles them again.
 """
 
 from __future__ import annotations

@@ -57,10 +57,11 @@ class Ferry:
         self._closed = False
 
     def take(self, question: Question[T]) -> asyncio.Future[T]:
-        """Let a question go with the next trip; it fails with what the question raises.
+        """Let a question go with the next trip.
 
-        Raises:
-            Unavailable: the database cannot be read now.
+        Returns:
+            The answer to come. It fails with what the question raises, and with `Unavailable` if the database cannot be
+            read now, or the ferry goes no more.
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()

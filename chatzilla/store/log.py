@@ -1,7 +1,7 @@
 """The log, on the event loop: a place for everything that is said, at once; batches for the writer; its answers.
 
 `append` gives a draft its place at once. What a few turns of the event loop bring goes to the writer's thread together,
-as long as each brings more, and the thread takes everything that is there and stores it in one transaction (see
+as long as each brings more; the thread takes what is there, up to 500 entries, and stores it in one transaction (see
 `writer`). While one batch commits the next one collects, so a busy server syncs once for a thousand messages and an
 idle one at once.
 
@@ -151,7 +151,7 @@ class RoomLog:
             self._hand_over()
 
     def _hand_over(self) -> None:
-        """Give the writer what came together, all of it at once: that is one batch."""
+        """Give the writer what came together; its thread makes batches of all that waits."""
         if self._collected:
             self._under_way += len(self._collected)
             self._batches.put(self._collected)

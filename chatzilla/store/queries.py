@@ -151,7 +151,7 @@ class RoomStore:
         return (await self._ferry.take(lambda reader: _head(reader, room, account)))[1]
 
     async def members(self, room: RoomId, *, limit: int) -> tuple[Sequence[Account], int]:
-        """Whose room a public one is.
+        """The members of a public room, by name, and how many there are.
 
         Raises:
             Unavailable: the database cannot be read now.

@@ -1,4 +1,4 @@
-"""The one writer: a connection of its own, one transaction for each batch.
+"""The one writer of messages: a connection of its own, one transaction for each batch. Clerks write all else.
 
 Each room's head goes up by as many as it gets, the rows go in, one commit, one sync.
 
@@ -365,9 +365,9 @@ class Writer:
             self._statements.enrol.run_many(cursor, [(note.account.id, note.room)])
 
     def _advance(self, cursor: DBAPICursor, heads: dict[RoomId, _Head]) -> None:
-        """Raise the heads of rooms, in the order of their numbers, so that two writers cannot wait for each other."""
-        steps = sorted((room, head, self._heads[name][1]) for name, (room, head) in heads.items())
-        raised = self._statements.advance.run_many(cursor, [(head, room, before) for room, head, before in steps])
+        """Raise the heads of rooms, if each still is what it was thought to be."""
+        steps = [(head, room, self._heads[name][1]) for name, (room, head) in heads.items()]
+        raised = self._statements.advance.run_many(cursor, steps)
         if raised != len(steps):
             raise RuntimeError("a room's head was not what it was thought to be")
         self._heads |= heads
