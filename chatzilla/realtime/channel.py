@@ -389,8 +389,9 @@ class Channel:
         """Wait until there is something to tell, and return it.
 
         Raises:
-            BadRequest: a poll is under way already, or this one was given up. Either way something may have been
-                told to nobody, so the session ends, and its client comes back and asks for what it missed.
+            BadRequest: a poll is under way already, this one was given up, or it comes when a pong is overdue. Each
+                way something may have been told to nobody, so the session ends, and its client comes back and asks
+                for what it missed.
         """
         if self._poll is not None:
             self._answer_poll(_CLOSE)

@@ -158,7 +158,7 @@ _UNREADABLE: Final = Call(_ignore, _refuse)
 
 
 COPIES_KEPT: Final = 16
-"""Pages, and lists of who is there, that are kept as they were written for whoever is answered the same."""
+"""Pages, and lists of who is there, that are kept as JSON: whoever is answered by the same one is given that."""
 
 RESTARTING: Final = "The server is restarting. Try again in a moment."
 

@@ -30,7 +30,8 @@ LINES_A_SECOND: Final = 10
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """What a session may take; sizes in bytes, times in seconds, 0 connections mean no limit.
+    """What a session may take; sizes in bytes, times in seconds, 0 connections mean no limit. The defaults are those of
+    the settings.
 
     `backlog` and `signal_backlog` are events that may wait for their turn, of what is said and of calls; `attempts` how
     often one session may ask to enter a namespace at once.
@@ -39,7 +40,7 @@ class Limits:
     heartbeat: float = 10.0
     pong_within: float = 10.0
     payload: int = 1_000_000
-    queue: int = 128 * 1024
+    queue: int = 160 * 1024
     backlog: int = 1_000
     signal_backlog: int = 100
     attempts: int = 20

@@ -24,7 +24,7 @@ class Event:
         self.done = False
 
     def begin(self) -> None:
-        """Start it. It calls `finish`, now or later, and must not raise."""
+        """Start it. When it is done, now or later, it says so to its line, as `finish` does; it must not raise."""
         raise NotImplementedError
 
     def answer(self) -> None:
@@ -38,7 +38,11 @@ class Event:
 
 
 class Line:
-    """The waiting line of one connection. It costs nothing while nobody waits."""
+    """The waiting line of one connection. It costs nothing while nobody waits.
+
+    Always 0 <= `_begun` <= `waiting`: the first `_begun` of its events have begun, in order. `_held` is how many of
+    these are alone and not done, and how many holds were not let go; while it is not 0, nothing more begins.
+    """
 
     __slots__ = ("_begun", "_events", "_held", "_stepping", "at_most", "waiting")
 

@@ -19,6 +19,7 @@ import pytest
 from chatzilla.core import rooms
 from chatzilla.core.rooms import LOBBY
 from chatzilla.errors import TooFast, Unavailable
+from chatzilla.realtime.engine import Limits
 from chatzilla.web.patience import Patience, Visit
 from tests.helpers.clients import PATIENCE_SECONDS, Client
 from tests.helpers.clock import ManualClock
@@ -332,6 +333,11 @@ async def test_the_bounds_of_a_session_are_those_of_the_settings(tmp_path: Path)
         [connection] = server.house.delivery._connections.values()
         assert connection.line.at_most == bounds["backlog"]
         await client.close()
+
+
+async def test_an_engine_by_itself_has_the_bounds_of_the_settings(tmp_path: Path) -> None:
+    async with serving(tmp_path / "data") as server:
+        assert server.house.server.eio.limits == Limits()
 
 
 async def test_one_address_fills_no_log(tmp_path: Path) -> None:
