@@ -52,11 +52,6 @@ async def serve(config: Config) -> None:
         raise StartError("CHATZILLA_TURN_URLS needs CHATZILLA_TURN_SECRET, which the TURN servers know too.")
     if config.calls in ("janus", "auto") and not (config.janus_url and config.janus_secret):
         raise StartError(f"CHATZILLA_CALLS={config.calls} needs CHATZILLA_JANUS_URL and CHATZILLA_JANUS_SECRET.")
-    if config.any_name and not config.proxies:  # a proxy in front goes by names, as a rule
-        logger.warning(
-            "pages of every name that leads here may connect, a stranger's too (DNS rebinding): set CHATZILLA_URL to "
-            "the address by which people reach this server"
-        )
     certificates = _certificates(config)
     _open_files(config.connections)
     app = create_app(config)
@@ -84,6 +79,11 @@ async def serve(config: Config) -> None:
         if house.sign_ins.mode.closed and house.sign_ins.owner() is None:
             sys.stdout.write("\n".join(await house.operators.owner_link({})) + "\n")
         sys.stdout.flush()
+        if config.any_name and not config.proxies:  # a proxy in front goes by names, as a rule
+            logger.warning(
+                "pages of every name that leads here may connect, a stranger's too (DNS rebinding): set CHATZILLA_URL to "
+                "the address by which people reach this server"
+            )
         await stop.wait()
         # aiohttp's own shutdown would first stop reading; whoever is in flight is answered before that.
         await house.farewell()
