@@ -81,8 +81,8 @@ async def serve(config: Config) -> None:
         sys.stdout.flush()
         if config.any_name and not config.proxies:  # a proxy in front goes by names, as a rule
             logger.warning(
-                "pages of every name that leads here may connect, a stranger's too (DNS rebinding): set CHATZILLA_URL to "
-                "the address by which people reach this server"
+                "pages of every name that leads here may connect, a stranger's too (DNS rebinding): set CHATZILLA_URL "
+                "to the address by which people reach this server"
             )
         await stop.wait()
         # aiohttp's own shutdown would first stop reading; whoever is in flight is answered before that.
