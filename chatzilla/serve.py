@@ -75,15 +75,15 @@ async def serve(config: Config) -> None:
         house = app[HOUSE]
         address = _address(runner, "http" if certificates is None else "https")
         house.operators.base = config.url or address
-        sys.stdout.write(f"Chatzilla is at {address}\n")
-        if house.sign_ins.mode.closed and house.sign_ins.owner() is None:
-            sys.stdout.write("\n".join(await house.operators.owner_link({})) + "\n")
-        sys.stdout.flush()
         if config.any_name and not config.proxies:  # a proxy in front goes by names, as a rule
             logger.warning(
                 "pages of every name that leads here may connect, a stranger's too (DNS rebinding): set CHATZILLA_URL "
                 "to the address by which people reach this server"
             )
+        sys.stdout.write(f"Chatzilla is at {address}\n")
+        if house.sign_ins.mode.closed and house.sign_ins.owner() is None:
+            sys.stdout.write("\n".join(await house.operators.owner_link({})) + "\n")
+        sys.stdout.flush()
         await stop.wait()
         # aiohttp's own shutdown would first stop reading; whoever is in flight is answered before that.
         await house.farewell()
