@@ -235,9 +235,7 @@ class CallsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-s
         name, payload = event[0], event[1] if len(event) > 1 else None
         verb = self._verbs.get(name) if isinstance(name, str) else None
         self._running += 1
-        channel.asked += size
-        if channel.asked > channel.asked_at_most:
-            channel.fills_up()
+        channel.asks(size)
         visitor.line.take(_Asked(self, visitor, verb, _read(verb, payload), ack, size))
 
     def give(self, asked: _Asked) -> None:
@@ -246,9 +244,7 @@ class CallsNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-s
         if self.closing and not self._running:
             self._quiet.set()
         channel = asked.visitor.channel
-        channel.asked -= asked.size
-        if channel.full and channel.asked <= channel.asked_at_most // 2:
-            channel.has_room()
+        channel.answered(asked.size)
         if asked.ack is not None and channel.open:
             channel.write_soon(packets.answer(CALLS, asked.ack, asked.answered))
 

@@ -112,7 +112,6 @@ class Channel:
         "_when_read",
         "address",
         "asked",
-        "asked_at_most",
         "behind",
         "full",
         "open",
@@ -135,10 +134,8 @@ class Channel:
         self._when_read: list[Callable[[], None]] | None = None
         self.asked = 0
         """Bytes, as they came, of what it has asked for and has no answer to yet."""
-        self.asked_at_most = engine.limits.payload
-        """Beyond this, nothing more is read from it; whoever counts sees to that."""
         self.full = False
-        """Whether that is so now."""
+        """Whether that is more than may be: nothing more is read from it then."""
         self._attempts = 0.0
         self._attempted_at = 0.0
         self.receivers: dict[bytes, Receiver] = {}
@@ -213,14 +210,21 @@ class Channel:
             action()
         self._read_on()
 
-    def fills_up(self) -> None:
-        """More of what it asked waits for an answer than may: nothing more is read from it before some is answered."""
-        self.full = True
-        if self.socket is not None:
-            self.socket.stop_reading()
+    def asks(self, size: int) -> None:
+        """Something was asked in so many bytes; when more waits than may, nothing is read before most is answered."""
+        self.asked += size
+        if self.asked > self._engine.limits.payload:
+            self.full = True
+            if self.socket is not None:
+                self.socket.stop_reading()
 
-    def has_room(self) -> None:
-        """Most of that is answered."""
+    def answered(self, size: int) -> None:
+        """What was asked in so many bytes has its answer, or needs none any more."""
+        self.asked -= size
+        if self.full and self.asked <= self._engine.limits.payload // 2:
+            self._has_room()
+
+    def _has_room(self) -> None:
         self.full = False
         if self.socket is not None:
             self.socket.read_on()
@@ -555,7 +559,7 @@ class Channel:
         if self._knocking is not None:
             self._knocking.refuse()
         self._engine.ended(self, reason)
-        self.has_room()
+        self._has_room()
         self.flowing()
 
 

@@ -240,9 +240,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
             event = packets.read_event(told) if isinstance(told, bytes) else told
             asked = _Asked(self, connection, *self._read(event), ack, size)
         self._running += 1
-        channel.asked += size
-        if channel.asked > channel.asked_at_most:
-            channel.fills_up()
+        channel.asks(size)
         line.take(asked)
 
     def _read(self, event: list[Any]) -> tuple[Call, Any, type]:
@@ -423,9 +421,7 @@ class ChatNamespace(socketio.AsyncNamespace):  # type: ignore[misc]  # python-so
         if self.closing and not self._running:
             self._quiet.set()
         channel = asked.connection.channel
-        channel.asked -= asked.size
-        if channel.full and channel.asked <= channel.asked_at_most // 2:
-            channel.has_room()
+        channel.answered(asked.size)
         outcome = asked.outcome
         if isinstance(outcome, Message):
             answer: Answer = True, wire.encode_posted(outcome) if asked.kind is dict else outcome.content
