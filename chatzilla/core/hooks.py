@@ -100,7 +100,7 @@ async def make_as_operator(register: HookRegister, sign_ins: SignIns, name: obje
 async def _make(
     register: HookRegister, sign_ins: SignIns, maker: Bearer | None, name: object, room: RoomId
 ) -> tuple[Hook, str]:
-    ident = HookId(secrets.token_urlsafe(9))
+    ident = HookId(secrets.token_hex(9))
     account = hook_named(name, ident, room)
     if sign_ins.holder(account.name) is not None:
         raise Conflict(NAME_TAKEN)

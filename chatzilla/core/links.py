@@ -230,7 +230,7 @@ def drafted(
     """A link by these terms that is not stored yet, and its secret."""
     now = sign_ins.clock.wall_ms()
     link = Link(
-        id=LinkId(secrets.token_urlsafe(9)),
+        id=LinkId(secrets.token_hex(9)),
         maker=maker,
         made_in=made_in,
         account=terms.account,

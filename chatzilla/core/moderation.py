@@ -188,7 +188,7 @@ async def ban(means: Means, actor: Account | None, wanted: Wanted) -> Sequence[B
     for account, network in subjects:
         means.sign_ins.bans.make_room()
         made = Ban(
-            id=BanId(secrets.token_urlsafe(9)),
+            id=BanId(secrets.token_hex(9)),
             account=account,
             network=network,
             room=wanted.room,
