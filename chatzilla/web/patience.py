@@ -81,6 +81,7 @@ class Visit(web.RequestHandler):
             server,
             loop=loop,
             keepalive_timeout=patience.idle,
+            tcp_keepalive=False,  # whoever is gone without a word is found sooner: see `Patience.watch`, and by pings
             access_log=None,  # type: ignore[arg-type]  # None is "no access log" to aiohttp, whose types do not say so
         )
         self._patience = patience
