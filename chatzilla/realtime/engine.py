@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aiohttp import web
@@ -102,10 +103,18 @@ class Engine:
         """WebSockets from each address, those included that are being closed, or refused."""
         self._farewells: dict[str, Channel] = {}
         self._transports: set[WebSocket] = set()
-        self._hub = websocket.Hub()
         self._all_gone = asyncio.Event()
         self._complaints = 0
         self._draining = False
+
+    @cached_property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """Where all of it runs. To ask asyncio takes a system call before Python 3.12, and each session asks."""
+        return asyncio.get_running_loop()
+
+    @cached_property
+    def _hub(self) -> websocket.Hub:
+        return websocket.Hub(self.loop)
 
     async def handle_request(self, request: web.Request) -> web.StreamResponse:
         """Answer one request to the Engine.IO path.
@@ -156,7 +165,7 @@ class Engine:
     # What sessions call.
 
     def later(self, seconds: float, action: Callable[[], None]) -> asyncio.TimerHandle:
-        return asyncio.get_running_loop().call_later(seconds, action)
+        return self.loop.call_later(seconds, action)
 
     def complain(self, line: str) -> None:
         """Log a stranger's mistake, but never more than a few lines a second."""
@@ -229,7 +238,7 @@ class Engine:
             channel.close("server disconnect")
 
     def start_background_task(self, target: Any, *args: Any) -> asyncio.Task[Any]:
-        return asyncio.get_running_loop().create_task(target(*args))
+        return self.loop.create_task(target(*args))
 
     def create_event(self) -> asyncio.Event:
         return asyncio.Event()

@@ -75,8 +75,7 @@ class Visit(web.RequestHandler):
 
     __slots__ = ("_patience", "address", "has_asked", "line", "since", "unread")
 
-    def __init__(self, server: web.Server, patience: Patience) -> None:
-        loop = asyncio.get_running_loop()
+    def __init__(self, server: web.Server, patience: Patience, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
             server,
             loop=loop,
