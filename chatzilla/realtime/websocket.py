@@ -107,16 +107,17 @@ class Hub:
     asyncio would make a buffer of 256 KiB for each read, which costs more than all that is done with a short message.
     """
 
-    __slots__ = ("_sockets", "buffer")
+    __slots__ = ("_sockets", "buffer", "loop")
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
         self.buffer = memoryview(bytearray(READ_BUFFER))
         self._sockets: list[WebSocket] = []
 
     def add(self, socket: WebSocket) -> None:
         """Have a connection flushed at the end of this turn: one callback for all of them."""
         if not self._sockets:
-            asyncio.get_running_loop().call_soon(self._flush)
+            self.loop.call_soon(self._flush)
         self._sockets.append(socket)
 
     def _flush(self) -> None:
@@ -287,7 +288,7 @@ class WebSocket(asyncio.BufferedProtocol):
         self.write(frame(code.to_bytes(2, "big"), _CLOSE))
         self._closing = True
         self.straight = -1
-        asyncio.get_running_loop().call_later(CLOSING_SECONDS, self.transport.abort)
+        self._hub.loop.call_later(CLOSING_SECONDS, self.transport.abort)
 
     # What asyncio calls.
 

@@ -151,8 +151,9 @@ async def test_what_http_is_spoken_on_is_kept_by_nobody_who_does_not_use_it(hast
 
 async def test_an_address_has_so_many_connections_and_websockets_are_none_of_them(server: Server) -> None:
     assert server.runner.server is not None
-    visit = partial(Visit, server.runner.server, Patience(head=60, idle=60, per_address=4))
-    async with await asyncio.get_running_loop().create_server(visit, "127.0.0.1", 0) as listening:
+    loop = asyncio.get_running_loop()
+    visit = partial(Visit, server.runner.server, Patience(head=60, idle=60, per_address=4), loop)
+    async with await loop.create_server(visit, "127.0.0.1", 0) as listening:
         port = listening.sockets[0].getsockname()[1]
 
         async def is_served(connection: RawSocket) -> bool:
