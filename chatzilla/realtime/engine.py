@@ -141,8 +141,10 @@ class Engine:
         return web.Response(body=body, headers=headers, content_type="text/plain", charset="utf-8")
 
     async def drain(self, seconds: float) -> None:
-        """Give the transports that were closed this long to be gone; the rest is cut."""
+        """Close every session that is still there, and give all transports this long to be gone; the rest is cut."""
         self._draining = True
+        for channel in tuple(self.sockets.values()):  # whoever has entered no namespace was closed by none
+            channel.close("the server stops")
         if self._transports or self._farewells:
             self._all_gone.clear()
             try:
