@@ -330,8 +330,9 @@ class WebSocket(asyncio.BufferedProtocol):
         self._descriptor = self.straight = -1  # the number may soon be another connection's
         self._closing = True
         self._tail = _NOTHING
-        if self.gone is not None:
-            self.gone()
+        gone, self.gone = self.gone, None  # it leads back here, and whoever looks for such circles hardly ever does
+        if gone is not None:
+            gone()
         owner, self.owner = self.owner, None
         if owner is not None:
             owner.lost("transport error" if exc else "transport close")

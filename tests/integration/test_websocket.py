@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import time
 from contextlib import suppress
@@ -46,6 +47,20 @@ async def socket(house: EngineHouse) -> AsyncIterator[RawSocket]:
 async def still_works(socket: RawSocket) -> None:
     await socket.say("4still here")
     assert await socket.text() == "4still here"
+
+
+async def test_one_that_is_gone_is_gone_from_memory_at_once(house: EngineHouse) -> None:
+    """A server looks for circles in what has lived long about once in ten million things that it makes."""
+    gc.collect()
+    gc.disable()
+    try:
+        opened, _ = await house.websocket_session()
+        await opened.hang_up()
+        await house.is_empty()
+        house.echo.channels.clear()
+        assert not [it for it in gc.get_objects() if isinstance(it, websocket.WebSocket)]
+    finally:
+        gc.enable()
 
 
 class TestFrames:
