@@ -63,6 +63,37 @@ async def test_one_that_is_gone_is_gone_from_memory_at_once(house: EngineHouse) 
         gc.enable()
 
 
+class Flooded(websocket.WebSocket):
+    """One on which there is always more to read, of whatever kind."""
+
+    def feed(self, data: bytes) -> None:
+        self.read = len(data)
+
+    def turn(self) -> int:
+        """What asyncio does when there is something; returns how much of it was read."""
+        self.buffer_updated(len(self.get_buffer(-1)))
+        return self.read
+
+
+async def test_those_who_say_as_much_as_they_can_share_a_turn() -> None:
+    """However many they are; and whoever comes after them reads as much as ever."""
+    hub = websocket.Hub()
+    crowd = [Flooded(asyncio.Transport(), hub, LIMIT) for _ in range(64)]
+    assert {socket.turn() for socket in crowd} == {websocket.READ_BUFFER}, "nobody knows yet"
+    for _ in range(3):
+        await asyncio.sleep(0)
+        portions = [socket.turn() for socket in crowd]
+        assert min(portions) == websocket.LEAST_READ
+        assert sum(portions) <= 2 * websocket.READ_BUFFER
+    await asyncio.sleep(0)
+    assert crowd[0].turn() == websocket.LEAST_READ
+    await asyncio.sleep(0)
+    assert crowd[0].turn() == websocket.READ_BUFFER, "alone again"
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert len(crowd[0].get_buffer(-1)) == websocket.READ_BUFFER
+
+
 class TestFrames:
     """What a message may be cut into, and what breaks the rules."""
 
