@@ -104,6 +104,8 @@ class Engine:
         self._transports: set[WebSocket] = set()
         self._hub = websocket.Hub()
         self._all_gone = asyncio.Event()
+        self._hearing = asyncio.Lock()
+        """One body is heard in a turn of the event loop: each may hold a thousand packets."""
         self._complaints = 0
         self._draining = False
 
@@ -314,9 +316,13 @@ class Engine:
         try:
             await channel.may_be_read()
             body = await self._body(request)
-            if not channel.open:
-                raise BadRequest("There is no such session any more.")
-            channel.take_body(body)
+            async with self._hearing:
+                try:
+                    if not channel.open:
+                        raise BadRequest("There is no such session any more.")
+                    channel.take_body(body)
+                finally:
+                    await asyncio.sleep(0)
         except (ValueError, RecursionError) as error:
             raise BadRequest("This body cannot be understood.") from error
         finally:
