@@ -104,6 +104,8 @@ class Engine:
         self._farewells: dict[str, Channel] = {}
         self._transports: set[WebSocket] = set()
         self._all_gone = asyncio.Event()
+        self._hearing = asyncio.Lock()
+        """One body is heard in a turn of the event loop: each may hold a thousand packets."""
         self._complaints = 0
         self._draining = False
 
@@ -150,8 +152,10 @@ class Engine:
         return web.Response(body=body, headers=headers, content_type="text/plain", charset="utf-8")
 
     async def drain(self, seconds: float) -> None:
-        """Give the transports that were closed this long to be gone; the rest is cut."""
+        """Close every session that is still there, and give all transports this long to be gone; the rest is cut."""
         self._draining = True
+        for channel in tuple(self.sockets.values()):  # whoever has entered no namespace was closed by none
+            channel.close("the server stops")
         if self._transports or self._farewells:
             self._all_gone.clear()
             try:
@@ -321,9 +325,13 @@ class Engine:
         try:
             await channel.may_be_read()
             body = await self._body(request)
-            if not channel.open:
-                raise BadRequest("There is no such session any more.")
-            channel.take_body(body)
+            async with self._hearing:
+                try:
+                    if not channel.open:
+                        raise BadRequest("There is no such session any more.")
+                    channel.take_body(body)
+                finally:
+                    await asyncio.sleep(0)
         except (ValueError, RecursionError) as error:
             raise BadRequest("This body cannot be understood.") from error
         finally:

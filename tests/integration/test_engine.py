@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from chatzilla.realtime import engine as engine_module
-from chatzilla.realtime.channel import PACKETS_IN_A_BODY, PACKETS_IN_A_POLL, Frame
+from chatzilla.realtime.channel import PACKETS_IN_A_BODY, PACKETS_IN_A_POLL, Channel, Frame
 from chatzilla.realtime.engine import Limits
 from tests.helpers.clients import PATIENCE_SECONDS
 from tests.helpers.engines import SEPARATOR, EngineHouse, Polling, engine_house
@@ -346,6 +346,31 @@ class TestBodies:
                         await house.ask("GET", "none")  # a round trip, so that the pieces are pieces
                 assert (await raw.answer())[0] == 200
             assert house.echo.heard == [f"{number} €" for number in range(20)]
+
+    async def test_one_body_is_heard_in_a_turn_of_the_event_loop(
+        self, house: EngineHouse, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """However many come at once: others have their turn in between."""
+        turns, heard = 0, list[int]()
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        def received(_channel: Channel, _text: bytes) -> None:
+            heard.append(turns)
+
+        monkeypatch.setattr(house.echo, "received", received)
+        sessions = [await house.polling() for _ in range(12)]
+        bodies = [await self.post_by_hand(session, "Content-Length: 2") for session in sessions]
+        counting = asyncio.create_task(count())
+        for body in bodies:
+            body.writer.write(b"4x")
+        assert [(await body.answer())[0] for body in bodies] == [200] * len(bodies)
+        counting.cancel()
+        assert len(set(heard)) == len(heard) == len(bodies)
 
     async def test_a_body_in_chunks_is_one(self, house: EngineHouse) -> None:
         async with await house.polling() as session:
