@@ -4,7 +4,7 @@
 /** @import { Link } from "./call.js" */
 /** @import { EngineWorld } from "./engine.js" */
 
-import { isWorthTelling, routeOf, troubleOf } from "./rtc.js";
+import { isWorthTelling, routeOf, standOf, troubleOf } from "./rtc.js";
 
 /** How long a new connection, or one that looks for another way, may take before everything begins anew. */
 const CONNECT_WITHIN_MS = 15_000;
@@ -137,6 +137,11 @@ export class Leg {
     this.#unlessConnected(RESTART_WITHIN_MS);
   }
 
+  #giveUp() {
+    console.info(`Nothing comes of the connection ${this.#name}: ${standOf(this.#connection)}. It is begun anew.`);
+    this.#wishes.broken();
+  }
+
   /**
    * Begin anew when it does not come about. If it has begun to meanwhile it is only slow, and would be no faster if it had
    * to begin again; so it gets the same time once more.
@@ -148,7 +153,7 @@ export class Leg {
     this.#world.later(() => {
       if (this.#closed || this.way === "connected") return;
       if (turn !== this.#turns && this.way === "connecting") this.#unlessConnected(ms);
-      else this.#wishes.broken();
+      else this.#giveUp();
     }, ms);
   }
 }

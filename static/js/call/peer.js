@@ -12,7 +12,7 @@
 /** @import { Quality, Signal, Source, Track } from "./wire.js" */
 
 import { SCREEN_BITRATE } from "./engine.js";
-import { Loudness, isWorthTelling, kindOf, limitTo, midsOf, originOf, routeOf, troubleOf } from "./rtc.js";
+import { Loudness, isWorthTelling, kindOf, limitTo, midsOf, originOf, routeOf, standOf, troubleOf } from "./rtc.js";
 
 /** How long the other side of a failed connection may take to mend it, before this one tries as well. */
 const POLITE_WAIT_MS = 3_000;
@@ -438,8 +438,14 @@ export class Peer {
       if (turn !== this.#turns) return;
       if (signs !== this.#signs) this.#giveTime();
       else if (ms > LOOK_EVERY_MS) this.#giveTime(ms - LOOK_EVERY_MS);
-      else this.#unlessChanged(0, () => this.#renew());
+      else this.#unlessChanged(0, () => this.#giveUp());
     }, LOOK_EVERY_MS);
+  }
+
+  #giveUp() {
+    const connection = /** @type {RTCPeerConnection} */ (this.#connection);
+    console.info(`Nothing comes of the connection with ${this.#id}: ${standOf(connection)}. It is begun anew.`);
+    this.#renew();
   }
 
   #renewSoon() {

@@ -74,6 +74,14 @@ export class Loudness {
 }
 
 /**
+ * How far a connection has come, for whoever asks why it is begun anew.
+ *
+ * @param {RTCPeerConnection} connection
+ */
+export const standOf = ({ signalingState, iceGatheringState, iceConnectionState, connectionState }) =>
+  `signaling ${signalingState}, gathering ${iceGatheringState}, ICE ${iceConnectionState}, all in all ${connectionState}`;
+
+/**
  * What a failure to find a candidate says of the relay, if anything.
  *
  * @param {RTCPeerConnectionIceErrorEvent} error
