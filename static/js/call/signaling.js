@@ -30,12 +30,16 @@ const RECONNECT_LONGEST_MS = 1_500;
  * @property {(ended: Ended) => void} ended
  */
 
+/** Who has a socket now: the manager hands out the same one for each call on this page. @type {WeakMap<Socket, Signaling>} */
+const holders = new WeakMap();
+
 export class Signaling {
   #manager;
   #ear;
   /** @type {Socket} */
   #socket;
   #closing = new AbortController();
+  /** @type {number} */
   #usualLongest;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #again;
@@ -47,9 +51,10 @@ export class Signaling {
   constructor(manager, ear) {
     this.#manager = manager;
     this.#ear = ear;
-    this.#usualLongest = manager.reconnectionDelayMax() ?? 0;
     this.#socket = manager.socket(NAMESPACE);
-    // The manager hands out the same socket for each call on this page.
+    const before = holders.get(this.#socket);
+    this.#usualLongest = before ? before.#usualLongest : (manager.reconnectionDelayMax() ?? 0);
+    holders.set(this.#socket, this);
     this.#socket.off();
     this.#socket.auth = (/** @type {(auth: object) => void} */ give) => give({ token: ear.token(), resume: ear.resume() || undefined });
     this.#listen();
@@ -70,6 +75,7 @@ export class Signaling {
   close() {
     this.#closing.abort();
     clearTimeout(this.#again);
+    if (holders.get(this.#socket) !== this) return; // another call has begun meanwhile
     this.#manager.reconnectionDelayMax(this.#usualLongest);
     this.#socket.off();
     this.#socket.disconnect();
