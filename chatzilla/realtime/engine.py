@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+RESTARTING: Final = "The server is restarting. Try again in a moment."
+
 LINES_A_SECOND: Final = 10
 """Lines of log about strangers' mistakes."""
 
@@ -214,12 +216,6 @@ class Engine:
     async def send_packet(self, sid: str, packet: Any) -> None:
         await self.send(sid, packet.data)
 
-    async def get_session(self, sid: str) -> dict[str, Any]:
-        channel = self.sockets[sid]
-        if channel.state is None:
-            channel.state = {}
-        return channel.state
-
     def transport(self, sid: str) -> str:
         return self.sockets[sid].transport
 
@@ -256,7 +252,7 @@ class Engine:
             TooFast, Full: over a limit.
         """
         if self._draining:
-            raise Unavailable("The server is restarting. Try again in a moment.")
+            raise Unavailable(RESTARTING)
         self._check(len(self.sockets) + len(self._farewells), self._addresses, request)
 
     def _check(self, there: int, from_addresses: Counter[str], request: web.Request) -> None:

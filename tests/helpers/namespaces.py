@@ -111,8 +111,8 @@ class Sockets:
             ("disconnecting", manager.pending_disconnect),
             ("environ", self.server.environ),
             ("attachments", self.server._attachments),
-            ("tails", self.server._tails),
-            ("waiting", self.server._waiting),
+            ("sessions", self.server._sessions),
+            ("queues", self.server._queues._tails),
             ("here", [*self.root.here, *self.custom.here]),
         ):
             if kept:

@@ -1132,7 +1132,7 @@ class TestEvents:
         await wire.raw.send(frame("41/x,") * (2 * Limits().backlog))
         await wire.raw.say(b"", 9)
         opcode, _ = await wire.raw.frame()
-        waiting = max(sockets.server._waiting.values(), default=0)
+        waiting = max(sockets.server._queues._waiting.values(), default=0)
         assert opcode == CLOSE or waiting <= Limits().backlog + 1, f"{waiting} wait"
 
 

@@ -77,7 +77,7 @@ def test_every_event_of_calls_is_documented(tmp_path: Path) -> None:
 
 def test_every_event_that_a_client_may_hear_is_documented() -> None:
     source = "".join(path.read_text() for path in (ROOT / "chatzilla/realtime").glob("*.py"))
-    told = set(re.findall(r'packets\.event\(CHAT, "(\w+)"', source))
+    told = set(re.findall(r'packets\.event\((?:CHAT|namespace), "(\w+)"', source))
     assert told == names(table(PROTOCOL, "| event to clients |"))
 
 
