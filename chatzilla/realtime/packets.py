@@ -110,6 +110,13 @@ class Attachments:
     """A binary packet whose attachments are still to come."""
 
     def __init__(self, packet: Packet, size: int, *, keep: bool) -> None:
+        """Begin with none of them.
+
+        Args:
+            packet: what they belong to.
+            size: bytes that it came in.
+            keep: whether what is in them is wanted; else it is enough that they come.
+        """
         self.packet = packet
         self.size = size
         self._keep = keep

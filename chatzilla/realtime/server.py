@@ -1,13 +1,12 @@
 """python-socketio's server on our own sessions.
 
-Namespaces, their sessions and rooms stay python-socketio's, and any `AsyncNamespace` of its works here. A namespace
-that is `Direct` is driven without a task for each event; others are run in order, one event of a connection after the
-other. Parsing, connecting and disconnecting are ours: strict, always answered, and without ghosts.
+Namespaces, their sessions and rooms stay python-socketio's, and any `AsyncNamespace` of its works here. One that is
+`Direct`, as `/chat` and `/calls` are, is driven without a task for each event; others are run in order, one event of a
+connection after the other. Parsing, connecting and disconnecting are ours: strict, always answered, and without ghosts.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
@@ -18,9 +17,10 @@ import socketio.packet
 
 from chatzilla.realtime import packets
 from chatzilla.realtime.engine import Engine
+from chatzilla.realtime.queues import Queues
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterator
 
     from aiohttp import web
 
@@ -131,7 +131,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
         if packet.kind in (packets.ACK, packets.BINARY_ACK):
             if packet.id not in self.manager.callbacks.get(sid, ()):
                 return  # nobody asked, or no longer waits
-            self._run(channel, packet.namespace, self._handle_ack(channel.sid, packet.namespace, packet.id, data))
+            self._queues.add(channel.sid, self._handle_ack(channel.sid, packet.namespace, packet.id, data))
         elif packet.namespace in self.directs:
             receive = channel.receivers.get(packet.namespace.encode())
             if receive is not None:
@@ -199,8 +199,8 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
     async def _leave(self, channel: Channel, namespace: str, reason: str) -> None:
         """Take a connection out of a namespace, whatever its handler does."""
         sid = self._sid(channel, namespace)
-        if sid is None:
-            return
+        if sid is None or not self.manager.is_connected(sid, namespace):
+            return  # nor, if it is on its way out already, a second time
         self.manager.pre_disconnect(sid, namespace)
         channel.receivers.pop(namespace.encode(), None)
         try:
@@ -239,7 +239,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
         sid: str | None = self.manager.sid_from_eio_sid(channel.sid, namespace)
         return sid
 
-    # What python-socketio's users call, done in another way.
+    # What users of python-socketio call, done in our way.
 
     async def get_session(self, sid: str, namespace: str | None = None) -> Any:
         """What is kept about a connection: also for whoever is told of its end, when its channel is gone."""
@@ -252,6 +252,14 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
             raise KeyError(sid)
         self._sessions[sid] = session
 
+    async def disconnect(self, sid: str, namespace: str | None = None, ignore_queue: bool = False) -> None:  # noqa: ARG002  # python-socketio's
+        """Show a connection out of a namespace."""
+        where = namespace or "/"
+        if self.manager.is_connected(sid, where):
+            channel = self.channel_of(sid, where)
+            await self._send_packet(channel.sid, socketio.packet.Packet(packets.DISCONNECT, namespace=where))
+            await self._leave(channel, where, self.reason.SERVER_DISCONNECT)
+
     def register_namespace(self, namespace_handler: Any) -> None:
         super().register_namespace(namespace_handler)
         if isinstance(namespace_handler, Direct):
@@ -259,38 +267,6 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
 
     def _engineio_server_class(self) -> type[Engine]:
         return Engine
-
-
-class Queues:
-    """Work of connections that may wait for something: for each of them, one piece after the other, in order."""
-
-    def __init__(self) -> None:
-        self._tails: dict[str, asyncio.Task[None]] = {}
-        self._waiting: dict[str, int] = {}
-
-    def __len__(self) -> int:
-        return len(self._tails)
-
-    def waiting(self, sid: str) -> int:
-        """How many pieces of a connection are not done."""
-        return self._waiting.get(sid, 0)
-
-    def add(self, sid: str, work: Coroutine[Any, Any, None]) -> None:
-        """Do something after all that came before it."""
-        self._waiting[sid] = self.waiting(sid) + 1
-        self._tails[sid] = asyncio.get_running_loop().create_task(self._after(sid, self._tails.get(sid), work))
-
-    async def _after(self, sid: str, before: asyncio.Task[None] | None, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            if before is not None:
-                await before
-            await work
-        except Exception:
-            logger.exception("an event failed")
-        finally:
-            self._waiting[sid] -= 1
-            if not self._waiting[sid]:
-                del self._waiting[sid], self._tails[sid]
 
 
 class _Manager(socketio.AsyncManager):  # type: ignore[misc]  # python-socketio ships no types
@@ -302,10 +278,17 @@ class _Manager(socketio.AsyncManager):  # type: ignore[misc]  # python-socketio 
 
     def basic_enter_room(self, sid: str, namespace: str, room: str | None, eio_sid: str | None = None) -> None:
         if room == sid and namespace in self.server.directs:
-            return  # a room of its own for each connection, which a direct namespace never asks for
+            return  # a room of its own for each of ten thousand connections, which `get_participants` does without
         super().basic_enter_room(sid, namespace, room, eio_sid=eio_sid)
         if room is not None:
             self._rooms_of.setdefault((namespace, sid), set()).add(room)
+
+    def get_participants(self, namespace: str, room: object) -> Iterator[tuple[str, str]]:
+        alone = self.rooms.get(namespace, {}).get(None, {}).get(room) if isinstance(room, str) else None
+        if alone is not None:
+            yield str(room), alone
+        else:
+            yield from super().get_participants(namespace, room)
 
     def basic_disconnect(self, sid: str, namespace: str, **_: object) -> None:
         for room in (*self._rooms_of.pop((namespace, sid), ()), None):
