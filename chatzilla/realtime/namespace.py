@@ -212,7 +212,7 @@ class Namespace(socketio.AsyncNamespace, Generic[E]):  # type: ignore[misc]  # p
         self.running = 0
         """Events that are not answered yet."""
         self.quiet = asyncio.Event()
-        """Whether there are none, once it is closing."""
+        """Set when there are none any more, once it is closing."""
 
     def let_in(self, sid: ConnectionId, channel: Channel, auth: Mapping[str, Any]) -> E:
         """Take in a connection, by what it brought with it.

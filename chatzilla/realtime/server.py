@@ -200,7 +200,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
         """Take a connection out of a namespace, whatever its handler does."""
         sid = self._sid(channel, namespace)
         if sid is None or not self.manager.is_connected(sid, namespace):
-            return  # nor, if it is on its way out already, a second time
+            return  # it is not there, or on its way out already
         self.manager.pre_disconnect(sid, namespace)
         channel.receivers.pop(namespace.encode(), None)
         try:
