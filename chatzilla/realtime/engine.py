@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-RESTARTING: Final = "The server is restarting. Try again in a moment."
-
 LINES_A_SECOND: Final = 10
 """Lines of log about strangers' mistakes."""
 
@@ -252,7 +250,7 @@ class Engine:
             TooFast, Full: over a limit.
         """
         if self._draining:
-            raise Unavailable(RESTARTING)
+            raise Unavailable("The server is restarting. Try again in a moment.")
         self._check(len(self.sockets) + len(self._farewells), self._addresses, request)
 
     def _check(self, there: int, from_addresses: Counter[str], request: web.Request) -> None:

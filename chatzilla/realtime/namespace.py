@@ -15,7 +15,7 @@ import logging
 import secrets
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 import socketio
 import socketio.exceptions
@@ -25,7 +25,6 @@ from chatzilla.core.rooms import ConnectionId
 from chatzilla.core.session import GONE
 from chatzilla.errors import ChatError, NotJoined, Unavailable, UnknownEvent
 from chatzilla.realtime import packets
-from chatzilla.realtime.engine import RESTARTING
 from chatzilla.realtime.line import Event, Line
 
 if TYPE_CHECKING:
@@ -35,6 +34,8 @@ if TYPE_CHECKING:
     from chatzilla.realtime.server import Server
 
 logger = logging.getLogger(__name__)
+
+RESTARTING: Final = "The server is restarting. Try again in a moment."
 
 Answer = tuple[bool, object]
 
