@@ -118,7 +118,6 @@ class Channel:
         "receivers",
         "sid",
         "socket",
-        "state",
         "ticket",
     )
 
@@ -140,8 +139,6 @@ class Channel:
         self._attempted_at = 0.0
         self.receivers: dict[bytes, Receiver] = {}
         """The direct namespaces that it has entered, and who takes its events there."""
-        self.state: dict[str, Any] | None = None
-        """What python-socketio keeps about the session."""
         self.socket: WebSocket | None = None
         """The transport, unless it is long-polling."""
         self._knocking: _Upgrade | None = None

@@ -227,12 +227,6 @@ class Engine:
     async def send_packet(self, sid: str, packet: Any) -> None:
         await self.send(sid, packet.data)
 
-    async def get_session(self, sid: str) -> dict[str, Any]:
-        channel = self.sockets[sid]
-        if channel.state is None:
-            channel.state = {}
-        return channel.state
-
     def transport(self, sid: str) -> str:
         return self.sockets[sid].transport
 

@@ -24,17 +24,12 @@ class Event:
         self.done = False
 
     def begin(self) -> None:
-        """Start it. When it is done, now or later, it says so to its line, as `finish` does; it must not raise."""
+        """Start it. When it is done, now or later, it says so to its line by `finished`; it must not raise."""
         raise NotImplementedError
 
     def answer(self) -> None:
         """Tell whoever asked what it came to, once every earlier event is answered."""
         raise NotImplementedError
-
-    def finish(self) -> None:
-        """It is done; called once."""
-        self.done = True
-        self.line.finished(self)
 
 
 class Line:
@@ -89,7 +84,8 @@ class Line:
             self._step()
 
     def finished(self, event: Event) -> None:
-        """One of its events is done."""
+        """One of its events is done; called once for each."""
+        event.done = True
         if event.alone:
             self._held -= 1
         if not self._stepping:

@@ -128,7 +128,7 @@ class TestEntering:
         monkeypatch.setattr(Calls, "call_in", fails)
         assert await bob.fails("peek", {"room": "lobby"}) == "internal"
         assert [record.getMessage()[:24] for record in caplog.records if record.exc_info] == [
-            "an event of a call faile"
+            "an event of /calls faile"
         ]
         monkeypatch.undo()
         assert await bob.does("peek", {"room": "lobby"}) == {"call": None}
@@ -278,7 +278,7 @@ class TestLosingAConnection:
         (channel,) = [
             visitor.channel
             for visitor in timed.server.house.seats.all()
-            if visitor.seat.participant is not None and visitor.seat.participant.id == bob.id
+            if visitor.session.participant is not None and visitor.session.participant.id == bob.id
         ]
         channel._ping()
         channel._expect_pong()  # the time for an answer is over at once
@@ -785,6 +785,6 @@ async def test_what_nobody_foresaw_while_reading_is_answered_too(
         monkeypatch.setattr(wire_calls, "parse_room", fails)
         assert await ann.fails("peek", {"room": "lobby"}) == "internal"
         [line] = [record for record in caplog.records if record.exc_info]
-        assert line.getMessage().startswith("an event of a call failed")
+        assert line.getMessage().startswith("an event of /calls failed")
         monkeypatch.undo()
         assert await ann.does("peek", {"room": "lobby"}) == {"call": None}
