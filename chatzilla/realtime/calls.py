@@ -108,6 +108,7 @@ class CallsNamespace(Namespace[Visitor]):
             "peek": waiting(wire_calls.decode_peek, self.on_peek),
         }
         super().__init__(CALLS, handlers)
+        self._leave = handlers["leave"]
         self._calls = calls
         self._seats = seats
         self._sign_ins = sign_ins
@@ -170,9 +171,11 @@ class CallsNamespace(Namespace[Visitor]):
             raise Forbidden(LOOKS_LIKE)
 
     def let_out(self, visitor: Visitor, reason: str) -> None:
-        """A connection is gone; its participant is waited for."""
+        """A connection is gone; its participant is waited for, unless the last that it said was that they leave."""
         seat = visitor.session
         self._seats.forget(visitor)
+        if visitor.has_asked(self._leave):
+            self._calls.leave(seat)
         self._calls.lost(seat, silent=reason == SILENCE)
         logger.info("connection %s to calls closed: %s", seat.connection, reason, extra={PEER: seat.address})
 

@@ -10,6 +10,10 @@ right after a batch is told after its acks.
 from __future__ import annotations
 
 from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Event:
@@ -72,6 +76,11 @@ class Line:
             self._stepping = False
         if events[0].done or self._begun != self.waiting:
             self._step()
+
+    @property
+    def events(self) -> Iterable[Event]:
+        """What has come and is not answered yet, in order."""
+        return self._events or ()
 
     def hold(self) -> None:
         """Let the event that is beginning wait for something, and begin none after it before `go_on`."""

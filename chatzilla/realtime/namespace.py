@@ -64,6 +64,10 @@ class Entrant(Generic[K]):
     line: Line
     channel: Channel
 
+    def has_asked(self, handler: Handler[Any]) -> bool:
+        """Whether an event of this kind has come from it and is not answered yet."""
+        return any(isinstance(event, Asked) and event.handler is handler for event in self.line.events)
+
     def dismiss(self, code: str, message: str, *, reconnect: bool = True) -> None:
         """Close it of our own accord: it is told why, and whether it may come back. Harmless twice."""
         dismiss(self.channel, self.namespace, code, message, reconnect=reconnect)
