@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -20,7 +19,6 @@ from chatzilla.core.connections import PUT_OUT
 from chatzilla.core.limits import Allowance, Rate
 from chatzilla.core.lookalikes import LOOKS_LIKE
 from chatzilla.errors import Forbidden, SignInNeeded, TooFast
-from chatzilla.logs import PEER
 from chatzilla.realtime import packets
 from chatzilla.realtime.line import Line
 from chatzilla.realtime.namespace import Entrant, Namespace, waiting
@@ -37,8 +35,6 @@ if TYPE_CHECKING:
     from chatzilla.core.tokens import SignInId
     from chatzilla.ports import Clock
     from chatzilla.realtime.channel import Channel, Frame
-
-logger = logging.getLogger(__name__)
 
 CALLS: Final = "/calls"
 
@@ -132,7 +128,6 @@ class CallsNamespace(Namespace[Visitor]):
         )
         visitor = Visitor(seat, Line(self.server.eio.limits.signal_backlog), channel)
         self._seats.admit(visitor)
-        logger.info("connection %s to calls opened from %s", sid, channel.address, extra={PEER: channel.address})
         return visitor
 
     def _pass_of(self, auth: Mapping[str, Any], channel: Channel) -> Pass:
@@ -170,14 +165,13 @@ class CallsNamespace(Namespace[Visitor]):
         if self._sign_ins.holder(account.name) not in (None, account.id):
             raise Forbidden(LOOKS_LIKE)
 
-    def let_out(self, visitor: Visitor, reason: str) -> None:
+    def let_out(self, visitor: Visitor, reason: str, /) -> None:
         """A connection is gone; its participant is waited for, unless the last that it said was that they leave."""
         seat = visitor.session
         self._seats.forget(visitor)
         if visitor.has_asked(self._leave):
             self._calls.leave(seat)
         self._calls.lost(seat, silent=reason == SILENCE)
-        logger.info("connection %s to calls closed: %s", seat.connection, reason, extra={PEER: seat.address})
 
     # What can be called.
 

@@ -101,6 +101,7 @@ class Channel:
         "_engine",
         "_knocking",
         "_may_say_more",
+        "_opened_at",
         "_ping_told",
         "_poll",
         "_posting",
@@ -159,8 +160,8 @@ class Channel:
         self._waits_for_pong = False
         self._ping_told = False
         """Whether the ping was fetched: before that, nobody can be answering it."""
-        self._spare_at = engine.loop.time()
-        self._due = self._spare_at + engine.limits.heartbeat
+        self._opened_at = self._spare_at = engine.loop.time()
+        self._due = self._opened_at + engine.limits.heartbeat
         """When the next ping is to be sent, or the answer to the last one is late."""
         self._timer = engine.loop.call_at(self._due, self._ping)
         self._deadline: asyncio.TimerHandle | None = engine.later(engine.limits.join_within, self._give_up_waiting)
@@ -169,6 +170,11 @@ class Channel:
     def transport(self) -> str:
         """The name of the transport, as the protocol has it."""
         return "polling" if self.socket is None else "websocket"
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was opened."""
+        return self._engine.loop.time() - self._opened_at
 
     @property
     def queue_limit(self) -> int:

@@ -6,7 +6,6 @@ How an event gets its answer, `namespace` says; here is what can be called, what
 from __future__ import annotations
 
 import contextlib
-import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,7 +16,6 @@ from chatzilla.core.messages import Message
 from chatzilla.core.rooms import LOBBY, ConnectionId
 from chatzilla.core.session import Session
 from chatzilla.errors import BadRequest, Forbidden, NotFound, SignInNeeded, TooFast
-from chatzilla.logs import PEER
 from chatzilla.realtime import packets
 from chatzilla.realtime.connection import CHAT, Connection, Dialect
 from chatzilla.realtime.desk import Desk
@@ -38,8 +36,6 @@ if TYPE_CHECKING:
     from chatzilla.ports import Ports
     from chatzilla.realtime.channel import Channel
     from chatzilla.realtime.delivery import Delivery
-
-logger = logging.getLogger(__name__)
 
 COPIES_KEPT: Final = 16
 """Pages, and lists of who is there, that are kept as JSON: whoever is answered by the same one is given that."""
@@ -113,7 +109,6 @@ class ChatNamespace(Namespace[Connection]):
         hears = not self._sign_ins.mode.closed and session.right is None and kept_out is None
         if connection.dialect is Dialect.TUTORIAL and hears:
             self._ports.audience.subscribe(sid, LOBBY)
-        logger.info("connection %s opened from %s", sid, channel.address, extra={PEER: channel.address})
         return connection
 
     def _bearer(self, token: object, channel: Channel, *, needed: bool) -> Bearer | None:
@@ -133,12 +128,11 @@ class ChatNamespace(Namespace[Connection]):
         self._sign_ins.bans.check(None, channel.address)
         return None
 
-    def let_out(self, connection: Connection, reason: str) -> None:
+    def let_out(self, connection: Connection, _reason: str, /) -> None:
         """A connection is gone, and with it whom it made be there."""
         session = connection.session
         rooms.part(self._ports, self._presence, session)
         self._delivery.forget(connection)
-        logger.info("connection %s closed: %s", session.connection, reason, extra={PEER: connection.channel.address})
 
     # What can be called.
 

@@ -24,6 +24,7 @@ from chatzilla import wire
 from chatzilla.core.rooms import ConnectionId
 from chatzilla.core.session import GONE
 from chatzilla.errors import ChatError, NotJoined, Unavailable, UnknownEvent
+from chatzilla.logs import PEER
 from chatzilla.realtime import packets
 from chatzilla.realtime.line import Event, Line
 
@@ -227,7 +228,7 @@ class Namespace(socketio.AsyncNamespace, Generic[E]):  # type: ignore[misc]  # p
         """
         raise NotImplementedError
 
-    def let_out(self, entrant: E, reason: str) -> None:
+    def let_out(self, entrant: E, reason: str, /) -> None:
         """A connection is gone, for whatever reason."""
         raise NotImplementedError
 
@@ -253,9 +254,27 @@ class Namespace(socketio.AsyncNamespace, Generic[E]):  # type: ignore[misc]  # p
                 data = wire.encode_refusal(refusal)
                 raise socketio.exceptions.ConnectionRefusedError(refusal.sentence, data) from refusal
             await self.save_session(sid, entrant)
+            logger.debug(
+                "connection %s to %s opened from %s",
+                sid,
+                self.namespace,
+                channel.address,
+                extra={PEER: channel.address},
+            )
         elif event == "disconnect":
             sid, reason = args
-            self.let_out(await self.get_session(sid), str(reason))
+            entrant = await self.get_session(sid)
+            self.let_out(entrant, str(reason))
+            channel = entrant.channel
+            logger.info(
+                "connection %s to %s from %s closed after %d s: %s",
+                sid,
+                self.namespace,
+                channel.address,
+                channel.age,
+                reason,
+                extra={PEER: channel.address},
+            )
 
     async def receiver(self, sid: str) -> Receiver:
         """Who takes the events of a connection that has just been let in."""

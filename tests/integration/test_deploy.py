@@ -159,7 +159,7 @@ async def test_the_log_names_the_address_that_the_router_saw(visitors: Visitors,
         assert (await ws.receive_str()).startswith("0{")
         await ws.send_str("40/chat,")
         assert (await ws.receive_str()).startswith("40/chat,")
-        assert platform.command.says(r"connection \S+ opened from (\S+)")[1] == VISITOR
+    assert platform.command.says(r"connection \S+ to /chat from (\S+) closed")[1] == VISITOR
     assert not [line for line in platform.command.lines if "198.51.100" in line]
 
 
