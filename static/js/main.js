@@ -38,6 +38,8 @@ const STILL_UNDER_WAY = "Your last message is still on its way. It can be edited
 const GONE_MEANWHILE = "The message that you were editing was deleted.";
 const EDITING = "Editing your last message. Enter saves it, Escape leaves it as it is.";
 const HEADS = new Set(["owner", "admin"]);
+/** Refusals that say of a room that it is not this person's. */
+const NOT_MINE = new Set(["forbidden", "not-found"]);
 const COME_BACK = "Reload the page to come in again.";
 const CALL_NOT_LOADED = "The call could not be loaded. Load this page again.";
 const STATUS_WORDS = { connecting: "Connecting…", online: "Online", offline: "Offline" };
@@ -134,7 +136,7 @@ class Visit {
   #over = false;
   /** @type {Map<string, readonly string[]>} What this person may in rooms, as far as it was told. */
   #rights = new Map();
-  /** Why this person is not in the lobby, which is the room that one is in otherwise. */
+  /** Why this person is not in the room that is open, where that is so and there is no other to go to. */
   #out = "";
 
   /**
@@ -357,6 +359,7 @@ class Visit {
     const { cursor, rows } = this.#session.timeline;
     if (cursor !== null) this.#rooms.heard({ room: left, last: rows.at(-1)?.seq ?? 0 });
     this.#session.enter(room);
+    this.#out = "";
     tell("");
     this.#showRoom();
   }
@@ -505,13 +508,14 @@ class Visit {
   /** @param {Refusal} refusal */
   #refused({ code, message }) {
     if (identity.signedIn && code === "forbidden") void reloadIfSomebodyElse(this.#name);
-    if (this.#inside && code === "not-found" && this.#session.room !== LOBBY) {
-      this.#roomGone(this.#session.room, message);
-    } else if (this.#inside) {
-      tell(message);
+    const { room } = this.#session;
+    if (!this.#inside) leave(this.#name, message);
+    else if (room !== LOBBY && NOT_MINE.has(code)) this.#roomGone(room, message);
+    else {
+      // There is nowhere else to go; what others can be opened stays in the sidebar.
+      this.#out = `${message} ${COME_BACK}`;
+      this.#showRoomName();
       attention.say(message);
-    } else {
-      leave(this.#name, message);
     }
   }
 
@@ -609,7 +613,7 @@ class Visit {
   /** Why nothing can be said here now, in words; empty where something can. */
   get #closed() {
     const { room } = this.#session;
-    return (room === LOBBY && this.#out) || whyClosed(this.#rooms.get(room), this.#rights.get(room));
+    return this.#out || whyClosed(this.#rooms.get(room), this.#rights.get(room));
   }
 
   /** What this person may do that others may not. */
