@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Capture, wordsOf } from "../../static/js/call/capture.js";
+import { Capture, askForScreen, wordsOf } from "../../static/js/call/capture.js";
 import { idle } from "./clock.js";
 import { Track } from "./call-people.js";
 
@@ -298,4 +298,21 @@ test("a microphone that goes as one leaves is not replaced, and is nobody's loss
   assert.deepEqual(devices.given.map(({ stopped }) => stopped).slice(1), [true]);
   assert.deepEqual(news, ["microphone on", "microphone off"]);
   assert.deepEqual(capture.problems, []);
+});
+
+test("a screen that the system keeps from the browser is not taken for a change of mind", async (t) => {
+  const refusing = (/** @type {string} */ message) => ({
+    getDisplayMedia: async () => {
+      throw Object.assign(new Error(message), { name: "NotAllowedError" });
+    },
+  });
+  const browser = { mediaDevices: refusing("Permission denied by system") };
+  const before = Object.getOwnPropertyDescriptor(globalThis, "navigator");
+  Object.defineProperty(globalThis, "navigator", { value: browser, configurable: true });
+  t.after(() => before && Object.defineProperty(globalThis, "navigator", before));
+  await assert.rejects(askForScreen(), /the system does not let this browser see it/);
+  browser.mediaDevices = refusing("Access to the feature \"display-capture\" is disallowed by permissions policy.");
+  await assert.rejects(askForScreen(), /this page is not allowed/);
+  browser.mediaDevices = refusing("Permission denied by user");
+  assert.equal(await askForScreen(), null);
 });

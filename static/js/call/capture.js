@@ -370,7 +370,7 @@ export function wordsOf(problems) {
 }
 
 /**
- * Ask for a screen, a window or a tab; null when the person thought better of it.
+ * Ask for a screen, a window or a tab; null when the person thought better of it, as far as the browser tells.
  *
  * @returns {Promise<{screen: MediaStreamTrack, sound: MediaStreamTrack | null} | null>}
  */
@@ -385,7 +385,10 @@ export async function askForScreen() {
     screen.contentHint = "detail";
     return { screen, sound: sound ?? null };
   } catch (error) {
-    if (reasonOf(error) === "refused") return null;
-    throw error;
+    if (reasonOf(error) !== "refused") throw error;
+    const { message } = /** @type {Error} */ (error);
+    if (message.includes("by system")) throw new Error("the system does not let this browser see it. Its settings for privacy may allow it.");
+    if (message.includes("policy")) throw new Error("this page is not allowed to.");
+    return null;
   }
 }
