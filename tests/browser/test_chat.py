@@ -196,6 +196,9 @@ async def test_a_draft_is_kept_for_each_room(tab: OpenTab) -> None:
     await alice.page.wait_for_function(
         "() => document.querySelector('textarea[name=message]').value === 'half a thought'"
     )
+    other = await tab("/r/garden", beside=alice)
+    await (await other.joins("alice")).says("a word from another tab")
+    await alice.shows("a word from another tab")
     await alice.page.reload()
     await alice.page.wait_for_function(
         "() => document.querySelector('textarea[name=message]').value === 'half a thought'"
