@@ -244,6 +244,33 @@ async def test_text_is_never_markup(tab: OpenTab) -> None:
     assert "TrustedHTML" in bob.complaints.pop()
 
 
+async def test_a_day_that_comes_twice_has_a_line_each_time(tab: OpenTab) -> None:
+    """The server's clock may be set back over midnight; and what stands where it should is not moved."""
+    alice = await (await tab()).joins("alice")
+    found = await alice.evaluate(
+        """async () => {
+            const list = document.querySelector("message-list");
+            const noon = Date.UTC(2026, 0, 2, 12), day = 86_400_000;
+            const messages = [noon, noon - day, noon].map((sent_at, at) => (
+                {id: `m${at}`, client_id: `c${at}`, room: "night", seq: at + 1, changed: at + 1, kind: "text",
+                 sender: "bob", name: "bob", content: `${at}`, sent_at}));
+            const draw = () => new Promise(resolve => {
+                list.show({room: "night", messages, letters: [], you: null, keepsOrder: false, closed: false,
+                           loaded: true, hasOlder: false, editing: null, missed: {after: 0, upTo: 0}});
+                requestAnimationFrame(resolve);
+            });
+            await draw();
+            const log = list.querySelector("[role=log]");
+            const order = [...log.children].slice(1).map(child => child.dataset.seq ?? "day");
+            const moves = new MutationObserver(() => {});
+            moves.observe(log, {childList: true});
+            await draw();
+            return [order, moves.takeRecords().length];
+        }"""
+    )
+    assert found == [["day", "1", "day", "2", "day", "3"], 0]
+
+
 async def test_history_loads_while_scrolling_up_and_the_view_stays(tab: OpenTab, chatzilla: Server) -> None:
     """Older pages come above what is read, which does not move; one button leads back to the newest."""
     bot = await Client(chatzilla.url).connect(auth={"dialect": "full"})

@@ -215,7 +215,11 @@ export class MessageList extends HTMLElement {
     let previous = null;
     for (const entry of entries) {
       const newDay = !previous || !sameDay(previous.at, entry.at);
-      if (newDay) elements.push(this.#line(lines, "day", dayOf(entry.at, now), new Date(entry.at).toDateString()));
+      if (newDay) {
+        // By a clock that was set back, a day can come twice, and an element can stand in one place only.
+        const day = new Date(entry.at).toDateString();
+        elements.push(this.#line(lines, "day", dayOf(entry.at, now), lines.has(day) ? `${day} ${entry.key}` : day));
+      }
       if (entry === firstNew) elements.push(this.#line(lines, "new", "New since you left", "new"));
       const grouped = !newDay && entry !== firstNew && previous !== null && belongsTo(previous, entry);
       const row = this.#row(entry, grouped);
