@@ -52,7 +52,6 @@ const REMOVED = "This message was removed by a moderator";
  *
  * @typedef {object} Entry
  * @property {string} key
- * @property {string} id       The `client_id`: unique for its author only.
  * @property {boolean} mine
  * @property {boolean} notice
  * @property {string} sender
@@ -280,8 +279,8 @@ export class MessageList extends HTMLElement {
   #newRow(entry) {
     const fragment = /** @type {DocumentFragment} */ (this.#template.content.cloneNode(true));
     const element = /** @type {HTMLElement} */ (fragment.firstElementChild);
-    // Others choose their ids, so one may try to take the place of something on this page.
-    element.id = document.getElementById(entry.id) ? `message-${entry.key}` : entry.id;
+    // Others choose theirs, so none of them may be the id of anything else on this page, now or later.
+    element.id = `message-${entry.key}`;
     return element;
   }
 
@@ -517,7 +516,6 @@ function entriesOf({ messages, letters, you, editing }) {
     const failed = change !== undefined && change.refusal !== null;
     entries.push({
       key: mine ? keyOfOwn(message.client_id) : `other:${message.id}`,
-      id: message.client_id,
       mine,
       notice: message.kind === "notice",
       sender: message.sender,
@@ -540,7 +538,6 @@ function entriesOf({ messages, letters, you, editing }) {
     if (stored.has(letter.client_id) || letter.target !== undefined) continue;
     entries.push({
       key: keyOfOwn(letter.client_id),
-      id: letter.client_id,
       mine: true,
       notice: false,
       sender: you?.id ?? letter.person,
