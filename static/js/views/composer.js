@@ -237,7 +237,8 @@ export class Composer extends HTMLElement {
     this.#count.classList.toggle("too-long", left < 0);
     this.#button.disabled = length === 0 || left < 0;
     this.#field.style.setProperty("height", "auto");
-    this.#field.style.setProperty("height", `${this.#field.scrollHeight}px`);
+    // What is shown where nothing is written has one line, however long the name of the room is.
+    if (this.#field.value) this.#field.style.setProperty("height", `${this.#field.scrollHeight}px`);
   }
 }
 
