@@ -33,6 +33,9 @@ const NARROW = matchMedia("(max-width: 51.99rem)");
 const TOUCH = matchMedia("(hover: none)");
 
 const OFFLINE = "You are offline. What you write is kept and sent when the connection is back.";
+const UNREACHABLE = "The server cannot be reached. What you write is kept and sent when it is back.";
+const NEEDS_SERVER = "This needs the server, which cannot be reached now. What you write is kept all the same.";
+const NOT_LOADED = "This could not be loaded. Try again; if that does not help, load this page again.";
 const STARTED_OVER = "The conversation was loaded anew: its numbering changed, or you were away for very long.";
 const STILL_UNDER_WAY = "Your last message is still on its way. It can be edited once it is sent.";
 const GONE_MEANWHILE = "The message that you were editing was deleted.";
@@ -41,7 +44,6 @@ const HEADS = new Set(["owner", "admin"]);
 /** Refusals that say of a room that it is not this person's. */
 const NOT_MINE = new Set(["forbidden", "not-found"]);
 const COME_BACK = "Reload the page to come in again.";
-const CALL_NOT_LOADED = "The call could not be loaded. Load this page again.";
 const STATUS_WORDS = { connecting: "Connecting…", online: "Online", offline: "Offline" };
 const NOT_DURABLE = "This browser keeps nothing for later: what is not sent yet is lost when you close this tab.";
 
@@ -273,11 +275,11 @@ class Visit {
   async #affairs(wish) {
     if (!this.#inside) return;
     // Without waiting where it is there: what somebody types after Ctrl+K is meant for the finder.
-    const { Affairs } = affairs ?? (await loadAffairs());
-    if (this.#over) return;
+    const loaded = affairs ?? (await wanted(loadAffairs));
+    if (!loaded || this.#over) return;
     if (NARROW.matches) sidebar.hidePopover();
     await wish(
-      new Affairs({
+      new loaded.Affairs({
         ask: (event, question) => this.#session.ask(event, question),
         rooms: this.#rooms,
         room: () => this.#session.room,
@@ -296,10 +298,11 @@ class Visit {
 
   /** Everybody's roles, the bans, and what was done. */
   async keepOrder() {
-    const { KeepingOrder } = await import("./views/keeping-order.js");
-    if (NARROW.matches) sidebar.hidePopover();
-    const dialog = find("keeping-order", KeepingOrder);
+    const loaded = await wanted(() => import("./views/keeping-order.js"));
     /** @type {HTMLDialogElement | null} */ (orderButton?.closest("dialog") ?? null)?.close();
+    if (!loaded) return;
+    if (NARROW.matches) sidebar.hidePopover();
+    const dialog = find("keeping-order", loaded.KeepingOrder);
     dialog.me = this.#session.you?.id ?? "";
     dialog.signedOut = () => location.reload();
     dialog.chosen = (person) => void this.#showPerson(person);
@@ -312,11 +315,12 @@ class Visit {
    * @param {Person} person
    */
   async #showPerson({ id, name, verified }) {
-    const { PersonCard } = await import("./views/person-card.js");
+    const loaded = await wanted(() => import("./views/person-card.js"));
+    if (!loaded) return;
     if (NARROW.matches) sidebar.hidePopover();
     const { room, roster } = this.#session;
     const here = roster.people.find((each) => each.id === id);
-    const card = find("person-card", PersonCard);
+    const card = find("person-card", loaded.PersonCard);
     card.signedOut = () => location.reload();
     await card.open({ id, name, verified: verified ?? (here && here.verified === true) }, this.#may("kick") ? { id: room, name: this.#rooms.nameOf(room) } : null);
   }
@@ -326,8 +330,9 @@ class Visit {
     const { room } = this.#session;
     const { locked, name } = this.#rooms.get(room);
     if (!locked && !confirm(`Lock “${name}”? Everybody goes on reading. Only its moderators write, until it is unlocked.`)) return;
-    const { api } = await import("./api.js");
-    const result = await api.lock(room, !locked);
+    const loaded = await wanted(loadApi);
+    if (!loaded) return;
+    const result = await loaded.api.lock(room, !locked);
     if (!result.ok) tell(result.refusal.message);
   }
 
@@ -432,11 +437,10 @@ class Visit {
 
   async #enterCall() {
     const { room } = this.#session;
-    const view = await loadCallView().catch(() => null);
-    if (!view) return tell(CALL_NOT_LOADED);
+    const view = await wanted(loadCallView);
     const manager = this.#connection?.manager;
-    if (this.#over || !manager) return undefined;
-    return view.open({
+    if (!view || this.#over || !manager) return;
+    await view.open({
       room,
       name: this.#rooms.nameOf(room),
       manager,
@@ -576,7 +580,13 @@ class Visit {
       return;
     }
     find("[data-status]", HTMLElement).textContent = STATUS_WORDS[status];
-    if (status === "offline" && offline.hidden) attention.say(OFFLINE);
+    this.#showCount();
+    if (status === "online") tellNoMore(NEEDS_SERVER);
+    if (status === "offline") {
+      const words = navigator.onLine ? UNREACHABLE : OFFLINE;
+      find("[data-offline-words]", HTMLElement).textContent = words;
+      if (offline.hidden) attention.say(words);
+    }
     if (status === "connecting" && !offline.hidden) return;
     offline.hidden = status !== "offline";
   }
@@ -674,8 +684,14 @@ class Visit {
   #showPeople() {
     const { roster, you } = this.#session;
     peopleList.show(roster.people, roster.count, you, { write: this.#identity.mayWrite, keepOrder: this.#may("kick") });
-    const count = roster.count > 0 ? counted(roster.count, "person here", "people here") : "";
-    find("[data-people-count]", HTMLElement).textContent = count;
+    this.#showCount();
+  }
+
+  /** How many are here; without the server nobody knows. */
+  #showCount() {
+    const { roster, status } = this.#session;
+    const known = roster.count > 0 && status !== "offline";
+    find("[data-people-count]", HTMLElement).textContent = known ? counted(roster.count, "person here", "people here") : "";
   }
 
   #showTyping() {
@@ -715,6 +731,29 @@ async function loadAffairs() {
   return affairs;
 }
 
+const loadApi = () => import("./api.js");
+
+/**
+ * Load what somebody wants just now. Where it cannot be had, they are told why nothing happens.
+ *
+ * @template Loaded
+ * @param {() => Promise<Loaded>} load
+ * @returns {Promise<Loaded | null>}
+ */
+async function wanted(load) {
+  try {
+    const loaded = await load();
+    tellNoMore(NOT_LOADED);
+    return loaded;
+  } catch (error) {
+    const online = document.documentElement.dataset.connection === "online";
+    if (online) console.error(error);
+    if (NARROW.matches) sidebar.hidePopover();
+    tell(online ? NOT_LOADED : NEEDS_SERVER);
+    return null;
+  }
+}
+
 /**
  * @param {string} name
  * @param {string} [token]
@@ -751,23 +790,26 @@ function leave(name, words) {
  * @param {string} name
  */
 async function reloadIfSomebodyElse(name) {
-  const { api } = await import("./api.js");
-  const result = await api.me();
-  if (result.ok && result.answer.you.name !== name) location.reload();
+  // Where it cannot be had, what the person does next is refused once more, and asked about again.
+  const loaded = await loadApi().catch(() => null);
+  const result = await loaded?.api.me();
+  if (result?.ok && result.answer.you.name !== name) location.reload();
 }
 
 async function signOut() {
   if (!confirm("Sign out of this browser? You need a link to come back.")) return;
-  const { api } = await import("./api.js");
-  const result = await api.signOut();
+  const loaded = await wanted(loadApi);
+  if (!loaded) return;
+  const result = await loaded.api.signOut();
   if (result.ok || result.refusal.code === "sign-in") location.assign("/");
   else tell(result.refusal.message);
 }
 
 async function openPeopleAndLinks() {
-  const { PeopleAndLinks } = await import("./views/people-and-links.js");
+  const loaded = await wanted(() => import("./views/people-and-links.js"));
+  if (!loaded) return;
   if (NARROW.matches) sidebar.hidePopover();
-  const dialog = find("people-and-links", PeopleAndLinks);
+  const dialog = find("people-and-links", loaded.PeopleAndLinks);
   dialog.signedOut = () => location.reload();
   dialog.nameOf = (room) => visit?.nameOf(room) ?? room;
   await dialog.open(roomInAddress());
@@ -802,6 +844,15 @@ async function loadCallView() {
 function tell(words) {
   find("[data-notice-words]", HTMLElement).textContent = words;
   notice.hidden = words === "";
+}
+
+/**
+ * Take a line away that does not hold any more, if it is the one that is shown.
+ *
+ * @param {string} words
+ */
+function tellNoMore(words) {
+  if (find("[data-notice-words]", HTMLElement).textContent === words) tell("");
 }
 
 /** On a screen without a keyboard of its own, the focus would bring one up over the messages. */
@@ -847,7 +898,8 @@ lockButton.addEventListener("click", () => void visit?.toggleLock());
 find("[data-details]", HTMLElement).addEventListener("click", () => visit?.showDetails());
 find("[data-find]", HTMLElement).addEventListener("click", () => visit?.find());
 addEventListener("keydown", (event) => {
-  if (event.key === "Control" || event.key === "Meta") void loadAffairs();
+  // In advance; whoever then wants it is told if it is not there.
+  if (event.key === "Control" || event.key === "Meta") void loadAffairs().catch(() => null);
   if (event.key.toLowerCase() !== "k" || !(event.ctrlKey || event.metaKey) || event.shiftKey || event.altKey) return;
   event.preventDefault();
   visit?.find();

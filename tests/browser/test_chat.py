@@ -168,6 +168,28 @@ async def test_what_one_wrote_oneself_is_no_news(tab: OpenTab, chatzilla: Server
     await link.filter(has_text="1").wait_for()
 
 
+async def test_without_the_server_what_needs_it_says_so_and_works_when_it_is_back(tab: OpenTab) -> None:
+    """What is loaded when it is first wanted cannot be loaded then."""
+    alice = await (await tab()).joins("alice")
+    await alice.page.get_by_text("1 person here").wait_for()
+    await alice.page.context.set_offline(True)
+    await alice.is_offline()
+    await alice.page.locator("#offline").filter(has_text="You are offline. What you write is kept").wait_for()
+    assert not await alice.page.get_by_text("1 person here").is_visible()
+    notice = alice.page.locator("[data-notice]")
+    for button in ("Find a room or a person", "Call", "About this room"):
+        await alice.page.get_by_role("button", name=button).click()
+        await notice.filter(has_text="This needs the server, which cannot be reached now.").wait_for()
+        await notice.get_by_role("button", name="Dismiss").click()
+    await alice.page.keyboard.press("Control+k")
+    await notice.wait_for()
+    await alice.page.context.set_offline(False)
+    await alice.is_online()
+    await notice.wait_for(state="hidden")
+    await alice.page.get_by_role("button", name="About this room").click()
+    await alice.page.get_by_role("dialog").wait_for()
+
+
 async def test_a_chosen_client_id_hides_nobodys_message(tab: OpenTab, chatzilla: Server) -> None:
     """An own message may be called like the id of somebody else's; both are shown."""
     bob = await Client(chatzilla.url).connect(auth={"dialect": "full"})
