@@ -42,4 +42,18 @@ export class Drafts {
     if (text) this.#browser.setItem(key, text);
     else this.#browser.removeItem(key);
   }
+
+  /**
+   * Keep nothing that was begun under keys like this one.
+   *
+   * @param {string} beginning  What is left of a key after it is the name of a room.
+   */
+  forget(beginning) {
+    for (const keeper of [this.#tab, this.#browser]) {
+      for (const key of keeper.keys()) {
+        // A person may be called like the beginning of another's name; rooms have no dots in theirs.
+        if (key.startsWith(beginning) && !key.slice(beginning.length).includes(".")) keeper.removeItem(key);
+      }
+    }
+  }
 }

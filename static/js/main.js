@@ -393,6 +393,19 @@ class Visit {
     this.#showStatus();
   }
 
+  /** How many messages wait here, or could not be sent. */
+  get unsent() {
+    return this.#outbox?.letters.length ?? 0;
+  }
+
+  /** Go for good, and leave nothing of this person's in the browser: it may be anybody's. */
+  async forget() {
+    await this.#outbox?.discardAll();
+    this.end();
+    this.#rooms.forgetAll();
+    composer.forget(this.#person);
+  }
+
   end() {
     this.#over = true;
     this.#outbox?.close();
@@ -773,7 +786,7 @@ function come(name, token) {
  */
 function leave(name, words) {
   // Without the sign-in there is another page: it says what happened, and how to come back.
-  if (identity.signedIn) return location.reload();
+  if (identity.signedIn) return void signingOut.then((done) => done || location.reload());
   visit?.end();
   visit = null;
   identity.forget();
@@ -796,13 +809,43 @@ async function reloadIfSomebodyElse(name) {
   if (result?.ok && result.answer.you.name !== name) location.reload();
 }
 
+/** Whether a sign-out that is under way comes to its end, which is another page. */
+let signingOut = Promise.resolve(false);
+
 async function signOut() {
-  if (!confirm("Sign out of this browser? You need a link to come back.")) return;
+  const lost = unsent("not sent yet, and will be lost.");
+  if (!confirm(`Sign out of this browser? You need a link to come back. ${lost}`.trim())) return;
   const loaded = await wanted(loadApi);
-  if (!loaded) return;
-  const result = await loaded.api.signOut();
-  if (result.ok || result.refusal.code === "sign-in") location.assign("/");
-  else tell(result.refusal.message);
+  if (loaded) signingOut = goOut(loaded.api);
+}
+
+/** @param {typeof import("./api.js").api} api */
+async function goOut(api) {
+  const result = await api.signOut();
+  if (!result.ok && result.refusal.code !== "sign-in") {
+    tell(result.refusal.message);
+    return false;
+  }
+  await visit?.forget();
+  location.assign("/");
+  return true;
+}
+
+/** Back to the card, where the next one types a name; what is not sent waits for this one. */
+function goAway() {
+  const waiting = unsent(`not sent yet: what waits here is sent when you come back as “${identity.name}”.`);
+  if (waiting && !confirm(`${waiting} Leave now?`)) return;
+  leave(identity.lastName, "");
+}
+
+/**
+ * What is to be known of unsent messages before one goes; empty where there are none.
+ *
+ * @param {string} words
+ */
+function unsent(words) {
+  const { unsent: count = 0 } = visit ?? {};
+  return count > 0 ? `${counted(count, "message is", "messages are")} ${words}` : "";
 }
 
 async function openPeopleAndLinks() {
@@ -890,7 +933,7 @@ NARROW.addEventListener("change", arrangeSidebar);
 landing.wishes = { join: (name) => void come(name) };
 find("[data-leave]", HTMLElement).addEventListener("click", () => {
   if (identity.signedIn) void signOut();
-  else leave(identity.lastName, "");
+  else goAway();
 });
 document.querySelector("[data-people-and-links]")?.addEventListener("click", () => void openPeopleAndLinks());
 orderButton?.addEventListener("click", () => void visit?.keepOrder());

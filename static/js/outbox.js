@@ -139,6 +139,11 @@ export class Outbox {
     await this.#drop(letter);
   }
 
+  /** Discard them all: this person goes for good. */
+  async discardAll() {
+    await Promise.all(this.#letters.map(({ client_id }) => this.discard(client_id)));
+  }
+
   /**
    * The server told this message to somebody, so it has it.
    *

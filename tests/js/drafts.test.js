@@ -47,3 +47,12 @@ test("a tab that has sent what it had is not shown what another one writes now",
   left.set(KEY, "");
   assert.equal(right.get(KEY), "yours");
 });
+
+test("what one person began is forgotten in tab and browser, and nobody else's", () => {
+  const { browser, open } = tabs();
+  const own = new Memory();
+  const drafts = open(own);
+  for (const person of ["ann", "ann.b"]) drafts.set(`draft.${person}.lobby`, person);
+  drafts.forget("draft.ann.");
+  assert.deepEqual([own.keys(), browser.keys()], [["draft.ann.b.lobby"], ["draft.ann.b.lobby"]]);
+});

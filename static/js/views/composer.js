@@ -83,6 +83,11 @@ export class Composer extends HTMLElement {
     this.#show(begun?.text ?? this.#drafts.get(this.#draftKey));
   }
 
+  /** Keep nothing here of what somebody began to write. @param {string} person */
+  forget(person) {
+    for (const what of ["draft", "edit"]) this.#drafts.forget(`chatzilla.${what}.${person}.`);
+  }
+
   /**
    * Take in what the room is called now, and whether anything can be said there.
    *
