@@ -65,6 +65,8 @@ let callView = null;
 const lockButton = find("[data-lock]", HTMLButtonElement);
 /** Only for whoever is signed in. @type {HTMLButtonElement | null} */
 const orderButton = document.querySelector("[data-order]");
+/** In an empty lobby, for its owner. @type {HTMLButtonElement | null} */
+const inviteButton = document.querySelector("[data-invite-people]");
 const attention = new Attention(find("[data-announcer]", HTMLElement), find("[data-notify]", HTMLButtonElement));
 
 /**
@@ -621,6 +623,7 @@ class Visit {
     find("[data-room-name]", HTMLElement).textContent = name;
     const beginning = known.kind === "direct" ? `your conversation with ${name}` : name;
     find("[data-beginning-of]", HTMLElement).textContent = beginning;
+    if (inviteButton) inviteButton.hidden = room !== LOBBY;
     find("[data-topic]", HTMLElement).textContent = topic;
     find("[data-topic]", HTMLElement).title = topic;
     find("[data-locked]", HTMLElement).hidden = !known.locked;
@@ -936,6 +939,7 @@ find("[data-leave]", HTMLElement).addEventListener("click", () => {
   else goAway();
 });
 document.querySelector("[data-people-and-links]")?.addEventListener("click", () => void openPeopleAndLinks());
+inviteButton?.addEventListener("click", () => void openPeopleAndLinks());
 orderButton?.addEventListener("click", () => void visit?.keepOrder());
 lockButton.addEventListener("click", () => void visit?.toggleLock());
 find("[data-details]", HTMLElement).addEventListener("click", () => visit?.showDetails());

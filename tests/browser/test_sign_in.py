@@ -88,15 +88,18 @@ async def makes_link(tab: Tab, button: str = "Make a link") -> str:
 async def test_a_small_team_runs_a_closed_server_with_links(closed: Closed) -> None:
     """The owner comes in and invites Bob by a QR code; both talk; Bob is shown out, and stays out."""
     olga = await closed.owner()
-    await opens_people(olga)
+    await olga.page.get_by_role("button", name="Invite people").click()
+    await olga.page.locator("[data-sign-ins] li").first.wait_for()
     path = await makes_link(olga)
     await olga.page.keyboard.press("Escape")
 
     bob = await closed.browser(path)
     assert "Olga" in await bob.page.locator(".card-room").inner_text()
     await comes_in(bob, "Bob")
+    assert not await bob.page.get_by_role("button", name="Invite people").is_visible()
     await bob.says("hello")
     await olga.shows("hello")
+    assert not await olga.page.get_by_role("button", name="Invite people").is_visible()
     await olga.says("welcome")
     await bob.shows("hello", "welcome")
 
