@@ -532,7 +532,7 @@ class Visit {
     else if (room !== LOBBY && NOT_MINE.has(code)) this.#roomGone(room, message);
     else {
       // There is nowhere else to go; what others can be opened stays in the sidebar.
-      this.#out = `${message} ${COME_BACK}`;
+      this.#out = message;
       this.#showRoomName();
       attention.say(message);
     }

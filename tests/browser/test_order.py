@@ -213,7 +213,7 @@ async def test_a_room_that_lets_one_in_no_more_leaves_everything_else_as_it_was(
 
     await asyncio.to_thread(control.ask, chatzilla.data, "ban", person="Eve", room="lobby")
     for _ in ("at once", "after a reload"):
-        await eve.page.locator("[data-closed]").filter(has_text="Reload the page to come in again.").wait_for()
+        await eve.page.locator("[data-closed]").filter(has_text="is banned from").wait_for()
         await eve.page.wait_for_selector("html[data-connection=online]")
         assert not await eve.page.locator("textarea[name=message]").is_visible()
         assert not await eve.page.locator("#offline").is_visible()
