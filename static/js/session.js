@@ -7,14 +7,14 @@
 /** @import { Answer } from "./outbox.js" */
 /** @import { Gone, HistoryPage, JoinAnswer, Message, PostAnswer, Refusal, Result, Room, You } from "./protocol.js" */
 
+import { backOff } from "./backoff.js";
 import { Roster } from "./roster.js";
 import { Timeline } from "./timeline.js";
 
 const OFFLINE_AFTER_MS = 1_000;
 const REPAIR_AFTER_MS = 250;
 const RECOUNT_AFTER_MS = 2_000;
-const BACK_OFF_FIRST_MS = 500;
-const BACK_OFF_LONGEST_MS = 10_000;
+const BACK_OFF_MS = { first: 500, longest: 10_000 };
 const LEAVE_AGAIN_MS = 1_000;
 const VISIT_MS = 15_000;
 const TYPING_SHOWN_MS = 6_000;
@@ -528,10 +528,9 @@ export class Session {
    * @returns {Promise<void>}
    */
   #backOff(failures) {
-    const ms = Math.min(BACK_OFF_FIRST_MS * 2 ** (failures - 1), BACK_OFF_LONGEST_MS);
     return new Promise((resolve) => {
       this.#wake = resolve;
-      this.#world.later(resolve, ms * (0.75 + 0.5 * this.#world.random()));
+      this.#world.later(resolve, backOff(failures, BACK_OFF_MS, this.#world.random()));
     });
   }
 }
