@@ -21,6 +21,7 @@ import { CallBar } from "./views/call-bar.js";
 import { Composer } from "./views/composer.js";
 import { LandingCard } from "./views/landing.js";
 import { MessageList } from "./views/message-list.js";
+import { part } from "./views/part.js";
 import { RoomList, pathOf } from "./views/room-list.js";
 import { PeopleList } from "./views/roster.js";
 import { counted, hueOf, initialsOf, typingLine } from "./words.js";
@@ -47,27 +48,27 @@ const COME_BACK = "Reload the page to come in again.";
 const STATUS_WORDS = { connecting: "Connecting…", online: "Online", offline: "Offline" };
 const NOT_DURABLE = "This browser keeps nothing for later: what is not sent yet is lost when you close this tab.";
 
-const landing = find("landing-card", LandingCard);
-const chat = find("[data-chat]", HTMLElement);
-const list = find("message-list", MessageList);
-const composer = find("chat-composer", Composer);
-const roomList = find("room-list", RoomList);
-const peopleList = find("people-list", PeopleList);
-const sidebar = find("#sidebar", HTMLElement);
-const offline = find("#offline", HTMLElement);
-const notice = find("[data-notice]", HTMLElement);
+const landing = part(document, "landing-card", LandingCard);
+const chat = part(document, "[data-chat]", HTMLElement);
+const list = part(document, "message-list", MessageList);
+const composer = part(document, "chat-composer", Composer);
+const roomList = part(document, "room-list", RoomList);
+const peopleList = part(document, "people-list", PeopleList);
+const sidebar = part(document, "#sidebar", HTMLElement);
+const offline = part(document, "#offline", HTMLElement);
+const notice = part(document, "[data-notice]", HTMLElement);
 /** Not there on a server without calls. */
 const callBar = document.querySelector("[data-call]")
-  ? new CallBar(find("[data-call]", HTMLButtonElement), find("[data-call-bar]", HTMLElement), ofThisBrowser)
+  ? new CallBar(part(document, "[data-call]", HTMLButtonElement), part(document, "[data-call-bar]", HTMLElement), ofThisBrowser)
   : null;
 /** Loaded with the first look into a call. @type {CallView | null} */
 let callView = null;
-const lockButton = find("[data-lock]", HTMLButtonElement);
+const lockButton = part(document, "[data-lock]", HTMLButtonElement);
 /** Only for whoever is signed in. @type {HTMLButtonElement | null} */
 const orderButton = document.querySelector("[data-order]");
 /** In an empty lobby, for its owner. @type {HTMLButtonElement | null} */
 const inviteButton = document.querySelector("[data-invite-people]");
-const attention = new Attention(find("[data-announcer]", HTMLElement), find("[data-notify]", HTMLButtonElement));
+const attention = new Attention(part(document, "[data-announcer]", HTMLElement), part(document, "[data-notify]", HTMLButtonElement));
 
 /**
  * Tabs are people: the name lives in the tab, and the next tab only suggests it. Whoever is signed in is one person in
@@ -304,7 +305,7 @@ class Visit {
     /** @type {HTMLDialogElement | null} */ (orderButton?.closest("dialog") ?? null)?.close();
     if (!loaded) return;
     if (NARROW.matches) sidebar.hidePopover();
-    const dialog = find("keeping-order", loaded.KeepingOrder);
+    const dialog = part(document, "keeping-order", loaded.KeepingOrder);
     dialog.me = this.#session.you?.id ?? "";
     dialog.signedOut = () => location.reload();
     dialog.chosen = (person) => void this.#showPerson(person);
@@ -322,7 +323,7 @@ class Visit {
     if (NARROW.matches) sidebar.hidePopover();
     const { room, roster } = this.#session;
     const here = roster.people.find((each) => each.id === id);
-    const card = find("person-card", loaded.PersonCard);
+    const card = part(document, "person-card", loaded.PersonCard);
     card.signedOut = () => location.reload();
     await card.open({ id, name, verified: verified ?? (here && here.verified === true) }, this.#may("kick") ? { id: room, name: this.#rooms.nameOf(room) } : null);
   }
@@ -594,12 +595,12 @@ class Visit {
       landing.say(status === "offline" ? "The server cannot be reached. Trying again…" : "");
       return;
     }
-    find("[data-status]", HTMLElement).textContent = STATUS_WORDS[status];
+    part(document, "[data-status]", HTMLElement).textContent = STATUS_WORDS[status];
     this.#showCount();
     if (status === "online") tellNoMore(NEEDS_SERVER);
     if (status === "offline") {
       const words = navigator.onLine ? UNREACHABLE : OFFLINE;
-      find("[data-offline-words]", HTMLElement).textContent = words;
+      part(document, "[data-offline-words]", HTMLElement).textContent = words;
       if (offline.hidden) attention.say(words);
     }
     if (status === "connecting" && !offline.hidden) return;
@@ -620,17 +621,17 @@ class Visit {
     const { room } = this.#session;
     const known = this.#rooms.get(room);
     const { name, topic } = known;
-    find("[data-room-name]", HTMLElement).textContent = name;
+    part(document, "[data-room-name]", HTMLElement).textContent = name;
     const beginning = known.kind === "direct" ? `your conversation with ${name}` : name;
-    find("[data-beginning-of]", HTMLElement).textContent = beginning;
+    part(document, "[data-beginning-of]", HTMLElement).textContent = beginning;
     if (inviteButton) inviteButton.hidden = room !== LOBBY;
-    find("[data-topic]", HTMLElement).textContent = topic;
-    find("[data-topic]", HTMLElement).title = topic;
-    find("[data-locked]", HTMLElement).hidden = !known.locked;
+    part(document, "[data-topic]", HTMLElement).textContent = topic;
+    part(document, "[data-topic]", HTMLElement).title = topic;
+    part(document, "[data-locked]", HTMLElement).hidden = !known.locked;
     this.#showPowers();
-    find("[data-closed]", HTMLElement).textContent = this.#closed;
+    part(document, "[data-closed]", HTMLElement).textContent = this.#closed;
     composer.know(name, this.#closed !== "");
-    find("[role=log]", HTMLElement).setAttribute("aria-label", `Messages in ${name}`);
+    part(document, "[role=log]", HTMLElement).setAttribute("aria-label", `Messages in ${name}`);
     attention.at(name);
     callBar?.at(this.#session.room, this.#session.you?.id ?? "");
     this.#showRooms();
@@ -693,7 +694,7 @@ class Visit {
     // A direct message that nobody has written yet is nobody's news.
     roomList.show(rooms.filter(({ kind, last, room }) => kind !== "direct" || last > 0 || room === current), current);
     const elsewhere = rooms.some(({ room, unread, muted }) => room !== current && unread > 0 && !muted);
-    find("[data-menu]", HTMLElement).classList.toggle("has-unread", elsewhere);
+    part(document, "[data-menu]", HTMLElement).classList.toggle("has-unread", elsewhere);
     if (callView) callView.unread = rooms.find(({ room }) => room === callView?.room)?.unread ?? 0;
   }
 
@@ -707,19 +708,19 @@ class Visit {
   #showCount() {
     const { roster, status } = this.#session;
     const known = roster.count > 0 && status !== "offline";
-    find("[data-people-count]", HTMLElement).textContent = known ? counted(roster.count, "person here", "people here") : "";
+    part(document, "[data-people-count]", HTMLElement).textContent = known ? counted(roster.count, "person here", "people here") : "";
   }
 
   #showTyping() {
-    find("[data-typing]", HTMLElement).textContent = typingLine(this.#session.typists);
+    part(document, "[data-typing]", HTMLElement).textContent = typingLine(this.#session.typists);
   }
 
   #showMe() {
     const name = this.#session.you?.name ?? this.#name;
-    const avatar = find("[data-my-avatar]", HTMLElement);
+    const avatar = part(document, "[data-my-avatar]", HTMLElement);
     avatar.textContent = initialsOf(name);
     avatar.style.setProperty("--hue", String(hueOf(this.#session.you?.id ?? "")));
-    find("[data-my-name]", HTMLElement).textContent = name;
+    part(document, "[data-my-name]", HTMLElement).textContent = name;
   }
 }
 
@@ -855,7 +856,7 @@ async function openPeopleAndLinks() {
   const loaded = await wanted(() => import("./views/people-and-links.js"));
   if (!loaded) return;
   if (NARROW.matches) sidebar.hidePopover();
-  const dialog = find("people-and-links", loaded.PeopleAndLinks);
+  const dialog = part(document, "people-and-links", loaded.PeopleAndLinks);
   dialog.signedOut = () => location.reload();
   dialog.nameOf = (room) => visit?.nameOf(room) ?? room;
   await dialog.open(roomInAddress());
@@ -864,7 +865,7 @@ async function openPeopleAndLinks() {
 /** The call's view, which is loaded when it is first wanted, and the chat that makes room for it. */
 async function loadCallView() {
   const { CallView } = await import("./views/call-view.js");
-  callView = find("call-view", CallView);
+  callView = part(document, "call-view", CallView);
   callView.wishes = {
     inside: (room) => {
       chat.classList.toggle("has-call", room !== null);
@@ -888,7 +889,7 @@ async function loadCallView() {
  * @param {string} words
  */
 function tell(words) {
-  find("[data-notice-words]", HTMLElement).textContent = words;
+  part(document, "[data-notice-words]", HTMLElement).textContent = words;
   notice.hidden = words === "";
 }
 
@@ -898,7 +899,7 @@ function tell(words) {
  * @param {string} words
  */
 function tellNoMore(words) {
-  if (find("[data-notice-words]", HTMLElement).textContent === words) tell("");
+  if (part(document, "[data-notice-words]", HTMLElement).textContent === words) tell("");
 }
 
 /** On a screen without a keyboard of its own, the focus would bring one up over the messages. */
@@ -911,20 +912,6 @@ function roomInAddress() {
   return roomIdOf(name ?? "") ?? LOBBY;
 }
 
-/**
- * An element that the templates promise.
- *
- * @template {Element} Kind
- * @param {string} selector
- * @param {new (...args: any[]) => Kind} kind
- * @returns {Kind}
- */
-function find(selector, kind) {
-  const element = document.querySelector(selector);
-  if (!(element instanceof kind)) throw new Error(`The page has no ${selector}.`);
-  return element;
-}
-
 /** On a phone, and beside a call, the sidebar is a drawer, which the browser closes by Escape or a touch outside. */
 function arrangeSidebar() {
   if (NARROW.matches || chat.classList.contains("has-call")) sidebar.setAttribute("popover", "auto");
@@ -934,7 +921,7 @@ function arrangeSidebar() {
 arrangeSidebar();
 NARROW.addEventListener("change", arrangeSidebar);
 landing.wishes = { join: (name) => void come(name) };
-find("[data-leave]", HTMLElement).addEventListener("click", () => {
+part(document, "[data-leave]", HTMLElement).addEventListener("click", () => {
   if (identity.signedIn) void signOut();
   else goAway();
 });
@@ -942,8 +929,8 @@ document.querySelector("[data-people-and-links]")?.addEventListener("click", () 
 inviteButton?.addEventListener("click", () => void openPeopleAndLinks());
 orderButton?.addEventListener("click", () => void visit?.keepOrder());
 lockButton.addEventListener("click", () => void visit?.toggleLock());
-find("[data-details]", HTMLElement).addEventListener("click", () => visit?.showDetails());
-find("[data-find]", HTMLElement).addEventListener("click", () => visit?.find());
+part(document, "[data-details]", HTMLElement).addEventListener("click", () => visit?.showDetails());
+part(document, "[data-find]", HTMLElement).addEventListener("click", () => visit?.find());
 addEventListener("keydown", (event) => {
   // In advance; whoever then wants it is told if it is not there.
   if (event.key === "Control" || event.key === "Meta") void loadAffairs().catch(() => null);
@@ -951,7 +938,7 @@ addEventListener("keydown", (event) => {
   event.preventDefault();
   visit?.find();
 });
-find("[data-dismiss]", HTMLElement).addEventListener("click", () => tell(""));
+part(document, "[data-dismiss]", HTMLElement).addEventListener("click", () => tell(""));
 addEventListener("popstate", () => visit?.followAddress());
 addEventListener("offline", () => visit?.networkLost());
 addEventListener("pagehide", () => visit?.pause());
