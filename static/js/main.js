@@ -8,6 +8,7 @@
 /** @import { CallView } from "./views/call-view.js" */
 
 import { Connection } from "./connection.js";
+import { Identity } from "./identity.js";
 import { Journal } from "./journal.js";
 import { Marks } from "./marks.js";
 import { openStore } from "./outbox-store.js";
@@ -15,7 +16,7 @@ import { Outbox, personOf, uuid } from "./outbox.js";
 import { LOBBY, roomIdOf } from "./protocol.js";
 import { Rooms, unreadIn } from "./rooms.js";
 import { Session } from "./session.js";
-import { ofThisBrowser, ofThisTab } from "./storage.js";
+import { ofThisBrowser } from "./storage.js";
 import { Attention } from "./views/attention.js";
 import { CallBar } from "./views/call-bar.js";
 import { Composer } from "./views/composer.js";
@@ -69,58 +70,6 @@ const orderButton = document.querySelector("[data-order]");
 /** In an empty lobby, for its owner. @type {HTMLButtonElement | null} */
 const inviteButton = document.querySelector("[data-invite-people]");
 const attention = new Attention(part(document, "[data-announcer]", HTMLElement), part(document, "[data-notify]", HTMLButtonElement));
-
-/**
- * Tabs are people: the name lives in the tab, and the next tab only suggests it. Whoever is signed in is one person in
- * all of this browser, by a cookie that no script can read.
- */
-class Identity {
-  /** Who is signed in, if anybody is. */
-  #signedIn = document.querySelector('meta[name="chatzilla-me"]')?.getAttribute("content") ?? null;
-
-  get signedIn() {
-    return this.#signedIn !== null;
-  }
-
-  /** Whether this person may write to others directly. */
-  get mayWrite() {
-    return this.signedIn && document.querySelector("[data-write]") !== null;
-  }
-
-  /** What somebody who is signed in was when the page was made. */
-  get role() {
-    return document.querySelector('meta[name="chatzilla-me"]')?.getAttribute("data-role") ?? "";
-  }
-
-  get name() {
-    return this.#signedIn ?? ofThisTab.getItem("chatzilla.name") ?? "";
-  }
-
-  get token() {
-    return this.signedIn ? undefined : (ofThisTab.getItem("chatzilla.token") ?? undefined);
-  }
-
-  get lastName() {
-    return ofThisBrowser.getItem("chatzilla.name") ?? "";
-  }
-
-  /**
-   * @param {string} name
-   * @param {string | undefined} token
-   */
-  keep(name, token) {
-    if (this.signedIn) return;
-    ofThisTab.setItem("chatzilla.name", name);
-    ofThisBrowser.setItem("chatzilla.name", name);
-    if (token) ofThisTab.setItem("chatzilla.token", token);
-    else ofThisTab.removeItem("chatzilla.token");
-  }
-
-  forget() {
-    ofThisTab.removeItem("chatzilla.name");
-    ofThisTab.removeItem("chatzilla.token");
-  }
-}
 
 /** One person on this page, from the card to the farewell. */
 class Visit {
