@@ -168,7 +168,10 @@ def errors(pages: Pages) -> Middleware:
     return middleware
 
 
-_SENTENCES: Final = {404: "There is nothing at this address.", 405: "What is at this address cannot be asked for in that way."}
+_SENTENCES: Final = {
+    404: "There is nothing at this address.",
+    405: "What is at this address cannot be asked for in that way.",
+}
 """What the router refuses; its own reason would be the title once more."""
 
 
