@@ -438,9 +438,13 @@ class Visit {
    * A room is not this person's any more.
    *
    * @param {string} room
-   * @param {string} [words]
+   * @param {string} [why]
    */
-  #roomGone(room, words = `You are not in “${this.#rooms.nameOf(room)}” any more.`) {
+  #roomGone(room, why) {
+    const name = this.#rooms.nameOf(room);
+    // The server says “this room”, and it is another one that is open when one reads it.
+    const told = room === LOBBY ? why : why && `${name}: ${why}`;
+    const words = told || `You are not in “${name}” any more.`;
     if (room !== LOBBY) this.#rooms.forget(room);
     this.#rights.delete(room);
     if (room === this.#session.room) {
