@@ -148,7 +148,7 @@ class _Site(web.TCPSite):
             raise RuntimeError("a runner that is set up has a server")
         await web.BaseSite.start(self)
         loop = asyncio.get_running_loop()
-        visit = partial(Visit, self._runner.server, self._patience)
+        visit = partial(Visit, self._runner.server, self._patience, loop)
         arrive: Callable[[], asyncio.BaseProtocol] = visit
         if self._ssl_context is not None:
             secure = partial(

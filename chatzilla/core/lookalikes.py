@@ -108,7 +108,9 @@ def skeleton(name: str) -> str:
     """What is left of a name when only its looks count."""
     plain = unicodedata.normalize("NFKC", name).translate(_ALIKE).casefold()
     plain = unicodedata.normalize("NFKC", plain).translate(_ALIKE).translate(_PLAIN)
-    return " ".join("".join(each for each in plain if _is_seen(each)).split())
+    if not plain.isascii():
+        plain = "".join(each for each in plain if _is_seen(each))
+    return " ".join(plain.split())
 
 
 def _is_seen(character: str) -> bool:

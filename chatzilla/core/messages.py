@@ -16,6 +16,8 @@ from chatzilla.core.text import parse_text
 from chatzilla.errors import BadRequest, Forbidden, NotFound, NotJoined
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from chatzilla.core.catchup import Span
     from chatzilla.core.people import Account, AccountId
     from chatzilla.core.rooms import ConnectionId
@@ -193,15 +195,31 @@ def change(ports: Ports, session: Session, wanted: Change) -> Place:
         refusal = NotFound(NO_SUCH_MESSAGE)
         guessed = author is not None and not ports.directory.admits(author, wanted.target.room)
         raise ports.directory.vain.judged(session.address, refusal) if guessed else refusal
-    if wanted.content is None and ports.directory.may(author, Act.REMOVE, wanted.target.room):
-        session.posting.spend()
+    return place_change(ports, author, wanted, spend=session.posting.spend, origin=session.connection)
+
+
+def place_change(
+    ports: Ports, author: Account, wanted: Change, *, spend: Callable[[], None], origin: ConnectionId | None
+) -> Place:
+    """Take a place in the log for a change by somebody who may read the message, whichever door they come by.
+
+    Args:
+        spend: counts it against a rate, once it may be done.
+
+    Raises:
+        Forbidden: this person may not write here, or nobody may there now.
+        TooFast, Unavailable: see `change`.
+    """
+    room = wanted.target.room
+    if wanted.content is None and ports.directory.may(author, Act.REMOVE, room):
+        spend()
         entry = ports.directory.scribe.entry(author, Done.DELETE_MESSAGE)
-        return ports.log.remove(wanted.target, deed=entry, noted=True, origin=session.connection)
+        return ports.log.remove(wanted.target, deed=entry, noted=True, origin=origin)
     policy.check(author, Act.CHANGE, Thing.OWN)  # whether it is, the log finds out
     if wanted.content is not None:  # taking one's own words back is no speaking
-        ports.directory.check_voice(author, wanted.target.room)
-    session.posting.spend()
-    return ports.log.change(author, wanted, origin=session.connection)
+        ports.directory.check_voice(author, room)
+    spend()
+    return ports.log.change(author, wanted, origin=origin)
 
 
 async def notify(ports: Ports, account: Account, room: RoomId, words: str) -> None:

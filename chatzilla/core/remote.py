@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from chatzilla.core import policy
-from chatzilla.core.audit import Done
 from chatzilla.core.catchup import Span
-from chatzilla.core.messages import NO_SUCH_MESSAGE
-from chatzilla.core.policy import Act, Thing
+from chatzilla.core.messages import NO_SUCH_MESSAGE, place_change
+from chatzilla.core.policy import Act
 from chatzilla.errors import Forbidden, NotFound
 
 if TYPE_CHECKING:
@@ -56,17 +54,9 @@ async def change(ports: Ports, paces: Paces, author: Account, wanted: Change, *,
         TooFast, Unavailable: see `post`.
     """
     _check_readable(ports, author, wanted.target.room, address)
-    if wanted.content is None and ports.directory.may(author, Act.REMOVE, wanted.target.room):
-        paces.spend_posting(author, address)
-        entry = ports.directory.scribe.entry(author, Done.DELETE_MESSAGE)
-        with ports.directory.vain.judging(address, NotFound, Forbidden):
-            return await ports.log.remove(wanted.target, deed=entry, noted=True, origin=None)
-    policy.check(author, Act.CHANGE, Thing.OWN)  # whether it is, the log finds out
-    if wanted.content is not None:  # taking one's own words back is no speaking
-        ports.directory.check_voice(author, wanted.target.room)
-    paces.spend_posting(author, address)
+    place = place_change(ports, author, wanted, spend=lambda: paces.spend_posting(author, address), origin=None)
     with ports.directory.vain.judging(address, NotFound, Forbidden):
-        return await ports.log.change(author, wanted, origin=None)
+        return await place
 
 
 async def history(ports: Ports, paces: Paces, reader: Account, room: RoomId, span: Span, *, address: str) -> Page:

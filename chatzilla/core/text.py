@@ -58,6 +58,8 @@ def parse_line(raw: object, what: str, limit: int) -> str:
         BadRequest, TooLong: as `parse_text`, and for any control or format character or line break.
     """
     line = parse_text(raw, what, limit).strip()
-    if any(unicodedata.category(each) in {"Cc", "Cf", "Zl", "Zp"} and each not in _JOINERS for each in line):
+    if not line.isprintable() and any(
+        unicodedata.category(each) in {"Cc", "Cf", "Zl", "Zp"} and each not in _JOINERS for each in line
+    ):
         raise BadRequest(f"{what.capitalize()} has to be a single line of plain characters.")
     return line

@@ -156,32 +156,46 @@ class JanusSession:
         return data, None if described is None else {"type": described["type"], "sdp": described["sdp"]}
 
     async def trickle(self, handle: int, candidate: dict[str, Any]) -> None:
-        """Pass a candidate on."""
-        await self._ask({"janus": "trickle", "handle_id": handle, "candidate": candidate})
+        """Pass a candidate on, and wait for no answer.
+
+        A browser tells of many at once. If each waited for a turn of Janus, what the browser says next would wait for
+        all of these turns together; and that is the answer by which it receives.
+
+        Raises:
+            Unavailable: it is gone, or reads nothing.
+        """
+        await self._say({"janus": "trickle", "handle_id": handle, "candidate": candidate}, secrets.token_hex(8))
 
     async def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        socket = self._socket
-        if socket is None or self.gone.is_set():
-            raise Unavailable("Janus is gone.")
         transaction = secrets.token_hex(8)
-        request |= {"transaction": transaction, "apisecret": self._secret}
-        if self._session:
-            request["session_id"] = self._session
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._waiting[transaction] = future
-        if request["janus"] in ("trickle", "keepalive"):
+        if request["janus"] == "keepalive":
             self._needs_no_more.add(transaction)
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                await socket.send_json(request)
+                await self._say(request, transaction)
                 return await future
+        except TimeoutError:
+            raise Unavailable("Janus does not answer.") from None
+        finally:
+            self._waiting.pop(transaction, None)
+            self._needs_no_more.discard(transaction)
+
+    async def _say(self, request: dict[str, Any], transaction: str) -> None:
+        socket = self._socket
+        if socket is None or self.gone.is_set():
+            raise Unavailable("Janus is gone.")
+        request |= {"transaction": transaction, "apisecret": self._secret}
+        if self._session:
+            request["session_id"] = self._session
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await socket.send_json(request)
         except TimeoutError:
             raise Unavailable("Janus does not answer.") from None
         except ConnectionError as error:
             raise Unavailable("Janus is gone.") from error
-        finally:
-            self._waiting.pop(transaction, None)
-            self._needs_no_more.discard(transaction)
 
     async def _read(self) -> None:
         socket = self._socket
@@ -202,14 +216,19 @@ class JanusSession:
             self._end()
             return
         future = self._waiting.get(message.get("transaction", ""))
-        if future is None or future.done():
+        waits = future is not None and not future.done()
+        if kind == "error":
+            error = message.get("error", {})
+            refusal = JanusError(error.get("code", 0), error.get("reason", ""))
+            if future is not None and waits:
+                future.set_exception(refusal)
+            else:
+                logger.info("Janus refuses what nobody waits for: %s", refusal)
+            if refusal.code == _NO_SUCH_SESSION:
+                self._end()
+        elif future is None or not waits:
             if kind != "ack" and "sender" in message:
                 self._listen(message["sender"], message)
-        elif kind == "error":
-            error = message.get("error", {})
-            future.set_exception(JanusError(error.get("code", 0), error.get("reason", "")))
-            if error.get("code") == _NO_SUCH_SESSION:
-                self._end()
         elif kind != "ack" or message["transaction"] in self._needs_no_more:
             future.set_result(message)
 

@@ -118,7 +118,6 @@ class Channel:
         "receivers",
         "sid",
         "socket",
-        "state",
         "ticket",
     )
 
@@ -140,8 +139,6 @@ class Channel:
         self._attempted_at = 0.0
         self.receivers: dict[bytes, Receiver] = {}
         """The direct namespaces that it has entered, and who takes its events there."""
-        self.state: dict[str, Any] | None = None
-        """What python-socketio keeps about the session."""
         self.socket: WebSocket | None = None
         """The transport, unless it is long-polling."""
         self._knocking: _Upgrade | None = None
@@ -158,9 +155,9 @@ class Channel:
         self._waits_for_pong = False
         self._ping_told = False
         """Whether the ping was fetched: before that, nobody can be answering it."""
-        self._due = asyncio.get_running_loop().time() + engine.limits.heartbeat
+        self._due = engine.loop.time() + engine.limits.heartbeat
         """When the next ping is to be sent, or the answer to the last one is late."""
-        self._timer = asyncio.get_running_loop().call_at(self._due, self._ping)
+        self._timer = engine.loop.call_at(self._due, self._ping)
         self._deadline: asyncio.TimerHandle | None = engine.later(engine.limits.join_within, self._give_up_waiting)
 
     @property
@@ -175,7 +172,7 @@ class Channel:
 
     def attempts(self) -> bool:
         """It asks to enter a namespace; returns whether it does so too often. An attempt is forgotten after a while."""
-        now = asyncio.get_running_loop().time()
+        now = self._engine.loop.time()
         forgotten = (now - self._attempted_at) / ATTEMPT_FORGOTTEN_SECONDS
         self._attempts = max(0.0, self._attempts - forgotten) + 1
         self._attempted_at = now
@@ -324,7 +321,7 @@ class Channel:
     async def may_be_read(self) -> None:
         """Wait until more may be read from it, or it is over. It is over soon if it reads nothing itself."""
         if self.behind or self.full:
-            self._may_say_more = asyncio.get_running_loop().create_future()
+            self._may_say_more = self._engine.loop.create_future()
             await self._may_say_more
 
     def posted(self) -> None:
@@ -403,12 +400,12 @@ class Channel:
             raise BadRequest("Another poll of this session was under way.")
         if self._upgrade is not None:
             return _NOOP
-        if self._waits_for_pong and asyncio.get_running_loop().time() >= self._due:
+        if self._waits_for_pong and self._engine.loop.time() >= self._due:
             self._timer.cancel()
             self._expect_pong()  # the timer would find it in a moment, but this poll came first
             raise BadRequest("This session did not answer in time.")
         if not self._queue:
-            self._poll = asyncio.get_running_loop().create_future()
+            self._poll = self._engine.loop.create_future()
             try:
                 await self._poll
             except asyncio.CancelledError:
@@ -532,7 +529,7 @@ class Channel:
 
     def _at(self, due: float, action: Callable[[], None]) -> None:
         self._due = due
-        self._timer = asyncio.get_running_loop().call_at(due, action)
+        self._timer = self._engine.loop.call_at(due, action)
 
     def _give_up_waiting(self) -> None:
         """It was let in, and does not say what for."""

@@ -5,18 +5,16 @@ from __future__ import annotations
 import enum
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
-from chatzilla import wire
+from chatzilla.core.session import Session
 from chatzilla.logs import PEER
-from chatzilla.realtime import packets
+from chatzilla.realtime.namespace import Entrant, dismiss
 
 if TYPE_CHECKING:
     from chatzilla.core.people import AccountId
     from chatzilla.core.rooms import RoomId
-    from chatzilla.core.session import Session
     from chatzilla.realtime.channel import Channel, Frame
-    from chatzilla.realtime.line import Line
 
 logger = logging.getLogger(__name__)
 
@@ -32,13 +30,12 @@ class Dialect(enum.Enum):
 
 
 @dataclass(slots=True, eq=False)
-class Connection:
+class Connection(Entrant[Session]):
     """One connection: who it is, how it speaks, and what it is on."""
 
-    session: Session
+    namespace: ClassVar[str] = CHAT
+
     dialect: Dialect
-    line: Line
-    channel: Channel
     person: AccountId | None = None
     halls: set[RoomId] = field(default_factory=set)
     """The rooms that it hears or watches."""
@@ -48,17 +45,8 @@ class Connection:
         if self.channel.open and not self.channel.write(frame):
             let_go(self.channel)
 
-    def dismiss(self, code: str, message: str, *, reconnect: bool = True) -> None:
-        """Close it of our own accord: it is told why, and whether it may come back. Harmless twice."""
-        _dismiss(self.channel, code, message, reconnect=reconnect)
-
 
 def let_go(channel: Channel) -> None:
     """Close a connection that cannot take more. It comes back by its cursor, and nobody else notices."""
     logger.info("session %s reads too slowly and is closed", channel.sid, extra={PEER: channel.address})
-    _dismiss(channel, "too-fast", "You fell behind. You will be reconnected.", reconnect=True)
-
-
-def _dismiss(channel: Channel, code: str, message: str, *, reconnect: bool) -> None:
-    goodbye = packets.event(CHAT, "goodbye", wire.encode_goodbye(code, message, reconnect=reconnect))
-    channel.close(f"dismissed: {code}", goodbye)
+    dismiss(channel, CHAT, "too-fast", "You fell behind. You will be reconnected.", reconnect=True)

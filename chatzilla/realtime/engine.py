@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aiohttp import web
@@ -102,10 +103,20 @@ class Engine:
         """WebSockets from each address, those included that are being closed, or refused."""
         self._farewells: dict[str, Channel] = {}
         self._transports: set[WebSocket] = set()
-        self._hub = websocket.Hub()
         self._all_gone = asyncio.Event()
+        self._hearing = asyncio.Lock()
+        """One body is heard in a turn of the event loop: each may hold a thousand packets."""
         self._complaints = 0
         self._draining = False
+
+    @cached_property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """Where all of it runs. To ask asyncio takes a system call before Python 3.12, and each session asks."""
+        return asyncio.get_running_loop()
+
+    @cached_property
+    def _hub(self) -> websocket.Hub:
+        return websocket.Hub(self.loop)
 
     async def handle_request(self, request: web.Request) -> web.StreamResponse:
         """Answer one request to the Engine.IO path.
@@ -141,8 +152,10 @@ class Engine:
         return web.Response(body=body, headers=headers, content_type="text/plain", charset="utf-8")
 
     async def drain(self, seconds: float) -> None:
-        """Give the transports that were closed this long to be gone; the rest is cut."""
+        """Close every session that is still there, and give all transports this long to be gone; the rest is cut."""
         self._draining = True
+        for channel in tuple(self.sockets.values()):  # whoever has entered no namespace was closed by none
+            channel.close("the server stops")
         if self._transports or self._farewells:
             self._all_gone.clear()
             try:
@@ -156,7 +169,7 @@ class Engine:
     # What sessions call.
 
     def later(self, seconds: float, action: Callable[[], None]) -> asyncio.TimerHandle:
-        return asyncio.get_running_loop().call_later(seconds, action)
+        return self.loop.call_later(seconds, action)
 
     def complain(self, line: str) -> None:
         """Log a stranger's mistake, but never more than a few lines a second."""
@@ -214,12 +227,6 @@ class Engine:
     async def send_packet(self, sid: str, packet: Any) -> None:
         await self.send(sid, packet.data)
 
-    async def get_session(self, sid: str) -> dict[str, Any]:
-        channel = self.sockets[sid]
-        if channel.state is None:
-            channel.state = {}
-        return channel.state
-
     def transport(self, sid: str) -> str:
         return self.sockets[sid].transport
 
@@ -229,7 +236,7 @@ class Engine:
             channel.close("server disconnect")
 
     def start_background_task(self, target: Any, *args: Any) -> asyncio.Task[Any]:
-        return asyncio.get_running_loop().create_task(target(*args))
+        return self.loop.create_task(target(*args))
 
     def create_event(self) -> asyncio.Event:
         return asyncio.Event()
@@ -242,14 +249,14 @@ class Engine:
 
     # Requests.
 
-    def _open(self, request: web.Request) -> Channel:
-        channel = Channel(self, self._address_of(request), self._ticket_of(request))
+    def _open(self, request: web.Request, address: str) -> Channel:
+        channel = Channel(self, address, self._ticket_of(request))
         self.sockets[channel.sid] = channel
-        self._addresses[channel.address] += 1
+        self._addresses[address] += 1
         self.listener.opened(channel)
         return channel
 
-    def _check_room_for(self, request: web.Request) -> None:
+    def _check_room_for(self, address: str) -> None:
         """See whether one more session may be opened.
 
         Raises:
@@ -257,22 +264,21 @@ class Engine:
         """
         if self._draining:
             raise Unavailable("The server is restarting. Try again in a moment.")
-        self._check(len(self.sockets) + len(self._farewells), self._addresses, request)
+        self._check(len(self.sockets) + len(self._farewells), self._addresses, address)
 
-    def _check(self, there: int, from_addresses: Counter[str], request: web.Request) -> None:
+    def _check(self, there: int, from_addresses: Counter[str], address: str) -> None:
         limits = self.limits
         if limits.connections and there >= limits.connections:
             raise Full("The server has as many connections as it takes. Try again later.")
-        of_address = from_addresses.get(self._address_of(request), 0)
-        if limits.connections_per_address and of_address >= limits.connections_per_address:
+        if limits.connections_per_address and from_addresses.get(address, 0) >= limits.connections_per_address:
             raise TooFast("There are too many connections from your address.", after=30)
 
     def _shake_hands(self, request: web.Request, sid: str | None) -> web.StreamResponse:
         known = None if sid is None else self._session(sid)
-        if known is None:
-            self._check_room_for(request)
-        self._check(len(self._transports), self._lines, request)
         address = self._address_of(request)
+        if known is None:
+            self._check_room_for(address)
+        self._check(len(self._transports), self._lines, address)
 
         def owner(socket: WebSocket) -> websocket.Owner:
             self._transports.add(socket)
@@ -280,7 +286,7 @@ class Engine:
             socket.gone = lambda: self._forget_transport(socket, address)
             if known is not None:
                 return known.knocked(socket)
-            channel = self._open(request)
+            channel = self._open(request, address)
             channel.begin_on(socket)
             return channel
 
@@ -288,8 +294,9 @@ class Engine:
         return websocket.accept(request, owner, self._hub, limit=limits.payload, queue=limits.queue)
 
     def _begin_polling(self, request: web.Request) -> bytes:
-        self._check_room_for(request)
-        return self._open(request).begin_polling()
+        address = self._address_of(request)
+        self._check_room_for(address)
+        return self._open(request, address).begin_polling()
 
     async def _poll(self, sid: str, request: web.Request) -> bytes:
         farewell = self._farewells.get(sid)
@@ -312,9 +319,13 @@ class Engine:
         try:
             await channel.may_be_read()
             body = await self._body(request)
-            if not channel.open:
-                raise BadRequest("There is no such session any more.")
-            channel.take_body(body)
+            async with self._hearing:
+                try:
+                    if not channel.open:
+                        raise BadRequest("There is no such session any more.")
+                    channel.take_body(body)
+                finally:
+                    await asyncio.sleep(0)
         except (ValueError, RecursionError) as error:
             raise BadRequest("This body cannot be understood.") from error
         finally:

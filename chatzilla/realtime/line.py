@@ -10,6 +10,10 @@ right after a batch is told after its acks.
 from __future__ import annotations
 
 from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Event:
@@ -24,17 +28,12 @@ class Event:
         self.done = False
 
     def begin(self) -> None:
-        """Start it. When it is done, now or later, it says so to its line, as `finish` does; it must not raise."""
+        """Start it. When it is done, now or later, it says so to its line by `finished`; it must not raise."""
         raise NotImplementedError
 
     def answer(self) -> None:
         """Tell whoever asked what it came to, once every earlier event is answered."""
         raise NotImplementedError
-
-    def finish(self) -> None:
-        """It is done; called once."""
-        self.done = True
-        self.line.finished(self)
 
 
 class Line:
@@ -78,6 +77,11 @@ class Line:
         if events[0].done or self._begun != self.waiting:
             self._step()
 
+    @property
+    def events(self) -> Iterable[Event]:
+        """What has come and is not answered yet, in order."""
+        return self._events or ()
+
     def hold(self) -> None:
         """Let the event that is beginning wait for something, and begin none after it before `go_on`."""
         self._held += 1
@@ -89,7 +93,8 @@ class Line:
             self._step()
 
     def finished(self, event: Event) -> None:
-        """One of its events is done."""
+        """One of its events is done; called once for each."""
+        event.done = True
         if event.alone:
             self._held -= 1
         if not self._stepping:

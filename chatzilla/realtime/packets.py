@@ -106,6 +106,37 @@ def bare(error: E) -> E:
     return error.with_traceback(None)
 
 
+class Attachments:
+    """A binary packet whose attachments are still to come."""
+
+    def __init__(self, packet: Packet, size: int, *, keep: bool) -> None:
+        """Begin with none of them.
+
+        Args:
+            packet: what they belong to.
+            size: bytes that it came in.
+            keep: whether what is in them is wanted; else it is enough that they come.
+        """
+        self.packet = packet
+        self.size = size
+        self._keep = keep
+        self._parts: list[bytes] = []
+
+    def add(self, data: bytes) -> bool:
+        """Take one; returns whether that was the last."""
+        self._parts.append(data if self._keep else b"")
+        return len(self._parts) == self.packet.attachments
+
+    def whole(self) -> list[object]:
+        """The packet's data with its attachments in their places.
+
+        Raises:
+            ValueError: a place names an attachment that is not there, or one that has its place already.
+        """
+        left = dict(enumerate(self._parts))
+        return [_filled(item, left) for item in self.packet.data]
+
+
 class Copies:
     """What many are answered alike, written once: for as long as it is the very same thing, which must not change."""
 
@@ -137,6 +168,20 @@ def _is_whole(packet: Packet) -> bool:
     if kind == CONNECT:
         return packet.id is None and (data is None or isinstance(data, dict))
     return kind == DISCONNECT and packet.id is None and data is None
+
+
+def _filled(item: object, left: dict[int, bytes]) -> object:
+    """Put attachments where their placeholders stand, each once."""
+    if isinstance(item, list):
+        return [_filled(part, left) for part in item]
+    if not isinstance(item, dict):
+        return item
+    if item.get("_placeholder") is True:
+        number = item.get("num")
+        if type(number) is not int or number not in left:
+            raise ValueError("a placeholder without an attachment")
+        return left.pop(number)
+    return {key: _filled(part, left) for key, part in item.items()}
 
 
 def _load(text: str | bytes) -> Any:

@@ -1,8 +1,8 @@
 """python-socketio's server on our own sessions.
 
-Namespaces, their sessions and rooms stay python-socketio's, and any `AsyncNamespace` of its works here. A namespace
-that is `Direct` is driven without a task for each event; others are run in order, one event of a connection after the
-other. Parsing, connecting and disconnecting are ours: strict, always answered, and without ghosts.
+Namespaces, their sessions and rooms stay python-socketio's, and any `AsyncNamespace` of its works here. One that is
+`Direct`, as `/chat` and `/calls` are, is driven without a task for each event; others are run in order, one event of a
+connection after the other. Parsing, connecting and disconnecting are ours: strict, always answered, and without ghosts.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import socketio.packet
 
 from chatzilla.realtime import packets
 from chatzilla.realtime.engine import Engine
+from chatzilla.realtime.queues import Queues
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterator
 
     from aiohttp import web
 
@@ -39,33 +39,11 @@ class Direct(Protocol):
 
     namespace: str
 
-    def receiver(self, sid: str) -> Receiver:
+    async def trigger_event(self, event: str, *args: Any) -> Any: ...
+
+    async def receiver(self, sid: str) -> Receiver:
         """Who takes the events of a connection, which has just been let in."""
         ...
-
-
-class _Attachments:
-    """A binary packet whose attachments are still to come."""
-
-    def __init__(self, packet: Packet, size: int, *, keep: bool) -> None:
-        self.packet = packet
-        self.size = size
-        self._keep = keep
-        self._parts: list[bytes] = []
-
-    def add(self, data: bytes) -> bool:
-        """Take one; returns whether that was the last."""
-        self._parts.append(data if self._keep else b"")
-        return len(self._parts) == self.packet.attachments
-
-    def whole(self) -> list[object]:
-        """The packet's data with its attachments in their places.
-
-        Raises:
-            ValueError: a place names an attachment that is not there, or one that has its place already.
-        """
-        left = dict(enumerate(self._parts))
-        return [_filled(item, left) for item in self.packet.data]
 
 
 class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio ships no types
@@ -90,9 +68,11 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
         self.eio.listener = self
         self.directs: dict[str, Direct] = {}
         """The namespaces that are driven without a task for each event."""
-        self._attachments: dict[str, _Attachments] = {}
-        self._tails: dict[str, asyncio.Task[None]] = {}
-        self._waiting: dict[str, int] = {}
+        self._attachments: dict[str, packets.Attachments] = {}
+        """The binary packets whose attachments are still to come, by session."""
+        self._sessions: dict[str, Any] = {}
+        """What namespaces keep about the connections that have entered them, by the ids of these."""
+        self._queues = Queues()
 
     # What the engine calls.
 
@@ -119,12 +99,12 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
         if packet.kind == packets.CONNECT:
             self._connect(channel, packet)
         elif packet.kind == packets.DISCONNECT:
-            if self._waiting.get(channel.sid, 0) >= self.eio.limits.backlog:
+            if self._queues.waiting(channel.sid) >= self.eio.limits.backlog:
                 raise ValueError("too much at once")
             self._run(channel, packet.namespace, self._leave(channel, packet.namespace, self.reason.CLIENT_DISCONNECT))
         elif packet.attachments:
             direct = packet.namespace in self.directs
-            self._attachments[channel.sid] = _Attachments(packet, len(text), keep=not direct)
+            self._attachments[channel.sid] = packets.Attachments(packet, len(text), keep=not direct)
         else:
             self._take(channel, packet, packet.data, len(text))
 
@@ -144,14 +124,14 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
     def _take(self, channel: Channel, packet: Packet, data: list[object], size: int) -> None:
         """Hand an event or an ack, which came in so many bytes, to its namespace."""
         sid = self._sid(channel, packet.namespace)
-        if self._waiting.get(channel.sid, 0) >= self.eio.limits.backlog:
+        if self._queues.waiting(channel.sid) >= self.eio.limits.backlog:
             raise ValueError("too much at once")
-        if sid is None and channel.sid not in self._tails:
+        if sid is None and not self._queues.waiting(channel.sid):
             raise ValueError("not in this namespace")
         if packet.kind in (packets.ACK, packets.BINARY_ACK):
             if packet.id not in self.manager.callbacks.get(sid, ()):
                 return  # nobody asked, or no longer waits
-            self._run(channel, packet.namespace, self._handle_ack(channel.sid, packet.namespace, packet.id, data))
+            self._queues.add(channel.sid, self._handle_ack(channel.sid, packet.namespace, packet.id, data))
         elif packet.namespace in self.directs:
             receive = channel.receivers.get(packet.namespace.encode())
             if receive is not None:
@@ -189,7 +169,8 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
             self._send(channel, packets.CONNECT_ERROR, namespace, {"message": "Already in this namespace"})
             return
         try:
-            accepted = await self._ask_to_enter(channel, namespace, sid, auth)
+            environ = self.environ.get(channel.sid, {})
+            accepted = await self._ask("connect", namespace, sid, environ, auth)
             refusal: object = {"message": "Connection rejected by server"}
         except socketio.exceptions.ConnectionRefusedError as error:
             accepted, refusal = False, error.error_args
@@ -198,37 +179,36 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
             logger.exception("connecting to %s failed, reference %s", namespace, reference)
             accepted, refusal = False, {"message": "internal", "data": {"code": "internal", "message": reference}}
         if accepted is False:
+            self._sessions.pop(sid, None)
             await self.manager.disconnect(sid, namespace, ignore_queue=True)
             self._send(channel, packets.CONNECT_ERROR, namespace, refusal)
             return
         await self.manager.connect(sid, namespace)
         if namespace in self.directs:
-            channel.receivers[namespace.encode()] = self.directs[namespace].receiver(sid)
+            channel.receivers[namespace.encode()] = await self.directs[namespace].receiver(sid)
         channel.joined()
         self._send(channel, packets.CONNECT, namespace, {"sid": sid})
 
-    async def _ask_to_enter(self, channel: Channel, namespace: str, sid: str, auth: object) -> object:
-        """Ask a namespace whether a connection may enter; False says no, and so does ConnectionRefusedError."""
-        environ = self.environ.get(channel.sid, {})
-        direct = self.namespace_handlers.get(namespace) if namespace in self.directs else None
+    async def _ask(self, event: str, namespace: str, *arguments: object) -> object:
+        """Let a namespace take part; False says no to a connection, and so does ConnectionRefusedError."""
+        direct = self.directs.get(namespace)
         if direct is not None:  # without the looks at its handlers that the library takes
-            return await direct.trigger_event("connect", sid, environ, auth)
-        return await self._trigger_event("connect", namespace, sid, environ, auth)
+            return await direct.trigger_event(event, *arguments)
+        return await self._trigger_event(event, namespace, *arguments)
 
     async def _leave(self, channel: Channel, namespace: str, reason: str) -> None:
         """Take a connection out of a namespace, whatever its handler does."""
         sid = self._sid(channel, namespace)
-        if sid is None:
-            return
+        if sid is None or not self.manager.is_connected(sid, namespace):
+            return  # it is not there, or on its way out already
         self.manager.pre_disconnect(sid, namespace)
         channel.receivers.pop(namespace.encode(), None)
         try:
-            await self._trigger_event("disconnect", namespace, sid, reason)
+            await self._ask("disconnect", namespace, sid, reason)
         except Exception:
             logger.exception("disconnecting from %s failed", namespace)
         finally:
-            if channel.state is not None:
-                channel.state.pop(namespace, None)
+            self._sessions.pop(sid, None)
             await self.manager.disconnect(sid, namespace, ignore_queue=True)
             if channel.open and not any(self._sid(channel, other) for other in self.manager.get_namespaces()):
                 channel.left()
@@ -250,22 +230,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
         if namespace in self.directs:
             _run_now(work)
             return
-        self._waiting[channel.sid] = self._waiting.get(channel.sid, 0) + 1
-        self._tails[channel.sid] = self.start_background_task(
-            self._after, channel.sid, self._tails.get(channel.sid), work
-        )
-
-    async def _after(self, sid: str, before: asyncio.Task[None] | None, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            if before is not None:
-                await before
-            await work
-        except Exception:
-            logger.exception("an event failed")
-        finally:
-            self._waiting[sid] -= 1
-            if not self._waiting[sid]:
-                del self._waiting[sid], self._tails[sid]
+        self._queues.add(channel.sid, work)
 
     def _send(self, channel: Channel, kind: int, namespace: str, data: object) -> None:
         channel.write(packets.packet(kind, namespace, data))
@@ -273,6 +238,27 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio shi
     def _sid(self, channel: Channel, namespace: str) -> str | None:
         sid: str | None = self.manager.sid_from_eio_sid(channel.sid, namespace)
         return sid
+
+    # What users of python-socketio call, done in our way.
+
+    async def get_session(self, sid: str, namespace: str | None = None) -> Any:
+        """What is kept about a connection: also for whoever is told of its end, when its channel is gone."""
+        if self.manager.eio_sid_from_sid(sid, namespace or "/") is None:
+            raise KeyError(sid)
+        return self._sessions.setdefault(sid, {})
+
+    async def save_session(self, sid: str, session: Any, namespace: str | None = None) -> None:
+        if self.manager.eio_sid_from_sid(sid, namespace or "/") is None:
+            raise KeyError(sid)
+        self._sessions[sid] = session
+
+    async def disconnect(self, sid: str, namespace: str | None = None, ignore_queue: bool = False) -> None:  # noqa: ARG002  # python-socketio's
+        """Show a connection out of a namespace."""
+        where = namespace or "/"
+        if self.manager.is_connected(sid, where):
+            channel = self.channel_of(sid, where)
+            await self._send_packet(channel.sid, socketio.packet.Packet(packets.DISCONNECT, namespace=where))
+            await self._leave(channel, where, self.reason.SERVER_DISCONNECT)
 
     def register_namespace(self, namespace_handler: Any) -> None:
         super().register_namespace(namespace_handler)
@@ -292,10 +278,17 @@ class _Manager(socketio.AsyncManager):  # type: ignore[misc]  # python-socketio 
 
     def basic_enter_room(self, sid: str, namespace: str, room: str | None, eio_sid: str | None = None) -> None:
         if room == sid and namespace in self.server.directs:
-            return  # a room of its own for each connection, which a direct namespace never asks for
+            return  # a room of its own for each of ten thousand connections, which `get_participants` does without
         super().basic_enter_room(sid, namespace, room, eio_sid=eio_sid)
         if room is not None:
             self._rooms_of.setdefault((namespace, sid), set()).add(room)
+
+    def get_participants(self, namespace: str, room: object) -> Iterator[tuple[str, str]]:
+        alone = self.rooms.get(namespace, {}).get(None, {}).get(room) if isinstance(room, str) else None
+        if alone is not None:
+            yield str(room), alone
+        else:
+            yield from super().get_participants(namespace, room)
 
     def basic_disconnect(self, sid: str, namespace: str, **_: object) -> None:
         for room in (*self._rooms_of.pop((namespace, sid), ()), None):
@@ -317,17 +310,3 @@ def _run_now(work: Coroutine[Any, Any, T]) -> T:
         return result
     work.close()
     raise RuntimeError("a direct namespace must not wait")
-
-
-def _filled(item: object, left: dict[int, bytes]) -> object:
-    """Put attachments where their placeholders stand, each once."""
-    if isinstance(item, list):
-        return [_filled(part, left) for part in item]
-    if not isinstance(item, dict):
-        return item
-    if item.get("_placeholder") is True:
-        number = item.get("num")
-        if type(number) is not int or number not in left:
-            raise ValueError("a placeholder without an attachment")
-        return left.pop(number)
-    return {key: _filled(part, left) for key, part in item.items()}

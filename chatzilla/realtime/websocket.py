@@ -48,7 +48,11 @@ CLOSING_SECONDS: Final = 5.0
 """How long the other side may take to close, or to read the last of what was written."""
 
 READ_BUFFER: Final = 16 * 1024
-"""Bytes that are read from one connection in a turn: what they hold is handled at once."""
+"""Bytes that are read from one connection in a turn: what they hold is handled at once. About as much is read in all
+from those who have more to say than that."""
+
+LEAST_READ: Final = 512
+"""Bytes that are read from one of these however many they are."""
 
 SEND_BUFFER: Final = 64 * 1024
 """Bytes that the kernel keeps for one connection. Its default grows to megabytes, which nobody here would see."""
@@ -105,19 +109,44 @@ class Hub:
     """What all connections have in common: the buffer that they read into, and the end of a turn of the event loop.
 
     asyncio would make a buffer of 256 KiB for each read, which costs more than all that is done with a short message.
+
+    Those who have much to say share what is read in a turn: a hundred who say as much as they can would else hold up
+    everybody else's words for half a second.
     """
 
-    __slots__ = ("_sockets", "buffer")
+    __slots__ = ("_buffer", "_filled", "_sharing", "_sockets", "loop", "portion")
 
-    def __init__(self) -> None:
-        self.buffer = memoryview(bytearray(READ_BUFFER))
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._buffer = memoryview(bytearray(READ_BUFFER))
+        self.portion = self._buffer
+        """What one connection may read in this turn."""
+        self._filled = 0
+        """How many have filled it in this turn."""
+        self._sharing = False
+        """Whether it will be portioned anew with the next turn."""
         self._sockets: list[WebSocket] = []
 
     def add(self, socket: WebSocket) -> None:
         """Have a connection flushed at the end of this turn: one callback for all of them."""
         if not self._sockets:
-            asyncio.get_running_loop().call_soon(self._flush)
+            self.loop.call_soon(self._flush)
         self._sockets.append(socket)
+
+    def filled(self) -> None:
+        """Somebody has more to say than they may in one turn."""
+        self._filled += 1
+        if not self._sharing:
+            self._sharing = True
+            self.loop.call_soon(self._share)
+
+    def _share(self) -> None:
+        """A turn begins: portion what is read in it by how many had more to say in the last one."""
+        self.portion = self._buffer[: max(READ_BUFFER // max(self._filled, 1), LEAST_READ)]
+        self._sharing = self._filled > 0
+        if self._sharing:
+            self.loop.call_soon(self._share)
+        self._filled = 0
 
     def _flush(self) -> None:
         sockets, self._sockets = self._sockets, []
@@ -287,15 +316,18 @@ class WebSocket(asyncio.BufferedProtocol):
         self.write(frame(code.to_bytes(2, "big"), _CLOSE))
         self._closing = True
         self.straight = -1
-        asyncio.get_running_loop().call_later(CLOSING_SECONDS, self.transport.abort)
+        self._hub.loop.call_later(CLOSING_SECONDS, self.transport.abort)
 
     # What asyncio calls.
 
     def get_buffer(self, _sizehint: int) -> memoryview:
-        return self._hub.buffer
+        return self._hub.portion
 
     def buffer_updated(self, nbytes: int) -> None:
-        self.feed(bytes(self._hub.buffer[:nbytes]))
+        portion = self._hub.portion
+        if nbytes == len(portion):
+            self._hub.filled()
+        self.feed(bytes(portion[:nbytes]))
 
     def feed(self, data: bytes) -> None:
         """Handle what was read."""
@@ -330,8 +362,9 @@ class WebSocket(asyncio.BufferedProtocol):
         self._descriptor = self.straight = -1  # the number may soon be another connection's
         self._closing = True
         self._tail = _NOTHING
-        if self.gone is not None:
-            self.gone()
+        gone, self.gone = self.gone, None  # it leads back here, and whoever looks for such circles hardly ever does
+        if gone is not None:
+            gone()
         owner, self.owner = self.owner, None
         if owner is not None:
             owner.lost("transport error" if exc else "transport close")

@@ -37,6 +37,9 @@ NORMAL: Final = "normal"
 BUSY_TIMEOUT_MS: Final = 2_000
 """How long the database may be locked by a stranger before a sender is told."""
 
+LAST_TIMEOUT_MS: Final = 250
+"""The same when the server stops, and nobody is left to be told: it has to end in time."""
+
 SHORTEST_KEY: Final = 32
 """Characters of a signing key."""
 
@@ -127,11 +130,13 @@ class Database:
     def close(self, *, cleanly: bool = False) -> None:
         """Give the folder back. `cleanly` says that everything acknowledged has reached the database."""
         if cleanly:
+            last = _engine(self.writing.url, self.synchronous, "BEGIN IMMEDIATE", patience_ms=LAST_TIMEOUT_MS)
             with suppress(OSError, sa.exc.DatabaseError):
-                with self.writing.begin() as connection:
+                with last.begin() as connection:
                     count = self._count(connection)
                     _state(connection, "open", "")
                 _write_through(self._counter, count)
+            last.dispose()
         self.reading.dispose()
         self.writing.dispose()
         for lock in self._locks:
@@ -206,9 +211,10 @@ class Database:
         return count
 
 
-def _engine(url: sa.URL, synchronous: str, begin: str, *pragmas: str) -> Engine:
+def _engine(url: sa.URL, synchronous: str, begin: str, *pragmas: str, patience_ms: int = 0) -> Engine:
     """An engine whose transactions begin as we say; sqlite3 of the standard library would begin them late."""
-    engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False})
+    patience = (patience_ms or BUSY_TIMEOUT_MS) / 1000
+    engine = sa.create_engine(url, connect_args={"timeout": patience, "check_same_thread": False})
 
     def prepare(connection: Any, _record: object) -> None:
         connection.isolation_level = None

@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 PROBLEM: Final = "application/problem+json"
 
-REQUEST_ID: Final = web.RequestKey("request_id", str)
+_REQUEST_ID: Final = web.RequestKey("request_id", str)
 
 _STATUS: Final[dict[type[ChatError], int]] = {
     BadRequest: 400,
@@ -96,7 +96,6 @@ def trace(peers: Peers) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         has_asked(request)
-        request[REQUEST_ID] = secrets.token_hex(4)
         status = 500
         try:
             response = await handler(request)
@@ -111,7 +110,7 @@ def trace(peers: Peers) -> Middleware:
                 address = peers.of(request).address
                 logger.info(
                     "request %s from %s: %s %s %d",
-                    request[REQUEST_ID],
+                    request_id(request),
                     address,
                     request.method,
                     _shown(request.rel_url.raw_path),
@@ -120,6 +119,14 @@ def trace(peers: Peers) -> Middleware:
                 )
 
     return middleware
+
+
+def request_id(request: web.Request) -> str:
+    """What the log calls this request; made when it is asked for, as it never is for a connection."""
+    known = request.get(_REQUEST_ID)
+    if known is None:
+        known = request[_REQUEST_ID] = secrets.token_hex(4)
+    return known
 
 
 def _shown(path: str) -> str:
@@ -151,9 +158,9 @@ def errors(pages: Pages) -> Middleware:
             status, code, sentence = status_of(type(error)), error.code, error.sentence
             headers = patience(error)
         except Exception:
-            logger.exception("request %s failed", request[REQUEST_ID])
+            logger.exception("request %s failed", request_id(request))
             status, code = 500, ChatError.code
-            sentence = f"Something went wrong here. The operator finds it as {request[REQUEST_ID]}."
+            sentence = f"Something went wrong here. The operator finds it as {request_id(request)}."
         if status == http.HTTPStatus.UNAUTHORIZED:
             headers["WWW-Authenticate"] = _BASIC if request.path.startswith("/openvidu/") else "Bearer"
         headers |= _NOT_KEPT

@@ -75,12 +75,12 @@ class Visit(web.RequestHandler):
 
     __slots__ = ("_patience", "address", "has_asked", "line", "since", "unread")
 
-    def __init__(self, server: web.Server, patience: Patience) -> None:
-        loop = asyncio.get_running_loop()
+    def __init__(self, server: web.Server, patience: Patience, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
             server,
             loop=loop,
             keepalive_timeout=patience.idle,
+            tcp_keepalive=False,  # whoever is gone without a word is found sooner: see `Patience.watch`, and by pings
             access_log=None,  # type: ignore[arg-type]  # None is "no access log" to aiohttp, whose types do not say so
         )
         self._patience = patience

@@ -31,6 +31,7 @@ class Stock(socketio.AsyncNamespace):  # type: ignore[misc]  # python-socketio s
         self.here: list[str] = []
         self.entered = asyncio.Event()
         self.fails_at_the_end = False
+        self.session_at_the_end: Any = None
 
     async def on_connect(self, sid: str, environ: dict[str, Any], auth: Any) -> None:  # noqa: ARG002  # python-socketio's
         self.story.append(("connect", auth))
@@ -47,6 +48,7 @@ class Stock(socketio.AsyncNamespace):  # type: ignore[misc]  # python-socketio s
         self.here.append(sid)
 
     async def on_disconnect(self, sid: str, reason: str) -> None:
+        self.session_at_the_end = await self.get_session(sid)
         self.story.append(("disconnect", reason))
         self.here.remove(sid)
         if self.fails_at_the_end:
@@ -111,8 +113,8 @@ class Sockets:
             ("disconnecting", manager.pending_disconnect),
             ("environ", self.server.environ),
             ("attachments", self.server._attachments),
-            ("tails", self.server._tails),
-            ("waiting", self.server._waiting),
+            ("sessions", self.server._sessions),
+            ("queues", self.server._queues._tails),
             ("here", [*self.root.here, *self.custom.here]),
         ):
             if kept:

@@ -124,6 +124,34 @@ async def hasty(tmp_path: Path) -> AsyncIterator[Process]:
     await process.stop()
 
 
+async def test_whoever_comes_when_no_file_is_left_is_turned_away_in_one_line_of_the_log(tmp_path: Path) -> None:
+    """Not left hanging, and at nobody's cost: whoever is there goes on, and newcomers get in as soon as they can."""
+    process = await Process(tmp_path / "data").start()
+    try:
+        client = await Client(process.url).connect()
+        assert (await client.call("join", "alice"))[0] is True
+        files, limits = len(list(Path(f"/proc/{process.pid}/fd").iterdir())), resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (files + 6, limits[1]))
+        crowd = [await asyncio.open_connection("127.0.0.1", process.port) for _ in range(40)]
+        ends = [asyncio.create_task(reader.read()) for reader, _ in crowd]
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while sum(end.done() for end in ends) < 34:
+                await asyncio.sleep(0.01)
+        assert (await client.call("message", "still here"))[0] is True
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, limits)
+        async with aiohttp.ClientSession() as http, http.get(f"{process.url}/healthz") as answer:
+            assert answer.status == 200
+        for _, writer in crowd:
+            writer.close()
+        await asyncio.gather(*ends)
+        await client.close()
+        log = process.log.read_text()
+        assert log.count("no more files can be opened") == 1
+        assert "Traceback" not in log
+    finally:
+        await process.stop()
+
+
 def open_sockets(process: Process) -> int:
     files = Path(f"/proc/{process.pid}/fd").iterdir()
     return sum(str(each.readlink()).startswith("socket:") for each in files)
@@ -151,8 +179,9 @@ async def test_what_http_is_spoken_on_is_kept_by_nobody_who_does_not_use_it(hast
 
 async def test_an_address_has_so_many_connections_and_websockets_are_none_of_them(server: Server) -> None:
     assert server.runner.server is not None
-    visit = partial(Visit, server.runner.server, Patience(head=60, idle=60, per_address=4))
-    async with await asyncio.get_running_loop().create_server(visit, "127.0.0.1", 0) as listening:
+    loop = asyncio.get_running_loop()
+    visit = partial(Visit, server.runner.server, Patience(head=60, idle=60, per_address=4), loop)
+    async with await loop.create_server(visit, "127.0.0.1", 0) as listening:
         port = listening.sockets[0].getsockname()[1]
 
         async def is_served(connection: RawSocket) -> bool:

@@ -26,7 +26,7 @@ from tests.helpers.clients import PATIENCE_SECONDS, Client
 from tests.helpers.clock import ManualClock
 from tests.helpers.people import town
 from tests.helpers.servers import Process, Server, serving
-from tests.helpers.sockets import RawSocket
+from tests.helpers.sockets import RawSocket, frame
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -128,7 +128,7 @@ class TestEntering:
         monkeypatch.setattr(Calls, "call_in", fails)
         assert await bob.fails("peek", {"room": "lobby"}) == "internal"
         assert [record.getMessage()[:24] for record in caplog.records if record.exc_info] == [
-            "an event of a call faile"
+            "an event of /calls faile"
         ]
         monkeypatch.undo()
         assert await bob.does("peek", {"room": "lobby"}) == {"call": None}
@@ -278,7 +278,7 @@ class TestLosingAConnection:
         (channel,) = [
             visitor.channel
             for visitor in timed.server.house.seats.all()
-            if visitor.seat.participant is not None and visitor.seat.participant.id == bob.id
+            if visitor.session.participant is not None and visitor.session.participant.id == bob.id
         ]
         channel._ping()
         channel._expect_pong()  # the time for an answer is over at once
@@ -598,6 +598,22 @@ class TestBesideChat:
             pass
         return packet
 
+    @pytest.mark.parametrize("before", ["", '42/calls,2["ice",{}]'], ids=["at once", "after something that takes time"])
+    @pytest.mark.parametrize(
+        "end", [frame("41/calls,"), frame("41"), frame("1"), b""], ids=["41/calls", "41", "1", "cut"]
+    )
+    async def test_who_leaves_and_goes_in_one_breath_has_left(self, people: Party, before: str, end: bytes) -> None:
+        token = await people.token("bob")
+        alice = await people.enters("alice")
+        raw = await self.open(people, f'/calls,{{"token":"{token}"}}')
+        await raw.say('42/calls,1["join",{"room":"lobby"}]')
+        assert (await self.answer(raw)).startswith("43/calls,1[true,")
+        await alice.hears_of("joined")
+        await raw.send((frame(before) if before else b"") + frame('42/calls,3["leave",{}]') + end)
+        await raw.hang_up()
+        change = await alice.hears_of("left")
+        assert (change["name"], change["reason"]) == ("bob", "left")
+
     async def test_one_connection_chats_and_calls(self, people: Party) -> None:
         token = await people.token("bob")
         alice = await people.enters("alice")
@@ -785,6 +801,6 @@ async def test_what_nobody_foresaw_while_reading_is_answered_too(
         monkeypatch.setattr(wire_calls, "parse_room", fails)
         assert await ann.fails("peek", {"room": "lobby"}) == "internal"
         [line] = [record for record in caplog.records if record.exc_info]
-        assert line.getMessage().startswith("an event of a call failed")
+        assert line.getMessage().startswith("an event of /calls failed")
         monkeypatch.undo()
         assert await ann.does("peek", {"room": "lobby"}) == {"call": None}

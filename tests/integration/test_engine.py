@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
+from chatzilla.core.rooms import ConnectionId
 from chatzilla.realtime import engine as engine_module
-from chatzilla.realtime.channel import PACKETS_IN_A_BODY, PACKETS_IN_A_POLL, Frame
+from chatzilla.realtime.channel import PACKETS_IN_A_BODY, PACKETS_IN_A_POLL, Channel, Frame
 from chatzilla.realtime.engine import Limits
 from tests.helpers.clients import PATIENCE_SECONDS
 from tests.helpers.engines import SEPARATOR, EngineHouse, Polling, engine_house
+from tests.helpers.house import OpenHouse, open_house
 from tests.helpers.namespaces import Sockets, Wire, stock_server
 from tests.helpers.servers import serving
 from tests.helpers.sockets import BINARY, CLOSE, PING, PONG, RawSocket, frame, handshake
@@ -346,6 +348,31 @@ class TestBodies:
                         await house.ask("GET", "none")  # a round trip, so that the pieces are pieces
                 assert (await raw.answer())[0] == 200
             assert house.echo.heard == [f"{number} €" for number in range(20)]
+
+    async def test_one_body_is_heard_in_a_turn_of_the_event_loop(
+        self, house: EngineHouse, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """However many come at once: others have their turn in between."""
+        turns, heard = 0, list[int]()
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        def received(_channel: Channel, _text: bytes) -> None:
+            heard.append(turns)
+
+        monkeypatch.setattr(house.echo, "received", received)
+        sessions = [await house.polling() for _ in range(12)]
+        bodies = [await self.post_by_hand(session, "Content-Length: 2") for session in sessions]
+        counting = asyncio.create_task(count())
+        for body in bodies:
+            body.writer.write(b"4x")
+        assert [(await body.answer())[0] for body in bodies] == [200] * len(bodies)
+        counting.cancel()
+        assert len(set(heard)) == len(heard) == len(bodies)
 
     async def test_a_body_in_chunks_is_one(self, house: EngineHouse) -> None:
         async with await house.polling() as session:
@@ -1043,8 +1070,76 @@ class TestNamespaces:
         wire = await sockets.enter()
         await sockets.root.disconnect(sockets.root.here[0])
         assert await wire.packet() == "41"
-        assert sockets.root.story[-1][0] == "disconnect"
+        assert sockets.root.story[-1] == ("disconnect", "server disconnect")
         assert sockets.root.here == []
+
+    @pytest.mark.parametrize("by", ["41", "1", "the server"], ids=["namespace", "session", "server"])
+    async def test_a_handler_is_told_of_an_end_with_the_session_still_there(self, sockets: Sockets, by: str) -> None:
+        wire = await sockets.enter(auth={"who": "me"})
+        if by == "the server":
+            await sockets.root.disconnect(sockets.root.here[0])
+        else:
+            await wire.raw.say(by)
+        assert await asyncio.wait_for(_last(sockets, "disconnect"), PATIENCE_SECONDS)
+        assert sockets.root.session_at_the_end == {"auth": {"who": "me"}}
+
+
+class TestDirectNamespaces:
+    """What users of python-socketio call holds for `/chat` as well, which is driven in our way."""
+
+    @pytest.fixture
+    async def house(self, tmp_path: Path) -> AsyncIterator[OpenHouse]:
+        async with open_house(tmp_path / "data") as opened:
+            yield opened
+
+    @staticmethod
+    async def opened(house: OpenHouse) -> tuple[Wire, str]:
+        """A connection in `/chat`, and its id there."""
+        raw = await RawSocket.open(int(house.server.url.rpartition(":")[2]), "/socket.io/?EIO=4&transport=websocket")
+        wire = Wire(raw, "")
+        await wire.packet()
+        await wire.connect("/chat")
+        return wire, json.loads((await wire.packet()).removeprefix("40/chat,"))["sid"]
+
+    async def test_the_session_of_a_connection_is_who_has_entered(self, house: OpenHouse) -> None:
+        wire, sid = await self.opened(house)
+        server = house.server.house.server
+        connection = await server.get_session(sid, "/chat")
+        assert connection is house.server.house.delivery.connection(ConnectionId(sid))
+        assert await wire.call(1, "join", "bob", namespace="/chat") == [True, "bob"]
+        async with house.server.house.chat.session(sid) as session:
+            assert session.session.account.name == "bob"
+        await wire.raw.hang_up()
+        while server.eio.sockets:
+            await asyncio.sleep(0)
+        assert not server._sessions
+        with pytest.raises(KeyError):
+            await server.get_session(sid, "/chat")
+
+    async def test_one_connection_can_be_told_alone_and_asked(self, house: OpenHouse) -> None:
+        one, sid = await self.opened(house)
+        other, _ = await self.opened(house)
+        await house.server.house.server.emit("hello", {"to": "you"}, to=sid, namespace="/chat")
+        assert await one.packet() == '42/chat,["hello",{"to":"you"}]'
+        asking = asyncio.create_task(house.server.house.chat.call("question", "?", sid=sid, timeout=5))
+        question = await one.packet()
+        assert question.startswith("42/chat,")
+        await one.send("3" + question[2:].partition("[")[0] + '["answer"]')
+        assert await asking == "answer"
+        assert (await other.call(1, "unheard of", namespace="/chat"))[0] is False, "and was told nothing"
+        for wire in (one, other):
+            await wire.raw.hang_up()
+
+    async def test_the_server_can_show_somebody_out_who_is_heard_no_more(self, house: OpenHouse) -> None:
+        wire, sid = await self.opened(house)
+        assert await wire.call(1, "join", "bob", namespace="/chat") == [True, "bob"]
+        await house.server.house.server.disconnect(sid, "/chat")
+        while (last := await wire.packet()).startswith("42/chat,"):
+            pass
+        assert last == "41/chat,"
+        assert house.server.house.delivery.connection(ConnectionId(sid)) is None
+        await wire.send('2/chat,2["message","still here"]')
+        assert await wire.raw.closed_with() == 1002
 
 
 class TestEvents:
@@ -1132,7 +1227,7 @@ class TestEvents:
         await wire.raw.send(frame("41/x,") * (2 * Limits().backlog))
         await wire.raw.say(b"", 9)
         opcode, _ = await wire.raw.frame()
-        waiting = max(sockets.server._waiting.values(), default=0)
+        waiting = max(sockets.server._queues._waiting.values(), default=0)
         assert opcode == CLOSE or waiting <= Limits().backlog + 1, f"{waiting} wait"
 
 

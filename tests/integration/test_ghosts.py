@@ -53,7 +53,7 @@ def left_of_them(server: Server) -> dict[str, Any]:
         "rooms that are heard": list(house.delivery._halls),
         "names in use": list(house.presence.names._used),
         "here": [room for room, roster in house.presence._rosters.items() if roster.people],
-        "under way": house.chat._running,
+        "under way": house.chat.running,
     }
     return {what: some for what, some in left.items() if some}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import signal
 import stat
 import sys
 import tempfile
@@ -336,6 +337,25 @@ async def test_whoever_begins_anew_leaves_nothing_of_the_beginning_before(tmp_pa
             await alice.call("publish", {"offer": SENDING, "tracks": CAMERA})
             assert len(engine._session.handles) == 2, "up, and what rooms are made by"  # type: ignore[attr-defined]
             await alice.does("candidate", {"pc": "up", "candidate": None})
+
+
+async def test_nothing_that_is_said_waits_for_candidates(tmp_path: Path, janus: JanusServer) -> None:
+    """Janus is busy, so that it answers nothing; whoever has told of their candidates is heard all the same."""
+    candidate = {"candidate": "candidate:1 1 udp 2 192.0.2.1 9 typ host", "sdpMid": "0", "sdpMLineIndex": 0}
+    async with serving(tmp_path / "data", **through(janus)) as server, party(server) as people:
+        alice = await people.enters("alice")
+        await alice.does("ready")
+        await alice.call("publish", {"offer": SENDING, "tracks": CAMERA})
+        os.kill(janus.pid, signal.SIGSTOP)
+        try:
+            for _ in range(20):
+                await alice.does("candidate", {"pc": "up", "candidate": candidate})
+            assert (await alice.does("state", {"hand": True}))["hand"]
+        finally:
+            os.kill(janus.pid, signal.SIGCONT)
+        (engine,) = server.house.engines
+        assert await engine._session.attach(), "it has read all of it by now"  # type: ignore[attr-defined]  # of this one
+        assert engine.healthy
 
 
 async def test_what_an_earlier_server_left_behind_is_cleared(tmp_path: Path, janus: JanusServer) -> None:

@@ -226,11 +226,11 @@ async def test_acks_of_a_batch_come_before_its_events_whatever_was_asked_in_betw
             await alice.emit("message", draft(1), ack=1)
             await alice.emit(between, {"room": "garden" if between == "leave" else "lobby"}, ack=2)
             await alice.emit("message", draft(2), ack=3)
-            await until(lambda: house.server.house.chat._running == 3)
+            await until(lambda: house.server.house.chat.running == 3)
             for _ in range(3):  # whatever may be read or begun by now, has been
                 await eve.call("history", {"room": "lobby"})
             await bob.emit("message", draft(3))
-            await until(lambda: house.server.house.chat._running == 4)
+            await until(lambda: house.server.house.chat.running == 4)
         assert holes(await numbers_on(alice, 3, (1, 3))) == []
 
 

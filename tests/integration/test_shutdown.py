@@ -175,7 +175,7 @@ async def test_a_hundred_are_answered_and_let_go_in_good_order(tmp_path: Path) -
             for sid in polls:
                 async with http.post(f"{address}&sid={sid}", data=f'42{CHAT},2["message","last words"]') as posted:
                     assert posted.status == 200
-            while house.server.house.chat._running < 2 * half:
+            while house.server.house.chat.running < 2 * half:
                 await asyncio.sleep(0)
             listening = [asyncio.create_task(all_of_a_poll(http, f"{address}&sid={sid}")) for sid in polls]
             listening += [asyncio.create_task(all_of_a_socket(each)) for each in sockets]
@@ -183,7 +183,7 @@ async def test_a_hundred_are_answered_and_let_go_in_good_order(tmp_path: Path) -
             while not house.server.house.chat.closing:
                 await asyncio.sleep(0)
             await sockets[0].send(frame(f'42{CHAT},3["message","too late"]'))
-            while house.server.house.chat._running == 2 * half:
+            while house.server.house.chat.running == 2 * half:
                 await asyncio.sleep(0)
             stranger.execute("ROLLBACK")
         began = time.monotonic()

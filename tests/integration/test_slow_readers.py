@@ -229,7 +229,7 @@ async def test_one_that_posts_and_never_polls_is_let_go(tmp_path: Path) -> None:
         assert time.monotonic() - began < PATIENCE_SECONDS, "a heartbeat, and the time for its answer"
         assert held < 2 * 1_000_000 + 200 * 1024
         assert sid not in engine.sockets
-        assert house.server.house.chat._running == 0, "what waited for its turn is over, too"
+        assert house.server.house.chat.running == 0, "what waited for its turn is over, too"
         bob = await house.enter("bob")
         assert (await bob.says("lobby", "still here"))["seq"] >= 1
 
@@ -374,7 +374,7 @@ async def test_calls_wait_as_well_and_too_many_are_too_many(still: OpenHouse, as
             assert (await posting).status == 200
         assert ('42/calls,["goodbye"' in heard) is (asked > Limits().signal_backlog)
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while still.server.house.calls_door._running:
+            while still.server.house.calls_door.running:
                 await asyncio.sleep(0)
 
 

@@ -197,6 +197,32 @@ async def test_a_client_between_two_polls_hears_the_goodbye_too(process: Process
         assert await stopping == 0
 
 
+async def test_whoever_has_entered_nothing_is_closed_in_good_order_too(process: Process) -> None:
+    """On a WebSocket, in a poll, and between the two: nobody has to be cut off, and nobody has to be waited for."""
+    alone = await RawSocket.open(process.port, "/socket.io/?EIO=4&transport=websocket")
+    assert (await alone.text()).startswith("0{")
+    async with aiohttp.ClientSession() as http:
+        address = f"{process.url}/socket.io/?EIO=4&transport=polling"
+        polls = []
+        for _ in range(2):
+            async with http.get(address) as got:
+                sid = json.loads((await got.text())[1:])["sid"]
+            polls.append(asyncio.create_task(_poll(http, f"{address}&sid={sid}")))
+        moving = await RawSocket.open(process.port, f"/socket.io/?EIO=4&transport=websocket&sid={sid}")
+        await moving.say("2probe")
+        assert await moving.text() == "3probe"
+        assert await polls.pop() == "6"
+        assert await process.stop() == 0
+        assert await asyncio.gather(*polls) == ["6"]
+    assert await alone.closed_with() == 1000
+    assert await moving.closed_with() == 1000
+
+
+async def _poll(http: aiohttp.ClientSession, address: str) -> str:
+    async with http.get(address) as got:
+        return await got.text()
+
+
 PYTHON_CLIENT = """
 import asyncio, sys, socketio
 

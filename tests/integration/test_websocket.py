@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import time
 from contextlib import suppress
@@ -46,6 +47,51 @@ async def socket(house: EngineHouse) -> AsyncIterator[RawSocket]:
 async def still_works(socket: RawSocket) -> None:
     await socket.say("4still here")
     assert await socket.text() == "4still here"
+
+
+async def test_one_that_is_gone_is_gone_from_memory_at_once(house: EngineHouse) -> None:
+    """A server looks for circles in what has lived long about once in ten million things that it makes."""
+    gc.collect()
+    gc.disable()
+    try:
+        opened, _ = await house.websocket_session()
+        await opened.hang_up()
+        await house.is_empty()
+        house.echo.channels.clear()
+        assert not [it for it in gc.get_objects() if isinstance(it, websocket.WebSocket)]
+    finally:
+        gc.enable()
+
+
+class Flooded(websocket.WebSocket):
+    """One on which there is always more to read, of whatever kind."""
+
+    def feed(self, data: bytes) -> None:
+        self.read = len(data)
+
+    def turn(self) -> int:
+        """What asyncio does when there is something; returns how much of it was read."""
+        self.buffer_updated(len(self.get_buffer(-1)))
+        return self.read
+
+
+async def test_those_who_say_as_much_as_they_can_share_a_turn() -> None:
+    """However many they are; and whoever comes after them reads as much as ever."""
+    hub = websocket.Hub()
+    crowd = [Flooded(asyncio.Transport(), hub, LIMIT) for _ in range(64)]
+    assert {socket.turn() for socket in crowd} == {websocket.READ_BUFFER}, "nobody knows yet"
+    for _ in range(3):
+        await asyncio.sleep(0)
+        portions = [socket.turn() for socket in crowd]
+        assert min(portions) == websocket.LEAST_READ
+        assert sum(portions) <= 2 * websocket.READ_BUFFER
+    await asyncio.sleep(0)
+    assert crowd[0].turn() == websocket.LEAST_READ
+    await asyncio.sleep(0)
+    assert crowd[0].turn() == websocket.READ_BUFFER, "alone again"
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert len(crowd[0].get_buffer(-1)) == websocket.READ_BUFFER
 
 
 class TestFrames:

@@ -586,10 +586,12 @@ test("leaving says so and lets go of everything", async () => {
   const one = await inside();
   one.meeting.leave();
   assert.equal(one.wire.all("leave").length, 1);
-  assert.equal(one.wire.closed, true);
   assert.equal(one.devices.closed, true);
   assert.equal(one.engine.notes.at(-1), "closed");
   assert.equal(one.meters, 0);
+  assert.equal(one.wire.closed, false, "not before it is heard: a connection that ends at once is one that was lost");
+  await idle();
+  assert.equal(one.wire.closed, true);
 });
 
 test("a page that goes away says goodbye", async () => {

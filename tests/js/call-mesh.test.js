@@ -39,6 +39,7 @@ class Node {
         const other = net.nodes.get(to);
         this.sent.push([to, body]);
         if (!this.online || !other?.online) return false;
+        if (net.loses(body)) return false;
         await net.turn();
         other.mesh.told("signal", { from: me.id, ...structuredClone(body) });
         await net.acknowledgement();
@@ -54,6 +55,7 @@ class Node {
       connect: (config) => {
         const connection = new Connection(config);
         this.connections.push(connection);
+        net.connected(connection);
         return /** @type {any} */ (connection);
       },
       listener: {
@@ -116,6 +118,10 @@ class Net {
   turn = async () => {};
   /** How long whoever sent something waits to hear that it arrived. @type {(() => Promise<void>)} */
   acknowledgement = async () => {};
+  /** What the server does not pass on. @type {(body: any) => boolean} */
+  loses = () => false;
+  /** What is done to a connection as it is made. @type {(connection: Connection) => void} */
+  connected = () => {};
 
   /**
    * @param {string} id
@@ -467,6 +473,46 @@ test("a connection that never comes about is tried again, as long as the other i
   assert.equal(bob.connections.length, length);
 });
 
+test("an offer that was refused, and an answer that got lost, are said again in a few seconds, on the same connection", async () => {
+  for (const lost of ["offer", "answer"]) {
+    const net = new Net();
+    const [anna] = await net.call("anna");
+    const bob = net.node("bob");
+    bob.sends("camera");
+    net.loses = ({ description }) => description?.type === lost;
+    await bob.enters();
+    assert.equal(bob.connection.signalingState, "have-local-offer");
+    net.loses = () => false;
+    await net.clock.advance(5_000);
+    assert.equal(bob.connection.signalingState, "stable");
+    assert.deepEqual(anna.sources("bob"), ["camera"]);
+    assert.equal(anna.connections.length + bob.connections.length, 2);
+    const told = anna.sent.length + bob.sent.length;
+    anna.connects();
+    bob.connects();
+    await net.clock.advance(60_000);
+    assert.equal(anna.sent.length + bob.sent.length, told, "and no more than once");
+  }
+});
+
+test("as long as the other side says something, however slowly, a connection is not begun again", async () => {
+  const net = new Net();
+  const [anna] = await net.call("anna");
+  const bob = net.node("bob");
+  bob.sends("camera");
+  await bob.enters();
+  for (let seconds = 0; seconds < 60; seconds += 10) {
+    for (const [node, other] of [[anna, bob], [bob, anna]]) {
+      const candidate = { candidate: `${seconds}`, usernameFragment: other.connection.ufrag };
+      node.mesh.told("signal", { from: other.me.id, candidate });
+    }
+    await net.clock.advance(10_000);
+  }
+  assert.equal(anna.connections.length + bob.connections.length, 2);
+  await net.clock.advance(25_000);
+  assert(anna.connections.length + bob.connections.length > 2, "silence is another matter");
+});
+
 test("a candidate waits for the description that it belongs to", async () => {
   const net = new Net();
   const [anna, bob] = await net.call("anna", "bob");
@@ -475,6 +521,82 @@ test("a candidate waits for the description that it belongs to", async () => {
   anna.mesh.told("signal", { from: "bob", candidate: { candidate: "later", usernameFragment: "of another description" } });
   await idle();
   assert.deepEqual(connection.candidates.map(({ candidate }) => candidate), ["now"]);
+});
+
+test("a browser that is busy has every candidate in hand at once, and whatever else is said is heard meanwhile", async () => {
+  const net = new Net();
+  const [anna, bob] = await net.call("anna", "bob");
+  const { connection } = anna;
+  const add = connection.addIceCandidate.bind(connection);
+  connection.addIceCandidate = async (candidate) => {
+    await add(candidate);
+    await new Promise(() => {}); // it is not through with it yet
+  };
+  const usernameFragment = bob.connection.ufrag;
+  const numbers = Array.from({ length: 20 }, (_, number) => String(number));
+  for (const candidate of numbers) anna.mesh.told("signal", { from: "bob", candidate: { candidate, usernameFragment } });
+  bob.sends("screen");
+  await idle();
+  assert.deepEqual(connection.candidates.map(({ candidate }) => candidate), numbers);
+  assert.deepEqual(anna.sources("bob"), ["camera", "microphone", "screen"]);
+});
+
+test("candidates that come with an offer are in the browser's hands before anything is limited", async () => {
+  const net = new Net();
+  const [anna] = await net.call("anna");
+  anna.mesh.limit({ people: 2, width: 640, height: 480, frame_rate: 24, bitrate: 600_000 });
+  const bob = net.node("bob");
+  bob.sends("camera");
+  /** @type {(() => void)[]} */
+  const held = [];
+  net.turn = () => new Promise((resolve) => held.push(resolve));
+  await bob.enters();
+  const [, offer] = bob.sent[0];
+  anna.mesh.told("signal", { from: "bob", ...offer });
+  anna.mesh.told("signal", { from: "bob", candidate: { candidate: "first", usernameFragment: bob.connection.ufrag } });
+  const { connection } = anna;
+  const set = connection.setRemoteDescription.bind(connection);
+  connection.setRemoteDescription = async (description) => {
+    await set(description);
+    for (const { sender } of connection.transceivers) sender.setParameters = () => new Promise(() => {});
+  };
+  await idle();
+  assert.deepEqual(connection.candidates.map(({ candidate }) => candidate), ["first"]);
+});
+
+test("a candidate that the browser does not take begins the connection anew", async () => {
+  const net = new Net();
+  const [anna, bob] = await net.call("anna", "bob");
+  const { connection } = anna;
+  connection.addIceCandidate = async () => {
+    throw new Error("no candidate");
+  };
+  const usernameFragment = bob.connection.ufrag;
+  anna.mesh.told("signal", { from: "bob", candidate: { candidate: "nonsense", usernameFragment } });
+  await net.clock.advance(4_000);
+  assert.notEqual(anna.connection, connection);
+  assert.deepEqual(anna.sources("bob"), ["camera", "microphone"]);
+});
+
+test("what leads nowhere is not told", async () => {
+  const [, bob] = await new Net().call("anna", "bob");
+  const told = bob.sent.length;
+  const active = "candidate:888929698 1 tcp 1518214911 192.0.2.2 9 typ host tcptype active generation 0 ufrag aIMq";
+  const passive = "candidate:888929698 1 tcp 1518214911 192.0.2.2 4711 typ host tcptype passive generation 0 ufrag aIMq";
+  for (const candidate of [active, passive]) bob.connection.onicecandidate?.({ candidate: { candidate, toJSON: () => ({ candidate }) } });
+  assert.deepEqual(bob.sent.slice(told), [["anna", { candidate: { candidate: passive } }]]);
+});
+
+test("who comes offers without waiting until the browser asks for it; and everything goes by one transport", async () => {
+  const net = new Net();
+  const [anna] = await net.call("anna");
+  const bob = net.node("bob");
+  bob.sends("camera");
+  net.connected = (connection) => (connection.isNeeded = () => {}); // it is busy, and does not come to asking
+  await bob.enters();
+  assert.deepEqual(bob.offers, ["anna"]);
+  assert.deepEqual(anna.sources("bob"), ["camera"]);
+  for (const { connection } of [anna, bob]) assert.equal(connection.config.bundlePolicy, "max-bundle");
 });
 
 test("how much of a camera is sent follows what is allowed; a screen has its own measure", async () => {

@@ -172,6 +172,17 @@ test("candidates wait until the server knows what they are for", async () => {
   ]);
 });
 
+test("what leads nowhere is not told, and everything goes by one transport", async () => {
+  const page = new Page();
+  page.sends("camera");
+  await page.enters();
+  const active = "candidate:888929698 1 tcp 1518214911 192.0.2.2 9 typ host tcptype active generation 0 ufrag aIMq";
+  page.up?.onicecandidate?.({ candidate: { candidate: active, toJSON: () => ({ candidate: active }) } });
+  await idle();
+  assert.deepEqual(page.all("candidate"), []);
+  assert.equal(page.up?.config.bundlePolicy, "max-bundle");
+});
+
 test("one negotiation at a time, and the last one says everything", async () => {
   const page = new Page();
   page.held = [];
@@ -358,6 +369,19 @@ test("a connection that does not come about is given up, and tried again", async
   await page.enters();
   await page.clock.advance(15_500);
   assert.equal(page.all("publish").length, 2);
+});
+
+test("a connection that has begun to come about, however slowly, is not begun again at once", async () => {
+  const page = new Page();
+  page.sends("camera");
+  await page.enters();
+  const { up } = page;
+  await page.clock.advance(14_000);
+  up?.becomes("connecting");
+  await page.clock.advance(14_000);
+  assert.equal(page.up, up);
+  await page.clock.advance(3_000);
+  assert.notEqual(page.up, up, "not for ever");
 });
 
 test("who sends nothing is connected, and who does not come is said to", async () => {

@@ -147,7 +147,7 @@ class Person:
                 typing=Allowance(UNLIMITED, self.room.clock),
             )
             way_out = cast("Channel", Inbox(self.under_way))
-            self.connection = Connection(session, Dialect.FULL, Line(1_000), way_out)
+            self.connection = Connection(session, Line(1_000), way_out, Dialect.FULL)
             self.room.delivery.admit(self.connection)
         await self.join()
 

@@ -142,7 +142,8 @@ async def converse(attacks: list[list[tuple[str, Any]]]) -> None:
                 assert len(inner.delivery._connections) == 2
                 assert set(inner.delivery._halls) == {"parlour", *inner.delivery._halls} - {"den", "lobby"}
                 assert not inner.server._attachments
-                assert not inner.server._tails
+                assert not inner.server._queues._tails
+                assert set(inner.server._sessions) == set(inner.delivery._connections)
                 assert not inner.server.manager.pending_connect
                 assert set(inner.server.environ) == before
                 assert (await bob.joins("parlour"))["here"]["count"] == 2

@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 
 from chatzilla import cli
 from chatzilla.errors import StartError
-from chatzilla.store.database import FULL, NORMAL, Database
+from chatzilla.store.database import BUSY_TIMEOUT_MS, FULL, NORMAL, Database
 from tests.helpers.servers import ROOT
 
 
@@ -331,3 +332,14 @@ class TestTheSchema:
                 assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == number
                 assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
             database.close(cleanly=True)
+
+
+def test_a_stranger_who_locks_it_does_not_keep_a_server_from_stopping(tmp_path: Path) -> None:
+    """Everybody has gone by then, and a platform that waits in vain kills what it has told to stop."""
+    database = Database(tmp_path).open()
+    with closing(sqlite3.connect(database.path, isolation_level=None)) as stranger:
+        stranger.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        database.close(cleanly=True)
+        assert time.monotonic() - began < BUSY_TIMEOUT_MS / 1000
+    assert started(tmp_path) == database.epoch

@@ -74,7 +74,7 @@ class Scene:
         allowance = Allowance(Rate(0, 1), self.clock)
         wire = Wire(room_for)
         session = Session(ConnectionId(name), allowance, allowance, allowance)
-        self.connections[name] = Connection(session, dialect, Line(1_000), wire)  # type: ignore[arg-type]  # a fake
+        self.connections[name] = Connection(session, Line(1_000), wire, dialect)  # type: ignore[arg-type]  # a fake
         self.delivery.admit(self.connections[name])
         return wire
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+import pytest
 
 from chatzilla import errors
 from chatzilla.app import HOUSE, create_app
@@ -18,6 +22,7 @@ ABOUT_THE_API: Final = {"/api/v1/", "/api/v1/openapi.json"}
 """The routes of the API are in a document of its own, see tests/integration/test_openapi.py."""
 
 PROTOCOL: Final = (ROOT / "docs/protocol.md").read_text()
+ARCHITECTURE: Final = (ROOT / "docs/architecture.md").read_text()
 OPERATING: Final = (ROOT / "docs/operating.md").read_text()
 
 
@@ -64,6 +69,15 @@ def test_every_event_that_a_client_may_call_is_documented(tmp_path: Path) -> Non
         app[HOUSE].database.close()
 
 
+@pytest.mark.parametrize("way", ["In, the whole way", "Out, when the batch"])
+def test_the_way_of_a_frame_is_told_with_the_names_of_real_functions(way: str) -> None:
+    steps = table(ARCHITECTURE, way)
+    assert len(steps) == 10
+    for module, function, _ in steps:
+        there = importlib.import_module("chatzilla." + module.strip("`").replace("/", "."))
+        assert callable(functools.reduce(getattr, function.strip("`").split("."), there)), function
+
+
 def test_every_event_of_calls_is_documented(tmp_path: Path) -> None:
     app = create_app(Config(data=tmp_path / "data"))
     try:
@@ -77,7 +91,7 @@ def test_every_event_of_calls_is_documented(tmp_path: Path) -> None:
 
 def test_every_event_that_a_client_may_hear_is_documented() -> None:
     source = "".join(path.read_text() for path in (ROOT / "chatzilla/realtime").glob("*.py"))
-    told = set(re.findall(r'packets\.event\(CHAT, "(\w+)"', source))
+    told = set(re.findall(r'packets\.event\((?:CHAT|namespace), "(\w+)"', source))
     assert told == names(table(PROTOCOL, "| event to clients |"))
 
 

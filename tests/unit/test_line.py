@@ -22,7 +22,7 @@ class Errand(Event):
     def begin(self) -> None:
         self.desk.diary.append(f"{self.name} begins")
         if self.at_once:
-            self.finish()
+            self.line.finished(self)
 
     def answer(self) -> None:
         self.desk.diary.append(f"{self.name} answered")
@@ -45,7 +45,7 @@ class Desk:
 
     def finish(self, *names: str) -> None:
         for name in names:
-            self.errands[name].finish()
+            self.line.finished(self.errands[name])
 
     def news(self) -> list[str]:
         news, self.diary = self.diary, []

@@ -60,7 +60,7 @@ def comes(circle: Circle, name: str, dialect: Dialect = Dialect.FULL) -> Socket:
     allowance = Allowance(Rate(0, 1), ManualClock())
     socket = Socket()
     session = Session(ConnectionId(name), allowance, allowance, allowance)
-    circle.add(ConnectionId(name), Connection(session, dialect, Line(1_000), Wire(socket)))  # type: ignore[arg-type]  # fakes
+    circle.add(ConnectionId(name), Connection(session, Line(1_000), Wire(socket), dialect))  # type: ignore[arg-type]  # fakes
     return socket
 
 

@@ -4,7 +4,7 @@
 /** @import { Link } from "./call.js" */
 /** @import { EngineWorld } from "./engine.js" */
 
-import { routeOf, troubleOf } from "./rtc.js";
+import { isWorthTelling, routeOf, standOf, troubleOf } from "./rtc.js";
 
 /** How long a new connection, or one that looks for another way, may take before everything begins anew. */
 const CONNECT_WITHIN_MS = 15_000;
@@ -42,7 +42,9 @@ export class Leg {
     this.#wishes = wishes;
     const connection = world.connect(config);
     this.#connection = connection;
-    connection.onicecandidate = ({ candidate }) => this.#tell(candidate?.toJSON() ?? null);
+    connection.onicecandidate = ({ candidate }) => {
+      if (!candidate || isWorthTelling(candidate)) this.#tell(candidate?.toJSON() ?? null);
+    };
     connection.onicecandidateerror = (error) => {
       const trouble = troubleOf(error);
       if (trouble) world.listener.trouble(trouble);
@@ -135,10 +137,23 @@ export class Leg {
     this.#unlessConnected(RESTART_WITHIN_MS);
   }
 
-  /** @param {number} ms */
+  #giveUp() {
+    console.info(`Nothing comes of the connection ${this.#name}: ${standOf(this.#connection)}. It is begun anew.`);
+    this.#wishes.broken();
+  }
+
+  /**
+   * Begin anew when it does not come about. If it has begun to meanwhile it is only slow, and would be no faster if it had
+   * to begin again; so it gets the same time once more.
+   *
+   * @param {number} ms
+   */
   #unlessConnected(ms) {
+    const turn = this.#turns;
     this.#world.later(() => {
-      if (!this.#closed && this.way !== "connected") this.#wishes.broken();
+      if (this.#closed || this.way === "connected") return;
+      if (turn !== this.#turns && this.way === "connecting") this.#unlessConnected(ms);
+      else this.#giveUp();
     }, ms);
   }
 }

@@ -203,8 +203,11 @@ export class Meeting {
 
   /** Leave, or stop trying to enter. */
   leave() {
-    if (this.#phase === "in") void this.#signaling.ask("leave", {});
-    this.close();
+    const left = this.#phase === "in" ? this.#signaling.ask("leave", {}) : null;
+    this.#hangUp();
+    // A connection that ends before the server has come to its last word is one that was lost: one's place would be kept.
+    if (left) void left.then(() => this.#signaling.close());
+    else this.#signaling.close();
   }
 
   /** The page goes away. */
@@ -213,10 +216,14 @@ export class Meeting {
   }
 
   close() {
+    this.#hangUp();
+    this.#signaling.close();
+  }
+
+  #hangUp() {
     this.#stop();
     this.#phase = "over";
     this.#capture.close();
-    this.#signaling.close();
   }
 
   /** @param {boolean} on */

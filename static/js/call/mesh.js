@@ -9,6 +9,7 @@
 /** @import { Entry, Ice, Participant, Quality, Signal, Source } from "./wire.js" */
 
 import { Peer } from "./peer.js";
+import { BUNDLED } from "./rtc.js";
 
 /** How many people who are not known yet are listened to, and how much is kept of each. */
 const STRANGERS_KEPT = 16;
@@ -40,7 +41,7 @@ export class Mesh {
    */
   constructor(world, { relayOnly = false } = {}) {
     this.#world = world;
-    this.#config = { iceTransportPolicy: relayOnly ? "relay" : "all" };
+    this.#config = { ...BUNDLED, iceTransportPolicy: relayOnly ? "relay" : "all" };
   }
 
   /** @param {Entry} entry */

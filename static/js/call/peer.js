@@ -12,15 +12,20 @@
 /** @import { Quality, Signal, Source, Track } from "./wire.js" */
 
 import { SCREEN_BITRATE } from "./engine.js";
-import { Loudness, kindOf, limitTo, midsOf, originOf, routeOf, troubleOf } from "./rtc.js";
+import { Loudness, isWorthTelling, kindOf, limitTo, midsOf, originOf, routeOf, standOf, troubleOf } from "./rtc.js";
 
 /** How long the other side of a failed connection may take to mend it, before this one tries as well. */
 const POLITE_WAIT_MS = 3_000;
 /** How long a restart may take before everything is set up anew. */
 const RESTART_WITHIN_MS = 8_000;
-/** How long a new connection may take, before it is said that there is none, and before another one is tried. */
+/** How long an answer may take, before the offer is said again: either of them may have been refused, or lost. */
+const ANSWER_WITHIN_MS = 5_000;
+/** How long a new connection may take, before it is said that there is none. */
 const SLOW_AFTER_MS = 12_000;
-const CONNECT_WITHIN_MS = 20_000;
+/** How long a new connection may show no sign of coming about, looked at so often, before another one is tried. As long as
+ * there are signs it is only slow, and would be no faster if it had to begin again. */
+const SILENT_WITHIN_MS = 15_000;
+const LOOK_EVERY_MS = 2_500;
 const CANDIDATES_KEPT = 100;
 
 const SHARED = /** @type {const} */ (["microphone", "camera"]);
@@ -55,6 +60,8 @@ export class Peer {
   /** Counts our descriptions; the newest of them may not have arrived. */
   #descriptions = 0;
   #unsent = false;
+  /** Counts what shows that it is coming about: what the other side says, and states of the connection. */
+  #signs = 0;
   /** Counts what happened to the connection, so that a timer knows whether it is about the present state. */
   #turns = 0;
 
@@ -96,7 +103,7 @@ export class Peer {
     this.#quality = quality;
     connection.onnegotiationneeded = () => this.#do(() => this.#makeOffer());
     connection.onicecandidate = ({ candidate }) => {
-      if (candidate) void this.#world.send(this.#id, { candidate: candidate.toJSON() });
+      if (candidate && isWorthTelling(candidate)) void this.#world.send(this.#id, { candidate: candidate.toJSON() });
     };
     connection.onicecandidateerror = (error) => this.#relayFails(error);
     connection.onconnectionstatechange = () => this.#changed();
@@ -104,20 +111,22 @@ export class Peer {
     this.#world.later(() => {
       if (turn === this.#turns && this.#connection) this.#world.listener.linked(this.#id, "failed");
     }, SLOW_AFTER_MS);
-    this.#unlessChanged(CONNECT_WITHIN_MS, () => this.#renew());
+    this.#giveTime();
   }
 
-  /** Describe what there is to send and to hear; the offer follows. */
+  /** Describe what there is to send and to hear, and offer it: the browser would ask for that, but only in a while. */
   offer() {
     for (const source of SHARED) this.#add(source, this.#directionOf(source));
     this.#addScreens();
+    this.#do(() => this.#makeOffer());
   }
 
   /** @param {Signal} signal */
   take(signal) {
+    this.#signs += 1;
     this.#do(async () => {
       if (signal.description) await this.#describe(signal.description, signal.tracks ?? []);
-      if (signal.candidate) await this.#addCandidate(signal.candidate);
+      if (signal.candidate) this.#addCandidate(signal.candidate);
     });
   }
 
@@ -189,17 +198,24 @@ export class Peer {
    */
   #do(step) {
     const connection = this.#connection;
-    const alive = () => connection !== null && this.#connection === connection;
     this.#turn = this.#turn.then(async () => {
-      if (!alive()) return;
+      if (connection === null || this.#connection !== connection) return;
       try {
         await step();
       } catch (error) {
-        if (!alive()) return;
-        console.warn(`The connection with ${this.#id} is set up anew.`, error);
-        this.#renewSoon();
+        this.#broke(connection, error);
       }
     });
+  }
+
+  /**
+   * @param {RTCPeerConnection} connection
+   * @param {unknown} error
+   */
+  #broke(connection, error) {
+    if (this.#connection !== connection) return;
+    console.warn(`The connection with ${this.#id} is set up anew.`, error);
+    this.#renewSoon();
   }
 
   async #makeOffer() {
@@ -228,6 +244,10 @@ export class Peer {
     void this.#world.send(this.#id, { description: { type, sdp }, tracks }).then((arrived) => {
       if (arrived && number === this.#descriptions) this.#unsent = false;
     });
+    if (type !== "offer") return;
+    this.#world.later(() => {
+      if (number === this.#descriptions && this.isOffering) this.sayAgain();
+    }, ANSWER_WITHIN_MS);
   }
 
   /**
@@ -281,9 +301,9 @@ export class Peer {
     } else {
       this.#unsent = false;
     }
-    await this.#applyLimits();
-    for (const candidate of this.#candidates.splice(0)) await this.#addCandidate(candidate);
+    for (const candidate of this.#candidates.splice(0)) this.#addCandidate(candidate);
     this.#compare();
+    this.#do(() => this.#applyLimits()); // after the candidates that have come meanwhile: those decide when it begins
   }
 
   /** @param {ReturnType<typeof originOf>} origin */
@@ -304,13 +324,15 @@ export class Peer {
 
   /** Send on the lines that the other side has offered. */
   async #adopt() {
+    const replacing = [];
     for (const transceiver of this.#connection?.getTransceivers() ?? []) {
       const source = SHARED.find((shared) => shared === this.#theirs.get(transceiver.mid ?? ""));
       if (!source || this.#senders.has(source)) continue;
       this.#senders.set(source, transceiver);
       transceiver.direction = this.#directionOf(source);
-      await transceiver.sender.replaceTrack(this.#tracks.get(source) ?? null);
+      replacing.push(transceiver.sender.replaceTrack(this.#tracks.get(source) ?? null));
     }
+    await Promise.all(replacing);
   }
 
   /** Whoever sends nothing yet says so: a line on which something is sent takes one of the call's places.
@@ -340,14 +362,18 @@ export class Peer {
    * A candidate belongs to the description with the same user name; one that came early waits for it, and one that
    * came late is worth nothing.
    *
+   * None is waited for: the browser takes one after another by itself (W3C WebRTC, 4.4.1.2), and while it is busy each
+   * takes long, so that the one that leads somewhere would come much too late.
+   *
    * @param {RTCIceCandidateInit} candidate
    */
-  async #addCandidate(candidate) {
-    const described = this.#connection?.remoteDescription?.sdp ?? "";
+  #addCandidate(candidate) {
+    const connection = /** @type {RTCPeerConnection} */ (this.#connection);
+    const described = connection.remoteDescription?.sdp ?? "";
     const { usernameFragment } = candidate;
     const belongs = described !== "" && (!usernameFragment || described.includes(`a=ice-ufrag:${usernameFragment}\r\n`));
     if (belongs) {
-      await this.#connection?.addIceCandidate(candidate);
+      connection.addIceCandidate(candidate).catch((error) => this.#broke(connection, error));
       return;
     }
     this.#candidates.push(candidate);
@@ -379,6 +405,7 @@ export class Peer {
   #changed() {
     const { listener } = this.#world;
     const state = this.#connection?.connectionState;
+    this.#signs += 1;
     if (state === "connected") {
       this.#turns += 1;
       listener.linked(this.#id, "connected");
@@ -401,6 +428,24 @@ export class Peer {
       this.#connection.restartIce();
     });
     this.#unlessChanged(RESTART_WITHIN_MS, () => this.#renew());
+  }
+
+  /** Begin anew when nothing comes of this connection. */
+  #giveTime(ms = SILENT_WITHIN_MS) {
+    const turn = this.#turns;
+    const signs = this.#signs;
+    this.#world.later(() => {
+      if (turn !== this.#turns) return;
+      if (signs !== this.#signs) this.#giveTime();
+      else if (ms > LOOK_EVERY_MS) this.#giveTime(ms - LOOK_EVERY_MS);
+      else this.#unlessChanged(0, () => this.#giveUp());
+    }, LOOK_EVERY_MS);
+  }
+
+  #giveUp() {
+    const connection = /** @type {RTCPeerConnection} */ (this.#connection);
+    console.info(`Nothing comes of the connection with ${this.#id}: ${standOf(connection)}. It is begun anew.`);
+    this.#renew();
   }
 
   #renewSoon() {

@@ -1,7 +1,26 @@
 // What both engines need to know of peer connections.
+//
+// A page that begins a call is busy, and so is its machine. Whatever is done or told once too often then, or waited for one
+// after another, is seconds until people see each other.
 
 /** @import { Route, Trouble } from "./engine.js" */
 /** @import { Source } from "./wire.js" */
+
+/**
+ * Everything goes by one transport: every browser, and Janus, can do that. One that is not told so opens sockets and finds
+ * candidates for each line, until it hears from the other side.
+ *
+ * @type {Pick<RTCConfiguration, "bundlePolicy">}
+ */
+export const BUNDLED = { bundlePolicy: "max-bundle" };
+
+/**
+ * Whether it helps the other side to be told of a candidate. One that only calls by TCP is never called: whoever could take
+ * its call tries no way from there, and learns of it when the call comes (RFC 6544, 6.2 and 7.2).
+ *
+ * @param {Pick<RTCIceCandidateInit, "candidate">} candidate
+ */
+export const isWorthTelling = ({ candidate = "" }) => !/ tcptype active( |$)/i.test(candidate);
 
 /**
  * The names of the lines that a description has, in their order (RFC 9143, 7.1: each line has a mid).
@@ -53,6 +72,14 @@ export class Loudness {
     return seconds > before.seconds ? Math.sqrt((energy - before.energy) / (seconds - before.seconds)) : 0;
   }
 }
+
+/**
+ * How far a connection has come, for whoever asks why it is begun anew.
+ *
+ * @param {RTCPeerConnection} connection
+ */
+export const standOf = ({ signalingState, iceGatheringState, iceConnectionState, connectionState }) =>
+  `signaling ${signalingState}, gathering ${iceGatheringState}, ICE ${iceConnectionState}, all in all ${connectionState}`;
 
 /**
  * What a failure to find a candidate says of the relay, if anything.

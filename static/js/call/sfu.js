@@ -9,6 +9,7 @@
 /** @import { Entry, Ice, MediaNews, Participant, Quality, Source } from "./wire.js" */
 
 import { Downlink } from "./downlink.js";
+import { BUNDLED } from "./rtc.js";
 import { Uplink } from "./uplink.js";
 
 /** From so many people on, each camera is sent in two sizes. */
@@ -39,7 +40,7 @@ export class Sfu {
   /** @type {Map<string, Participant>} */
   #known = new Map();
   /** @type {RTCConfiguration} */
-  #config = {};
+  #config = BUNDLED;
   /** @type {Map<Source, MediaStreamTrack>} */
   #tracks = new Map();
   /** @type {Quality | null} */
@@ -125,7 +126,7 @@ export class Sfu {
 
   /** @param {Ice} ice */
   relays({ servers }) {
-    this.#config = { iceServers: servers };
+    this.#config = { ...BUNDLED, iceServers: servers };
     this.#up?.configure(this.#config);
     this.#down?.configure(this.#config);
   }

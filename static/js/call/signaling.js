@@ -30,6 +30,9 @@ const RECONNECT_MS = { first: 300, longest: 1_500 };
  * @property {(ended: Ended) => void} ended
  */
 
+/** Who has a socket now: the manager hands out the same one for each call on this page. @type {WeakMap<Socket, Signaling>} */
+const holders = new WeakMap();
+
 export class Signaling {
   #manager;
   #ear;
@@ -37,6 +40,7 @@ export class Signaling {
   #socket;
   #closing = new AbortController();
   #failures = 0;
+  /** @type {number} */
   #usualLongest;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #again;
@@ -48,9 +52,10 @@ export class Signaling {
   constructor(manager, ear) {
     this.#manager = manager;
     this.#ear = ear;
-    this.#usualLongest = manager.reconnectionDelayMax() ?? 0;
     this.#socket = manager.socket(NAMESPACE);
-    // The manager hands out the same socket for each call on this page.
+    const before = holders.get(this.#socket);
+    this.#usualLongest = before ? before.#usualLongest : (manager.reconnectionDelayMax() ?? 0);
+    holders.set(this.#socket, this);
     this.#socket.off();
     this.#socket.auth = (/** @type {(auth: object) => void} */ give) => give({ token: ear.token(), resume: ear.resume() || undefined });
     this.#listen();
@@ -71,6 +76,7 @@ export class Signaling {
   close() {
     this.#closing.abort();
     clearTimeout(this.#again);
+    if (holders.get(this.#socket) !== this) return; // another call has begun meanwhile
     this.#manager.reconnectionDelayMax(this.#usualLongest);
     this.#socket.off();
     this.#socket.disconnect();
