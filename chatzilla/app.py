@@ -207,6 +207,7 @@ class House:
                 queue=config.queue_kb * 1024,
                 backlog=config.backlog,
                 signal_backlog=config.signal_backlog,
+                packets=Rate(config.packet_rate, config.packet_burst),
                 attempts=config.namespace_attempts,
                 join_within=config.join_seconds,
                 upgrade_within=config.upgrade_seconds,

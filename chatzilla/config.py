@@ -317,6 +317,15 @@ class Config:
     signal_backlog: int = _setting(
         100, _whole(1, 1_000_000), "The same for the signals of calls, which are larger.", unit="signals"
     )
+    packet_rate: float = _setting(
+        100.0,
+        _number(0, 1_000_000),
+        "What one connection may send for long, whatever it is; beyond, it is let go. 0 is no limit.",
+        unit="packets/s",
+    )
+    packet_burst: int = _setting(
+        5_000, _whole(1, 1_000_000), "What one connection may send at once, whatever it is.", unit="packets"
+    )
     namespace_attempts: int = _setting(
         20,
         _whole(1, 1_000_000),

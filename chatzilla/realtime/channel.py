@@ -106,6 +106,8 @@ class Channel:
         "_posting",
         "_queue",
         "_queued",
+        "_spare",
+        "_spare_at",
         "_timer",
         "_upgrade",
         "_waits_for_pong",
@@ -135,6 +137,8 @@ class Channel:
         """Bytes, as they came, of what it has asked for and has no answer to yet."""
         self.full = False
         """Whether that is more than may be: nothing more is read from it then."""
+        self._spare = engine.limits.packets.burst
+        """Packets that it may send before it is looked how many the time since `_spare_at` has brought."""
         self._attempts = 0.0
         self._attempted_at = 0.0
         self.receivers: dict[bytes, Receiver] = {}
@@ -155,7 +159,8 @@ class Channel:
         self._waits_for_pong = False
         self._ping_told = False
         """Whether the ping was fetched: before that, nobody can be answering it."""
-        self._due = engine.loop.time() + engine.limits.heartbeat
+        self._spare_at = engine.loop.time()
+        self._due = self._spare_at + engine.limits.heartbeat
         """When the next ping is to be sent, or the answer to the last one is late."""
         self._timer = engine.loop.call_at(self._due, self._ping)
         self._deadline: asyncio.TimerHandle | None = engine.later(engine.limits.join_within, self._give_up_waiting)
@@ -288,6 +293,31 @@ class Channel:
 
     # In, by whichever transport.
 
+    def _count(self) -> None:
+        """One more packet.
+
+        Raises:
+            ValueError: it is one too many.
+        """
+        self._spare -= 1
+        if self._spare < 0:
+            self._look_for_spare()
+
+    def _look_for_spare(self) -> None:
+        """What it might send at once is used up: see what it may send by now.
+
+        Raises:
+            ValueError: nothing.
+        """
+        rate, now = self._engine.limits.packets, self._engine.loop.time()
+        if rate.per_second:
+            self._spare = int(min(rate.burst, (now - self._spare_at) * rate.per_second)) - 1
+        else:
+            self._spare = rate.burst
+        self._spare_at = now
+        if self._spare < 0:
+            raise ValueError("too much, for too long")
+
     def _take_own(self, packet: bytes) -> None:
         """Handle a packet that is for the session itself.
 
@@ -343,6 +373,7 @@ class Channel:
             for packet in packets:
                 if not self.open:
                     break
+                self._count()
                 if packet.startswith(_MESSAGE):
                     self._engine.listener.received(self, packet[1:])
                 elif packet.startswith(_BASE64):
@@ -357,7 +388,8 @@ class Channel:
 
     def text(self, text: bytes) -> None:
         try:
-            if text[:1] == b"4":
+            self._count()
+            if text[:1] == _MESSAGE:
                 self._engine.listener.received(self, text[1:])
             else:
                 self._take_own(text)
@@ -368,6 +400,7 @@ class Channel:
 
     def binary(self, data: bytes) -> None:
         try:
+            self._count()
             self._engine.listener.attached(self, data)
         except (ValueError, RecursionError) as error:
             self._misunderstood(error)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aiohttp import web
 
+from chatzilla.core.limits import Rate
 from chatzilla.errors import BadRequest, Forbidden, Full, TooFast, TooLong, Unavailable, WrongType
 from chatzilla.realtime import websocket
 from chatzilla.realtime.channel import Channel, Frame, new_id
@@ -29,13 +30,16 @@ LINES_A_SECOND: Final = 10
 """Lines of log about strangers' mistakes."""
 
 
+PACKETS: Final = Rate(per_second=100.0, burst=5_000)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
     """What a session may take; sizes in bytes, times in seconds, 0 connections mean no limit. The defaults are those of
     the settings.
 
-    `backlog` and `signal_backlog` are events that may wait for their turn, of what is said and of calls; `attempts` how
-    often one session may ask to enter a namespace at once.
+    `backlog` and `signal_backlog` are events that may wait for their turn, of what is said and of calls; `packets` is
+    what one session may send, whatever it is; `attempts` how often it may ask to enter a namespace at once.
     """
 
     heartbeat: float = 10.0
@@ -44,6 +48,7 @@ class Limits:
     queue: int = 160 * 1024
     backlog: int = 1_000
     signal_backlog: int = 100
+    packets: Rate = PACKETS
     attempts: int = 20
     upgrade_within: float = 10.0
     join_within: float = 20.0

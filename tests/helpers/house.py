@@ -57,6 +57,7 @@ class OpenHouse:
 async def open_house(data: Path, *, clock: Clock | None = None, **settings: Any) -> AsyncIterator[OpenHouse]:
     """Serve until the block ends; without a limit on messages unless the test sets one."""
     settings.setdefault("message_rate", 0.0)
+    settings.setdefault("packet_rate", 0.0)
     async with serving(data, clock=clock, **settings) as server, AsyncExitStack() as stack:
         yield OpenHouse(server, stack)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
+from chatzilla.core.limits import Rate
 from chatzilla.core.rooms import ConnectionId
 from chatzilla.realtime import engine as engine_module
 from chatzilla.realtime.channel import PACKETS_IN_A_BODY, PACKETS_IN_A_POLL, Channel, Frame
@@ -202,6 +203,14 @@ class TestPolling:
         assert (await session.post(SEPARATOR.join(["4"] * (PACKETS_IN_A_BODY + 1))))[0] == 400
         assert await session.is_gone() == "parse error"
         assert house.echo.heard == []
+
+    @pytest.mark.parametrize("packet", ["4x", "3", "bAQ=="], ids=["a message", "a pong", "an attachment"])
+    async def test_more_than_may_be_sent_at_once_closes_the_session(self, packet: str) -> None:
+        async with engine_house(packets=Rate(0.01, 5)) as house:
+            session = await house.polling()
+            assert (await session.post(SEPARATOR.join([packet] * 5)))[0] == 200
+            assert (await session.post(packet))[0] == 400
+            assert await session.is_gone() == "parse error"
 
     async def test_a_second_poll_at_the_same_time_ends_the_session(self, house: EngineHouse) -> None:
         session = await house.polling()
@@ -1214,6 +1223,32 @@ class TestEvents:
             await wire.send(f"3{number}[]")
         assert await wire.call(1, "echo", "x") == ["x"]
         assert len(caplog.records) <= 2 * engine_module.LINES_A_SECOND
+
+    @pytest.mark.parametrize(
+        "flood",
+        [frame("4x"), frame("3"), frame(b"x", BINARY)],
+        ids=["messages", "pongs", "attachments"],
+    )
+    async def test_whoever_sends_too_much_for_too_long_is_let_go(self, flood: bytes) -> None:
+        async with engine_house(packets=Rate(0.01, 5)) as house:
+            flooder, _ = await house.websocket_session()
+            other, _ = await house.websocket_session()
+            await flooder.send(flood * 5)
+            await flooder.say(b"", PING)
+            while (await flooder.frame())[0] != PONG:
+                pass
+            await flooder.send(flood)
+            assert await flooder.closed_with() == 1002
+            await other.say("4hello")
+            assert await other.text() == "4hello"
+
+    @pytest.mark.parametrize("rate", [Rate(1_000_000.0, 3), Rate(0.0, 3)], ids=["as time goes on", "without a limit"])
+    async def test_more_may_be_sent(self, rate: Rate) -> None:
+        async with engine_house(packets=rate) as house:
+            socket, _ = await house.websocket_session()
+            for number in range(50):
+                await socket.say(f"4{number}")
+                assert await socket.text() == f"4{number}"
 
     async def test_what_waits_behind_a_slow_event_is_bounded(self, sockets: Sockets) -> None:
         wire = await sockets.enter()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from chatzilla.core.limits import Rate
 from chatzilla.realtime import websocket
 from tests.helpers.engines import EngineHouse, engine_house
 from tests.helpers.sockets import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, RawSocket, frame, handshake
@@ -25,7 +26,7 @@ PATIENT: dict[str, Any] = {"heartbeat": 60.0, "pong_within": 60.0, "join_within"
 
 @pytest.fixture
 async def house() -> AsyncIterator[EngineHouse]:
-    async with engine_house(**PATIENT, payload=LIMIT) as opened:
+    async with engine_house(**PATIENT, payload=LIMIT, packets=Rate(0.0, 1)) as opened:
         yield opened
 
 
@@ -77,7 +78,7 @@ class Flooded(websocket.WebSocket):
 
 async def test_those_who_say_as_much_as_they_can_share_a_turn() -> None:
     """However many they are; and whoever comes after them reads as much as ever."""
-    hub = websocket.Hub()
+    hub = websocket.Hub(asyncio.get_running_loop())
     crowd = [Flooded(asyncio.Transport(), hub, LIMIT) for _ in range(64)]
     assert {socket.turn() for socket in crowd} == {websocket.READ_BUFFER}, "nobody knows yet"
     for _ in range(3):
