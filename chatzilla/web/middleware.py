@@ -151,7 +151,8 @@ def errors(pages: Pages) -> Middleware:
         except web.HTTPException as error:
             if error.status < 400:
                 raise
-            status, code, sentence = error.status, _code(error.status), error.reason
+            status, code = error.status, _code(error.status)
+            sentence = _SENTENCES.get(status, error.reason)
             headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
         except ChatError as error:
             status, code, sentence = status_of(type(error)), error.code, error.sentence
@@ -172,6 +173,13 @@ def errors(pages: Pages) -> Middleware:
         return web.Response(body=msgspec.json.encode(problem), status=status, headers=headers, content_type=PROBLEM)
 
     return middleware
+
+
+_SENTENCES: Final = {
+    404: "There is nothing at this address.",
+    405: "What is at this address cannot be asked for in that way.",
+}
+"""What the router refuses; its own reason would be the title once more."""
 
 
 def status_of(kind: type[ChatError]) -> int:

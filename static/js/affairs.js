@@ -5,6 +5,7 @@
 /** @import { Rooms } from "./rooms.js" */
 
 import { NewRoom } from "./views/new-room.js";
+import { part } from "./views/part.js";
 import { RoomDetails } from "./views/room-details.js";
 import { RoomFinder } from "./views/room-finder.js";
 import { styled } from "./views/styled.js";
@@ -33,12 +34,12 @@ export class Affairs {
   }
 
   makeRoom() {
-    return piece(NewRoom, "new-room").make(this.#hall);
+    return part(document, "new-room", NewRoom).make(this.#hall);
   }
 
   /** Choose to whom. */
   write() {
-    return piece(NewRoom, "new-room").write(this.#hall);
+    return part(document, "new-room", NewRoom).write(this.#hall);
   }
 
   /** @param {string[]} people */
@@ -49,24 +50,12 @@ export class Affairs {
   }
 
   showDetails() {
-    return piece(RoomDetails, "room-details").open(this.#hall, (people) => this.writeTo(people));
+    return part(document, "room-details", RoomDetails).open(this.#hall, (people) => this.writeTo(people));
   }
 
   find() {
-    return piece(RoomFinder, "room-finder").open(this.#hall, (people) => this.writeTo(people));
+    return part(document, "room-finder", RoomFinder).open(this.#hall, (people) => this.writeTo(people));
   }
-}
-
-/**
- * @template {HTMLElement} Kind
- * @param {new () => Kind} kind
- * @param {string} name
- * @returns {Kind}
- */
-function piece(kind, name) {
-  const element = document.querySelector(name);
-  if (!(element instanceof kind)) throw new Error(`The page has no ${name}.`);
-  return element;
 }
 
 await Promise.all([styled("people.css"), styled("rooms.css")]);

@@ -4,22 +4,21 @@
 /** @import { Socket } from "../vendor/socket.io.esm.min.js" */
 /** @import { Gone, Goodbye, Message, Presence, Refusal, Result, Room, Typing, You } from "./protocol.js" */
 
+import { backOff } from "./backoff.js";
 import { io } from "../vendor/socket.io.esm.min.js";
 
 const NAMESPACE = "/chat";
 const ANSWER_WITHIN_MS = 10_000;
-const RECONNECT_FIRST_MS = 400;
-const RECONNECT_LONGEST_MS = 5_000;
-const RECONNECT_JITTER = 0.5;
+const RECONNECT_MS = { first: 400, longest: 5_000 };
 
 /** How any page of ours reaches the server. */
 export const ROUTE = {
   // Long-polling is for networks that break WebSocket; it need not delay everybody else.
   transports: ["websocket", "polling"],
   tryAllTransports: true,
-  reconnectionDelay: RECONNECT_FIRST_MS,
-  reconnectionDelayMax: RECONNECT_LONGEST_MS,
-  randomizationFactor: RECONNECT_JITTER,
+  reconnectionDelay: RECONNECT_MS.first,
+  reconnectionDelayMax: RECONNECT_MS.longest,
+  randomizationFactor: 0.5,
 };
 
 /**
@@ -129,10 +128,8 @@ export class Connection {
   #tryAgain() {
     if (this.#closing.signal.aborted || this.#socket.active) return;
     clearTimeout(this.#again);
-    const backOff = Math.min(RECONNECT_FIRST_MS * 2 ** this.#failures, RECONNECT_LONGEST_MS);
     this.#failures += 1;
-    const jitter = 1 + RECONNECT_JITTER * (2 * Math.random() - 1);
-    this.#again = setTimeout(() => this.#socket.connect(), backOff * jitter);
+    this.#again = setTimeout(() => this.#socket.connect(), backOff(this.#failures, RECONNECT_MS, Math.random()));
   }
 
   /** The network is gone, which the transport itself would notice much later. The browser may be wrong: try on. */

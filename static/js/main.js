@@ -8,6 +8,7 @@
 /** @import { CallView } from "./views/call-view.js" */
 
 import { Connection } from "./connection.js";
+import { Identity } from "./identity.js";
 import { Journal } from "./journal.js";
 import { Marks } from "./marks.js";
 import { openStore } from "./outbox-store.js";
@@ -15,12 +16,13 @@ import { Outbox, personOf, uuid } from "./outbox.js";
 import { LOBBY, roomIdOf } from "./protocol.js";
 import { Rooms, unreadIn } from "./rooms.js";
 import { Session } from "./session.js";
-import { ofThisBrowser, ofThisTab } from "./storage.js";
+import { ofThisBrowser } from "./storage.js";
 import { Attention } from "./views/attention.js";
 import { CallBar } from "./views/call-bar.js";
 import { Composer } from "./views/composer.js";
 import { LandingCard } from "./views/landing.js";
 import { MessageList } from "./views/message-list.js";
+import { part } from "./views/part.js";
 import { RoomList, pathOf } from "./views/room-list.js";
 import { PeopleList } from "./views/roster.js";
 import { counted, hueOf, initialsOf, typingLine } from "./words.js";
@@ -33,87 +35,41 @@ const NARROW = matchMedia("(max-width: 51.99rem)");
 const TOUCH = matchMedia("(hover: none)");
 
 const OFFLINE = "You are offline. What you write is kept and sent when the connection is back.";
+const UNREACHABLE = "The server cannot be reached. What you write is kept and sent when it is back.";
+const NEEDS_SERVER = "This needs the server, which cannot be reached now. What you write is kept all the same.";
+const NOT_LOADED = "This could not be loaded. Try again; if that does not help, load this page again.";
 const STARTED_OVER = "The conversation was loaded anew: its numbering changed, or you were away for very long.";
 const STILL_UNDER_WAY = "Your last message is still on its way. It can be edited once it is sent.";
 const GONE_MEANWHILE = "The message that you were editing was deleted.";
 const EDITING = "Editing your last message. Enter saves it, Escape leaves it as it is.";
 const HEADS = new Set(["owner", "admin"]);
+/** Refusals that say of a room that it is not this person's. */
+const NOT_MINE = new Set(["forbidden", "not-found"]);
 const COME_BACK = "Reload the page to come in again.";
-const CALL_NOT_LOADED = "The call could not be loaded. Load this page again.";
 const STATUS_WORDS = { connecting: "Connecting…", online: "Online", offline: "Offline" };
 const NOT_DURABLE = "This browser keeps nothing for later: what is not sent yet is lost when you close this tab.";
 
-const landing = find("landing-card", LandingCard);
-const chat = find("[data-chat]", HTMLElement);
-const list = find("message-list", MessageList);
-const composer = find("chat-composer", Composer);
-const roomList = find("room-list", RoomList);
-const peopleList = find("people-list", PeopleList);
-const sidebar = find("#sidebar", HTMLElement);
-const offline = find("#offline", HTMLElement);
-const notice = find("[data-notice]", HTMLElement);
+const landing = part(document, "landing-card", LandingCard);
+const chat = part(document, "[data-chat]", HTMLElement);
+const list = part(document, "message-list", MessageList);
+const composer = part(document, "chat-composer", Composer);
+const roomList = part(document, "room-list", RoomList);
+const peopleList = part(document, "people-list", PeopleList);
+const sidebar = part(document, "#sidebar", HTMLElement);
+const offline = part(document, "#offline", HTMLElement);
+const notice = part(document, "[data-notice]", HTMLElement);
 /** Not there on a server without calls. */
 const callBar = document.querySelector("[data-call]")
-  ? new CallBar(find("[data-call]", HTMLButtonElement), find("[data-call-bar]", HTMLElement), ofThisBrowser)
+  ? new CallBar(part(document, "[data-call]", HTMLButtonElement), part(document, "[data-call-bar]", HTMLElement), ofThisBrowser)
   : null;
 /** Loaded with the first look into a call. @type {CallView | null} */
 let callView = null;
-const lockButton = find("[data-lock]", HTMLButtonElement);
+const lockButton = part(document, "[data-lock]", HTMLButtonElement);
 /** Only for whoever is signed in. @type {HTMLButtonElement | null} */
 const orderButton = document.querySelector("[data-order]");
-const attention = new Attention(find("[data-announcer]", HTMLElement), find("[data-notify]", HTMLButtonElement));
-
-/**
- * Tabs are people: the name lives in the tab, and the next tab only suggests it. Whoever is signed in is one person in
- * all of this browser, by a cookie that no script can read.
- */
-class Identity {
-  /** Who is signed in, if anybody is. */
-  #signedIn = document.querySelector('meta[name="chatzilla-me"]')?.getAttribute("content") ?? null;
-
-  get signedIn() {
-    return this.#signedIn !== null;
-  }
-
-  /** Whether this person may write to others directly. */
-  get mayWrite() {
-    return this.signedIn && document.querySelector("[data-write]") !== null;
-  }
-
-  /** What somebody who is signed in was when the page was made. */
-  get role() {
-    return document.querySelector('meta[name="chatzilla-me"]')?.getAttribute("data-role") ?? "";
-  }
-
-  get name() {
-    return this.#signedIn ?? ofThisTab.getItem("chatzilla.name") ?? "";
-  }
-
-  get token() {
-    return this.signedIn ? undefined : (ofThisTab.getItem("chatzilla.token") ?? undefined);
-  }
-
-  get lastName() {
-    return ofThisBrowser.getItem("chatzilla.name") ?? "";
-  }
-
-  /**
-   * @param {string} name
-   * @param {string | undefined} token
-   */
-  keep(name, token) {
-    if (this.signedIn) return;
-    ofThisTab.setItem("chatzilla.name", name);
-    ofThisBrowser.setItem("chatzilla.name", name);
-    if (token) ofThisTab.setItem("chatzilla.token", token);
-    else ofThisTab.removeItem("chatzilla.token");
-  }
-
-  forget() {
-    ofThisTab.removeItem("chatzilla.name");
-    ofThisTab.removeItem("chatzilla.token");
-  }
-}
+/** In an empty lobby, for its owner. @type {HTMLButtonElement | null} */
+const inviteButton = document.querySelector("[data-invite-people]");
+const attention = new Attention(part(document, "[data-announcer]", HTMLElement), part(document, "[data-notify]", HTMLButtonElement));
 
 /** One person on this page, from the card to the farewell. */
 class Visit {
@@ -134,7 +90,7 @@ class Visit {
   #over = false;
   /** @type {Map<string, readonly string[]>} What this person may in rooms, as far as it was told. */
   #rights = new Map();
-  /** Why this person is not in the lobby, which is the room that one is in otherwise. */
+  /** Why this person is not in the room that is open, where that is so and there is no other to go to. */
   #out = "";
 
   /**
@@ -271,11 +227,11 @@ class Visit {
   async #affairs(wish) {
     if (!this.#inside) return;
     // Without waiting where it is there: what somebody types after Ctrl+K is meant for the finder.
-    const { Affairs } = affairs ?? (await loadAffairs());
-    if (this.#over) return;
+    const loaded = affairs ?? (await wanted(loadAffairs));
+    if (!loaded || this.#over) return;
     if (NARROW.matches) sidebar.hidePopover();
     await wish(
-      new Affairs({
+      new loaded.Affairs({
         ask: (event, question) => this.#session.ask(event, question),
         rooms: this.#rooms,
         room: () => this.#session.room,
@@ -294,10 +250,11 @@ class Visit {
 
   /** Everybody's roles, the bans, and what was done. */
   async keepOrder() {
-    const { KeepingOrder } = await import("./views/keeping-order.js");
-    if (NARROW.matches) sidebar.hidePopover();
-    const dialog = find("keeping-order", KeepingOrder);
+    const loaded = await wanted(() => import("./views/keeping-order.js"));
     /** @type {HTMLDialogElement | null} */ (orderButton?.closest("dialog") ?? null)?.close();
+    if (!loaded) return;
+    if (NARROW.matches) sidebar.hidePopover();
+    const dialog = part(document, "keeping-order", loaded.KeepingOrder);
     dialog.me = this.#session.you?.id ?? "";
     dialog.signedOut = () => location.reload();
     dialog.chosen = (person) => void this.#showPerson(person);
@@ -310,11 +267,12 @@ class Visit {
    * @param {Person} person
    */
   async #showPerson({ id, name, verified }) {
-    const { PersonCard } = await import("./views/person-card.js");
+    const loaded = await wanted(() => import("./views/person-card.js"));
+    if (!loaded) return;
     if (NARROW.matches) sidebar.hidePopover();
     const { room, roster } = this.#session;
     const here = roster.people.find((each) => each.id === id);
-    const card = find("person-card", PersonCard);
+    const card = part(document, "person-card", loaded.PersonCard);
     card.signedOut = () => location.reload();
     await card.open({ id, name, verified: verified ?? (here && here.verified === true) }, this.#may("kick") ? { id: room, name: this.#rooms.nameOf(room) } : null);
   }
@@ -324,8 +282,9 @@ class Visit {
     const { room } = this.#session;
     const { locked, name } = this.#rooms.get(room);
     if (!locked && !confirm(`Lock “${name}”? Everybody goes on reading. Only its moderators write, until it is unlocked.`)) return;
-    const { api } = await import("./api.js");
-    const result = await api.lock(room, !locked);
+    const loaded = await wanted(loadApi);
+    if (!loaded) return;
+    const result = await loaded.api.lock(room, !locked);
     if (!result.ok) tell(result.refusal.message);
   }
 
@@ -357,6 +316,7 @@ class Visit {
     const { cursor, rows } = this.#session.timeline;
     if (cursor !== null) this.#rooms.heard({ room: left, last: rows.at(-1)?.seq ?? 0 });
     this.#session.enter(room);
+    this.#out = "";
     tell("");
     this.#showRoom();
   }
@@ -383,6 +343,19 @@ class Visit {
   /** The page came back from the browser's cache. */
   resume() {
     this.#showStatus();
+  }
+
+  /** How many messages wait here, or could not be sent. */
+  get unsent() {
+    return this.#outbox?.letters.length ?? 0;
+  }
+
+  /** Go for good, and leave nothing of this person's in the browser: it may be anybody's. */
+  async forget() {
+    await this.#outbox?.discardAll();
+    this.end();
+    this.#rooms.forgetAll();
+    composer.forget(this.#person);
   }
 
   end() {
@@ -429,11 +402,10 @@ class Visit {
 
   async #enterCall() {
     const { room } = this.#session;
-    const view = await loadCallView().catch(() => null);
-    if (!view) return tell(CALL_NOT_LOADED);
+    const view = await wanted(loadCallView);
     const manager = this.#connection?.manager;
-    if (this.#over || !manager) return undefined;
-    return view.open({
+    if (!view || this.#over || !manager) return;
+    await view.open({
       room,
       name: this.#rooms.nameOf(room),
       manager,
@@ -466,9 +438,13 @@ class Visit {
    * A room is not this person's any more.
    *
    * @param {string} room
-   * @param {string} [words]
+   * @param {string} [why]
    */
-  #roomGone(room, words = `You are not in “${this.#rooms.nameOf(room)}” any more.`) {
+  #roomGone(room, why) {
+    const name = this.#rooms.nameOf(room);
+    // The server says “this room”, and it is another one that is open when one reads it.
+    const told = room === LOBBY ? why : why && `${name}: ${why}`;
+    const words = told || `You are not in “${name}” any more.`;
     if (room !== LOBBY) this.#rooms.forget(room);
     this.#rights.delete(room);
     if (room === this.#session.room) {
@@ -505,13 +481,14 @@ class Visit {
   /** @param {Refusal} refusal */
   #refused({ code, message }) {
     if (identity.signedIn && code === "forbidden") void reloadIfSomebodyElse(this.#name);
-    if (this.#inside && code === "not-found" && this.#session.room !== LOBBY) {
-      this.#roomGone(this.#session.room, message);
-    } else if (this.#inside) {
-      tell(message);
+    const { room } = this.#session;
+    if (!this.#inside) leave(this.#name, message);
+    else if (room !== LOBBY && NOT_MINE.has(code)) this.#roomGone(room, message);
+    else {
+      // There is nowhere else to go; what others can be opened stays in the sidebar.
+      this.#out = message;
+      this.#showRoomName();
       attention.say(message);
-    } else {
-      leave(this.#name, message);
     }
   }
 
@@ -571,8 +548,14 @@ class Visit {
       landing.say(status === "offline" ? "The server cannot be reached. Trying again…" : "");
       return;
     }
-    find("[data-status]", HTMLElement).textContent = STATUS_WORDS[status];
-    if (status === "offline" && offline.hidden) attention.say(OFFLINE);
+    part(document, "[data-status]", HTMLElement).textContent = STATUS_WORDS[status];
+    this.#showCount();
+    if (status === "online") tellNoMore(NEEDS_SERVER);
+    if (status === "offline") {
+      const words = navigator.onLine ? UNREACHABLE : OFFLINE;
+      part(document, "[data-offline-words]", HTMLElement).textContent = words;
+      if (offline.hidden) attention.say(words);
+    }
     if (status === "connecting" && !offline.hidden) return;
     offline.hidden = status !== "offline";
   }
@@ -591,16 +574,17 @@ class Visit {
     const { room } = this.#session;
     const known = this.#rooms.get(room);
     const { name, topic } = known;
-    find("[data-room-name]", HTMLElement).textContent = name;
+    part(document, "[data-room-name]", HTMLElement).textContent = name;
     const beginning = known.kind === "direct" ? `your conversation with ${name}` : name;
-    find("[data-beginning-of]", HTMLElement).textContent = beginning;
-    find("[data-topic]", HTMLElement).textContent = topic;
-    find("[data-topic]", HTMLElement).title = topic;
-    find("[data-locked]", HTMLElement).hidden = !known.locked;
+    part(document, "[data-beginning-of]", HTMLElement).textContent = beginning;
+    if (inviteButton) inviteButton.hidden = room !== LOBBY;
+    part(document, "[data-topic]", HTMLElement).textContent = topic;
+    part(document, "[data-topic]", HTMLElement).title = topic;
+    part(document, "[data-locked]", HTMLElement).hidden = !known.locked;
     this.#showPowers();
-    find("[data-closed]", HTMLElement).textContent = this.#closed;
+    part(document, "[data-closed]", HTMLElement).textContent = this.#closed;
     composer.know(name, this.#closed !== "");
-    find("[role=log]", HTMLElement).setAttribute("aria-label", `Messages in ${name}`);
+    part(document, "[role=log]", HTMLElement).setAttribute("aria-label", `Messages in ${name}`);
     attention.at(name);
     callBar?.at(this.#session.room, this.#session.you?.id ?? "");
     this.#showRooms();
@@ -609,7 +593,7 @@ class Visit {
   /** Why nothing can be said here now, in words; empty where something can. */
   get #closed() {
     const { room } = this.#session;
-    return (room === LOBBY && this.#out) || whyClosed(this.#rooms.get(room), this.#rights.get(room));
+    return this.#out || whyClosed(this.#rooms.get(room), this.#rights.get(room));
   }
 
   /** What this person may do that others may not. */
@@ -663,27 +647,33 @@ class Visit {
     // A direct message that nobody has written yet is nobody's news.
     roomList.show(rooms.filter(({ kind, last, room }) => kind !== "direct" || last > 0 || room === current), current);
     const elsewhere = rooms.some(({ room, unread, muted }) => room !== current && unread > 0 && !muted);
-    find("[data-menu]", HTMLElement).classList.toggle("has-unread", elsewhere);
+    part(document, "[data-menu]", HTMLElement).classList.toggle("has-unread", elsewhere);
     if (callView) callView.unread = rooms.find(({ room }) => room === callView?.room)?.unread ?? 0;
   }
 
   #showPeople() {
     const { roster, you } = this.#session;
     peopleList.show(roster.people, roster.count, you, { write: this.#identity.mayWrite, keepOrder: this.#may("kick") });
-    const count = roster.count > 0 ? counted(roster.count, "person here", "people here") : "";
-    find("[data-people-count]", HTMLElement).textContent = count;
+    this.#showCount();
+  }
+
+  /** How many are here; without the server nobody knows. */
+  #showCount() {
+    const { roster, status } = this.#session;
+    const known = roster.count > 0 && status !== "offline";
+    part(document, "[data-people-count]", HTMLElement).textContent = known ? counted(roster.count, "person here", "people here") : "";
   }
 
   #showTyping() {
-    find("[data-typing]", HTMLElement).textContent = typingLine(this.#session.typists);
+    part(document, "[data-typing]", HTMLElement).textContent = typingLine(this.#session.typists);
   }
 
   #showMe() {
     const name = this.#session.you?.name ?? this.#name;
-    const avatar = find("[data-my-avatar]", HTMLElement);
+    const avatar = part(document, "[data-my-avatar]", HTMLElement);
     avatar.textContent = initialsOf(name);
     avatar.style.setProperty("--hue", String(hueOf(this.#session.you?.id ?? "")));
-    find("[data-my-name]", HTMLElement).textContent = name;
+    part(document, "[data-my-name]", HTMLElement).textContent = name;
   }
 }
 
@@ -711,6 +701,29 @@ async function loadAffairs() {
   return affairs;
 }
 
+const loadApi = () => import("./api.js");
+
+/**
+ * Load what somebody wants just now. Where it cannot be had, they are told why nothing happens.
+ *
+ * @template Loaded
+ * @param {() => Promise<Loaded>} load
+ * @returns {Promise<Loaded | null>}
+ */
+async function wanted(load) {
+  try {
+    const loaded = await load();
+    tellNoMore(NOT_LOADED);
+    return loaded;
+  } catch (error) {
+    const online = document.documentElement.dataset.connection === "online";
+    if (online) console.error(error);
+    if (NARROW.matches) sidebar.hidePopover();
+    tell(online ? NOT_LOADED : NEEDS_SERVER);
+    return null;
+  }
+}
+
 /**
  * @param {string} name
  * @param {string} [token]
@@ -730,7 +743,7 @@ function come(name, token) {
  */
 function leave(name, words) {
   // Without the sign-in there is another page: it says what happened, and how to come back.
-  if (identity.signedIn) return location.reload();
+  if (identity.signedIn) return void signingOut.then((done) => done || location.reload());
   visit?.end();
   visit = null;
   identity.forget();
@@ -747,23 +760,56 @@ function leave(name, words) {
  * @param {string} name
  */
 async function reloadIfSomebodyElse(name) {
-  const { api } = await import("./api.js");
-  const result = await api.me();
-  if (result.ok && result.answer.you.name !== name) location.reload();
+  // Where it cannot be had, what the person does next is refused once more, and asked about again.
+  const loaded = await loadApi().catch(() => null);
+  const result = await loaded?.api.me();
+  if (result?.ok && result.answer.you.name !== name) location.reload();
 }
 
+/** Whether a sign-out that is under way comes to its end, which is another page. */
+let signingOut = Promise.resolve(false);
+
 async function signOut() {
-  if (!confirm("Sign out of this browser? You need a link to come back.")) return;
-  const { api } = await import("./api.js");
+  const lost = unsent("not sent yet, and will be lost.");
+  if (!confirm(`Sign out of this browser? You need a link to come back. ${lost}`.trim())) return;
+  const loaded = await wanted(loadApi);
+  if (loaded) signingOut = goOut(loaded.api);
+}
+
+/** @param {typeof import("./api.js").api} api */
+async function goOut(api) {
   const result = await api.signOut();
-  if (result.ok || result.refusal.code === "sign-in") location.assign("/");
-  else tell(result.refusal.message);
+  if (!result.ok && result.refusal.code !== "sign-in") {
+    tell(result.refusal.message);
+    return false;
+  }
+  await visit?.forget();
+  location.assign("/");
+  return true;
+}
+
+/** Back to the card, where the next one types a name; what is not sent waits for this one. */
+function goAway() {
+  const waiting = unsent(`not sent yet: what waits here is sent when you come back as “${identity.name}”.`);
+  if (waiting && !confirm(`${waiting} Leave now?`)) return;
+  leave(identity.lastName, "");
+}
+
+/**
+ * What is to be known of unsent messages before one goes; empty where there are none.
+ *
+ * @param {string} words
+ */
+function unsent(words) {
+  const { unsent: count = 0 } = visit ?? {};
+  return count > 0 ? `${counted(count, "message is", "messages are")} ${words}` : "";
 }
 
 async function openPeopleAndLinks() {
-  const { PeopleAndLinks } = await import("./views/people-and-links.js");
+  const loaded = await wanted(() => import("./views/people-and-links.js"));
+  if (!loaded) return;
   if (NARROW.matches) sidebar.hidePopover();
-  const dialog = find("people-and-links", PeopleAndLinks);
+  const dialog = part(document, "people-and-links", loaded.PeopleAndLinks);
   dialog.signedOut = () => location.reload();
   dialog.nameOf = (room) => visit?.nameOf(room) ?? room;
   await dialog.open(roomInAddress());
@@ -772,7 +818,7 @@ async function openPeopleAndLinks() {
 /** The call's view, which is loaded when it is first wanted, and the chat that makes room for it. */
 async function loadCallView() {
   const { CallView } = await import("./views/call-view.js");
-  callView = find("call-view", CallView);
+  callView = part(document, "call-view", CallView);
   callView.wishes = {
     inside: (room) => {
       chat.classList.toggle("has-call", room !== null);
@@ -796,8 +842,17 @@ async function loadCallView() {
  * @param {string} words
  */
 function tell(words) {
-  find("[data-notice-words]", HTMLElement).textContent = words;
+  part(document, "[data-notice-words]", HTMLElement).textContent = words;
   notice.hidden = words === "";
+}
+
+/**
+ * Take a line away that does not hold any more, if it is the one that is shown.
+ *
+ * @param {string} words
+ */
+function tellNoMore(words) {
+  if (part(document, "[data-notice-words]", HTMLElement).textContent === words) tell("");
 }
 
 /** On a screen without a keyboard of its own, the focus would bring one up over the messages. */
@@ -810,20 +865,6 @@ function roomInAddress() {
   return roomIdOf(name ?? "") ?? LOBBY;
 }
 
-/**
- * An element that the templates promise.
- *
- * @template {Element} Kind
- * @param {string} selector
- * @param {new (...args: any[]) => Kind} kind
- * @returns {Kind}
- */
-function find(selector, kind) {
-  const element = document.querySelector(selector);
-  if (!(element instanceof kind)) throw new Error(`The page has no ${selector}.`);
-  return element;
-}
-
 /** On a phone, and beside a call, the sidebar is a drawer, which the browser closes by Escape or a touch outside. */
 function arrangeSidebar() {
   if (NARROW.matches || chat.classList.contains("has-call")) sidebar.setAttribute("popover", "auto");
@@ -833,22 +874,24 @@ function arrangeSidebar() {
 arrangeSidebar();
 NARROW.addEventListener("change", arrangeSidebar);
 landing.wishes = { join: (name) => void come(name) };
-find("[data-leave]", HTMLElement).addEventListener("click", () => {
+part(document, "[data-leave]", HTMLElement).addEventListener("click", () => {
   if (identity.signedIn) void signOut();
-  else leave(identity.lastName, "");
+  else goAway();
 });
 document.querySelector("[data-people-and-links]")?.addEventListener("click", () => void openPeopleAndLinks());
+inviteButton?.addEventListener("click", () => void openPeopleAndLinks());
 orderButton?.addEventListener("click", () => void visit?.keepOrder());
 lockButton.addEventListener("click", () => void visit?.toggleLock());
-find("[data-details]", HTMLElement).addEventListener("click", () => visit?.showDetails());
-find("[data-find]", HTMLElement).addEventListener("click", () => visit?.find());
+part(document, "[data-details]", HTMLElement).addEventListener("click", () => visit?.showDetails());
+part(document, "[data-find]", HTMLElement).addEventListener("click", () => visit?.find());
 addEventListener("keydown", (event) => {
-  if (event.key === "Control" || event.key === "Meta") void loadAffairs();
+  // In advance; whoever then wants it is told if it is not there.
+  if (event.key === "Control" || event.key === "Meta") void loadAffairs().catch(() => null);
   if (event.key.toLowerCase() !== "k" || !(event.ctrlKey || event.metaKey) || event.shiftKey || event.altKey) return;
   event.preventDefault();
   visit?.find();
 });
-find("[data-dismiss]", HTMLElement).addEventListener("click", () => tell(""));
+part(document, "[data-dismiss]", HTMLElement).addEventListener("click", () => tell(""));
 addEventListener("popstate", () => visit?.followAddress());
 addEventListener("offline", () => visit?.networkLost());
 addEventListener("pagehide", () => visit?.pause());

@@ -6,27 +6,28 @@
 import { Connection } from "./connection.js";
 import { LOBBY } from "./protocol.js";
 import { Session } from "./session.js";
+import { part } from "./views/part.js";
 
 const LINES_SHOWN = 200;
 const ANSWER_WITHIN_MS = 15_000;
 const STATUS_WORDS = { connecting: "Connecting…", online: "Here:", offline: "Offline." };
 
 const signedIn = document.querySelector('meta[name="chatzilla-me"]')?.getAttribute("content") ?? null;
-const comeIn = find("[data-come-in]", HTMLFormElement);
-const say = find("[data-say]", HTMLFormElement);
-const lines = find("[data-lines]", HTMLElement);
-const state = find("[data-state]", HTMLElement);
-const people = find("[data-people]", HTMLElement);
-const words = find("[data-words]", HTMLElement);
-const text = find("[name=text]", HTMLInputElement);
-const send = find("[data-say] button", HTMLButtonElement);
+const comeIn = part(document, "[data-come-in]", HTMLFormElement);
+const say = part(document, "[data-say]", HTMLFormElement);
+const lines = part(document, "[data-lines]", HTMLElement);
+const state = part(document, "[data-state]", HTMLElement);
+const people = part(document, "[data-people]", HTMLElement);
+const words = part(document, "[data-words]", HTMLElement);
+const text = part(document, "[name=text]", HTMLInputElement);
+const send = part(document, "[data-say] button", HTMLButtonElement);
 
 /** @type {Session | null} */
 let session = null;
 
 comeIn.addEventListener("submit", (event) => {
   event.preventDefault();
-  const name = find("[name=name]", HTMLInputElement).value.trim();
+  const name = part(document, "[name=name]", HTMLInputElement).value.trim();
   if (name) enter(name);
 });
 
@@ -86,7 +87,7 @@ function leave(left, why) {
   lines.hidden = say.hidden = true;
   state.textContent = people.textContent = "";
   words.textContent = why;
-  find("[name=name]", HTMLInputElement).focus();
+  part(document, "[name=name]", HTMLInputElement).focus();
 }
 
 async function speak() {
@@ -144,16 +145,4 @@ function showPeople(entered) {
   const named = entered.roster.people.map((person) => person.name);
   const others = entered.roster.count - named.length;
   people.textContent = named.join(", ") + (others > 0 ? `, and ${others} more` : "");
-}
-
-/**
- * @template {Element} Kind
- * @param {string} selector
- * @param {{new (): Kind, prototype: Kind}} kind
- * @returns {Kind}
- */
-function find(selector, kind) {
-  const found = document.querySelector(selector);
-  if (found instanceof kind) return found;
-  throw new Error(`the page has no ${selector}`);
 }

@@ -13,6 +13,8 @@
 //                    ▼   │                                 │
 //                   refused ───────────────────────────────┘
 
+import { backOff } from "./backoff.js";
+
 /** @import { Journal } from "./journal.js" */
 /** @import { Letter, Store } from "./outbox-store.js" */
 /** @import { Message, PostAnswer, Refusal, Result } from "./protocol.js" */
@@ -21,8 +23,7 @@
 
 const LEASE_MS = 5_000;
 const WATCH_EVERY_MS = 2_000;
-const BACK_OFF_FIRST_MS = 1_000;
-const BACK_OFF_LONGEST_MS = 10_000;
+const BACK_OFF_MS = { first: 1_000, longest: 10_000 };
 const TRIES_AFTER_INTERNAL_ERROR = 3;
 
 /** Asking again would be answered in the same way; the person has to decide. */
@@ -137,6 +138,11 @@ export class Outbox {
     if (!letter) return;
     this.#world.journal.addDiscard(letter);
     await this.#drop(letter);
+  }
+
+  /** Discard them all: this person goes for good. */
+  async discardAll() {
+    await Promise.all(this.#letters.map(({ client_id }) => this.discard(client_id)));
   }
 
   /**
@@ -277,8 +283,7 @@ export class Outbox {
       return;
     }
     if (!this.#ready) return;
-    const backOff = Math.min(BACK_OFF_FIRST_MS * 2 ** (tries - 1), BACK_OFF_LONGEST_MS);
-    await this.#pause(backOff * (0.75 + 0.5 * this.#world.random()));
+    await this.#pause(backOff(tries, BACK_OFF_MS, this.#world.random()));
   }
 
   /** The letter to send next, if it may be sent yet. */

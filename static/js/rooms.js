@@ -139,6 +139,11 @@ export class Rooms {
     this.#store();
   }
 
+  /** Keep nothing of them here: this person goes for good. */
+  forgetAll() {
+    this.#storage.removeItem(this.#key);
+  }
+
   /**
    * Forget the private rooms that are not among these: they were taken from this person while they were away.
    *

@@ -7,14 +7,14 @@
 /** @import { Answer } from "./outbox.js" */
 /** @import { Gone, HistoryPage, JoinAnswer, Message, PostAnswer, Refusal, Result, Room, You } from "./protocol.js" */
 
+import { backOff } from "./backoff.js";
 import { Roster } from "./roster.js";
 import { Timeline } from "./timeline.js";
 
 const OFFLINE_AFTER_MS = 1_000;
 const REPAIR_AFTER_MS = 250;
 const RECOUNT_AFTER_MS = 2_000;
-const BACK_OFF_FIRST_MS = 500;
-const BACK_OFF_LONGEST_MS = 10_000;
+const BACK_OFF_MS = { first: 500, longest: 10_000 };
 const LEAVE_AGAIN_MS = 1_000;
 const VISIT_MS = 15_000;
 const TYPING_SHOWN_MS = 6_000;
@@ -26,6 +26,9 @@ const HISTORY_PAGE_ROWS = 100;
 const FOR_GOOD = new Set(["bad-request", "unknown-event", "sign-in", "forbidden", "not-found", "too-long", "conflict"]);
 
 /** @typedef {"connecting" | "online" | "offline"} Status */
+
+/** To the room that is open: not in it (yet), in it, or not let in; that lasts until one goes elsewhere or comes anew. */
+/** @typedef {"out" | "in" | "refused"} Standing */
 
 /**
  * How far a room has come, and whether by this person's own message; and what else was told of it.
@@ -80,9 +83,10 @@ export class Session {
 
   /** @type {Status} */
   #status = "connecting";
-  /** @type {(Room | Gone)[]} What was told of rooms before the answer of a join says which numbering that is of. */
-  #early = [];
-  #joined = false;
+  /** @type {Map<string, Room | Gone>} What was told of rooms before the answer of a join says which numbering that is of. */
+  #early = new Map();
+  /** @type {Standing} */
+  #standing = "out";
   #joining = false;
   /** Whether this connection has joined nothing yet: before its first answer the server tells of this person's rooms. */
   #new = true;
@@ -159,7 +163,7 @@ export class Session {
     this.#room = room;
     this.#visits.delete(room);
     void this.#leave(left);
-    this.#joined = false;
+    this.#standing = "out";
     this.#roster = new Roster();
     this.#typists.clear();
     this.#wake();
@@ -222,9 +226,10 @@ export class Session {
    */
   async enterToPost(room) {
     if (room === this.#room) {
-      this.#joined = false;
+      if (this.#isIn) this.#standing = "out";
       const refusal = await this.#catchUp();
-      return this.#joined ? null : (refusal ?? { code: "unavailable", message: "The room is being joined." });
+      if (refusal) return refusal;
+      return this.#isIn ? null : { code: "unavailable", message: "The room is being joined." };
     }
     // A join whose answer got lost may have been heard all the same, so the visit begins with the question.
     this.#beginVisit(room);
@@ -292,7 +297,7 @@ export class Session {
   /** Say that this person is typing, now and then. */
   tellTyping() {
     const now = this.#world.now();
-    if (!this.#joined || now - this.#toldTypingAt < TYPING_TOLD_EVERY_MS) return;
+    if (!this.#isIn || now - this.#toldTypingAt < TYPING_TOLD_EVERY_MS) return;
     this.#toldTypingAt = now;
     void this.#connection.ask("typing", { room: this.#room });
   }
@@ -328,8 +333,8 @@ export class Session {
         if (this.#roster.doubtful) this.#recount();
       },
       room: (room) => {
-        if (this.#joined) this.#told(room);
-        else this.#early.push(room);
+        if (this.#new) this.#early.set(room.room, since(this.#early.get(room.room), room));
+        else this.#told(room);
       },
       you: (you) => {
         this.#you = { ...this.#you, ...you };
@@ -365,11 +370,11 @@ export class Session {
 
   /** An answer may overtake the events before it, so a hole often closes by itself; look again in a moment. */
   #repair() {
-    if (this.#repairing || !this.#joined) return;
+    if (this.#repairing || !this.#isIn) return;
     this.#repairing = true;
     this.#world.later(() => {
       this.#repairing = false;
-      if (this.#joined && this.timeline.incomplete) void this.#catchUp();
+      if (this.#isIn && this.timeline.incomplete) void this.#catchUp();
     }, REPAIR_AFTER_MS);
   }
 
@@ -378,10 +383,14 @@ export class Session {
     this.#recounting = true;
     this.#world.later(() => {
       this.#recounting = false;
-      if (!this.#joined || !this.#roster.doubtful) return;
-      this.#joined = false;
+      if (!this.#isIn || !this.#roster.doubtful) return;
+      this.#standing = "out";
       void this.#catchUp();
     }, RECOUNT_AFTER_MS);
+  }
+
+  get #isIn() {
+    return this.#standing === "in";
   }
 
   /**
@@ -395,7 +404,7 @@ export class Session {
     /** @type {Refusal | null} */
     let refusal = null;
     let failures = 0;
-    while (this.#connection.connected && (!this.#joined || this.timeline.incomplete)) {
+    while (this.#connection.connected && (!this.#isIn || this.timeline.incomplete)) {
       const room = this.#room;
       const turn = this.#turn;
       const cursor = this.timeline.cursor;
@@ -404,9 +413,10 @@ export class Session {
       if (room !== this.#room || turn !== this.#turn) continue;
       if (result.ok) this.#apply(result.answer);
       else if (FOR_GOOD.has(result.refusal.code)) {
-        refusal = result.refusal;
-        this.#world.listener.refused(refusal);
-        break;
+        refusal ??= result.refusal;
+        this.#refused(result.refusal);
+        if (room === this.#room) break;
+        continue; // whoever was told went elsewhere
       }
       // An answer that brings nothing new while something is missing must not be asked for in a hurry.
       const stuck = this.timeline.incomplete && this.timeline.cursor === cursor;
@@ -423,13 +433,26 @@ export class Session {
     this.#token = answer.you.token ?? this.#token;
     const { reset } = this.timeline.joined(answer);
     this.#roster.joined(answer.here);
-    this.#joined = true;
+    this.#standing = "in";
     this.#setStatus("online");
     this.#world.listener.joined(answer, { reset });
-    const early = this.#early.splice(0);
+    const early = [...this.#early.values()];
+    this.#early.clear();
     if (this.#new) this.#world.listener.mine(new Set(early.map(({ room }) => room)));
     this.#new = false;
     for (const room of early) this.#told(room);
+  }
+
+  /**
+   * This room is not for this person; the server can be reached, and all others go on.
+   *
+   * @param {Refusal} refusal
+   */
+  #refused(refusal) {
+    const known = this.#standing === "refused";
+    this.#standing = "refused";
+    this.#setStatus("online");
+    if (!known) this.#world.listener.refused(refusal);
   }
 
   /** @param {Room | Gone} room */
@@ -457,15 +480,15 @@ export class Session {
   }
 
   #lost() {
-    this.#joined = false;
-    this.#early = [];
+    this.#standing = "out";
+    this.#early.clear();
     this.#turn += 1;
     const turn = this.#turn;
     if (this.#status === "offline") return;
     this.#setStatus("connecting");
     // A loss that is mended within a moment is nobody's business.
     this.#world.later(() => {
-      if (turn === this.#turn && !this.#joined) this.#setStatus("offline");
+      if (turn === this.#turn && this.#standing === "out") this.#setStatus("offline");
     }, OFFLINE_AFTER_MS);
   }
 
@@ -505,10 +528,22 @@ export class Session {
    * @returns {Promise<void>}
    */
   #backOff(failures) {
-    const ms = Math.min(BACK_OFF_FIRST_MS * 2 ** (failures - 1), BACK_OFF_LONGEST_MS);
     return new Promise((resolve) => {
       this.#wake = resolve;
-      this.#world.later(resolve, ms * (0.75 + 0.5 * this.#world.random()));
+      this.#world.later(resolve, backOff(failures, BACK_OFF_MS, this.#world.random()));
     });
   }
+}
+
+/**
+ * The newest of two tidings of one room, with what only the earlier one told.
+ *
+ * @param {Room | Gone | undefined} before
+ * @param {Room | Gone} news
+ * @returns {Room | Gone}
+ */
+function since(before, news) {
+  if (!before || "gone" in before || "gone" in news) return news;
+  const { read, muted, may } = before;
+  return { ...(read !== undefined && { read }), ...(muted !== undefined && { muted }), ...(may && { may }), ...news };
 }

@@ -168,6 +168,28 @@ async def test_what_one_wrote_oneself_is_no_news(tab: OpenTab, chatzilla: Server
     await link.filter(has_text="1").wait_for()
 
 
+async def test_without_the_server_what_needs_it_says_so_and_works_when_it_is_back(tab: OpenTab) -> None:
+    """What is loaded when it is first wanted cannot be loaded then."""
+    alice = await (await tab()).joins("alice")
+    await alice.page.get_by_text("1 person here").wait_for()
+    await alice.page.context.set_offline(True)
+    await alice.is_offline()
+    await alice.page.locator("#offline").filter(has_text="You are offline. What you write is kept").wait_for()
+    assert not await alice.page.get_by_text("1 person here").is_visible()
+    notice = alice.page.locator("[data-notice]")
+    for button in ("Find a room or a person", "Call", "About this room"):
+        await alice.page.get_by_role("button", name=button).click()
+        await notice.filter(has_text="This needs the server, which cannot be reached now.").wait_for()
+        await notice.get_by_role("button", name="Dismiss").click()
+    await alice.page.keyboard.press("Control+k")
+    await notice.wait_for()
+    await alice.page.context.set_offline(False)
+    await alice.is_online()
+    await notice.wait_for(state="hidden")
+    await alice.page.get_by_role("button", name="About this room").click()
+    await alice.page.get_by_role("dialog").wait_for()
+
+
 async def test_a_chosen_client_id_hides_nobodys_message(tab: OpenTab, chatzilla: Server) -> None:
     """An own message may be called like the id of somebody else's; both are shown."""
     bob = await Client(chatzilla.url).connect(auth={"dialect": "full"})
@@ -181,6 +203,12 @@ async def test_a_chosen_client_id_hides_nobodys_message(tab: OpenTab, chatzilla:
     await bob.says("clob", "and once more")
     await alice.shows("from bob", "from alice", "and once more")
     assert [row.sender for row in await alice.rows()] == ["bob", "Me", "bob"]
+    # Nor the id of anything else on the page: the finder's options are called so, and are made later.
+    await bob.says("clob", "a trap", "found-0")
+    await alice.page.get_by_text("a trap").wait_for()
+    await alice.page.keyboard.press("Control+k")
+    await alice.page.get_by_role("option").first.wait_for()
+    assert await alice.evaluate("() => document.querySelectorAll('#found-0').length") == 1
     await bob.close()
     await script.close()
 
@@ -196,6 +224,9 @@ async def test_a_draft_is_kept_for_each_room(tab: OpenTab) -> None:
     await alice.page.wait_for_function(
         "() => document.querySelector('textarea[name=message]').value === 'half a thought'"
     )
+    other = await tab("/r/garden", beside=alice)
+    await (await other.joins("alice")).says("a word from another tab")
+    await alice.shows("a word from another tab")
     await alice.page.reload()
     await alice.page.wait_for_function(
         "() => document.querySelector('textarea[name=message]').value === 'half a thought'"
@@ -239,6 +270,33 @@ async def test_text_is_never_markup(tab: OpenTab) -> None:
     )
     assert refused == "TypeError", "Trusted Types have to refuse markup from strings"
     assert "TrustedHTML" in bob.complaints.pop()
+
+
+async def test_a_day_that_comes_twice_has_a_line_each_time(tab: OpenTab) -> None:
+    """The server's clock may be set back over midnight; and what stands where it should is not moved."""
+    alice = await (await tab()).joins("alice")
+    found = await alice.evaluate(
+        """async () => {
+            const list = document.querySelector("message-list");
+            const noon = Date.UTC(2026, 0, 2, 12), day = 86_400_000;
+            const messages = [noon, noon - day, noon].map((sent_at, at) => (
+                {id: `m${at}`, client_id: `c${at}`, room: "night", seq: at + 1, changed: at + 1, kind: "text",
+                 sender: "bob", name: "bob", content: `${at}`, sent_at}));
+            const draw = () => new Promise(resolve => {
+                list.show({room: "night", messages, letters: [], you: null, keepsOrder: false, closed: false,
+                           loaded: true, hasOlder: false, editing: null, missed: {after: 0, upTo: 0}});
+                requestAnimationFrame(resolve);
+            });
+            await draw();
+            const log = list.querySelector("[role=log]");
+            const order = [...log.children].slice(1).map(child => child.dataset.seq ?? "day");
+            const moves = new MutationObserver(() => {});
+            moves.observe(log, {childList: true});
+            await draw();
+            return [order, moves.takeRecords().length];
+        }"""
+    )
+    assert found == [["day", "1", "day", "2", "day", "3"], 0]
 
 
 async def test_history_loads_while_scrolling_up_and_the_view_stays(tab: OpenTab, chatzilla: Server) -> None:

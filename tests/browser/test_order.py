@@ -196,6 +196,30 @@ async def test_on_an_open_server_a_typed_name_is_banned_by_address_and_told_so(t
     await olga.shows("spam", "quiet")
 
 
+async def test_a_room_that_lets_one_in_no_more_leaves_everything_else_as_it_was(
+    tab: OpenTab, chatzilla: Server
+) -> None:
+    eve = await (await tab("/r/garden")).joins("Eve")
+    await asyncio.to_thread(control.ask, chatzilla.data, "ban", person="Eve", room="garden")
+    for _ in ("at once", "after a reload there"):
+        await eve.page.locator("[data-notice]").filter(has_text="garden: Whoever comes").wait_for()
+        await eve.is_online()
+        assert await eve.evaluate("() => location.pathname") == "/"
+        assert not await eve.page.locator("#offline").is_visible()
+        await eve.page.goto(f"{chatzilla.url}/r/garden")
+    await eve.page.wait_for_url(f"{chatzilla.url}/")
+    await eve.says("still here")
+    await eve.shows("still here")
+
+    await asyncio.to_thread(control.ask, chatzilla.data, "ban", person="Eve", room="lobby")
+    for _ in ("at once", "after a reload"):
+        await eve.page.locator("[data-closed]").filter(has_text="is banned from").wait_for()
+        await eve.page.wait_for_selector("html[data-connection=online]")
+        assert not await eve.page.locator("textarea[name=message]").is_visible()
+        assert not await eve.page.locator("#offline").is_visible()
+        await eve.page.reload()
+
+
 @desk_and_phone
 async def test_axe_finds_nothing(closed: Closed, scheme: str, viewport: dict[str, int]) -> None:
     options: dict[str, Any] = {"color_scheme": scheme, "viewport": viewport, "bypass_csp": True}

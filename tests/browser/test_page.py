@@ -85,6 +85,16 @@ async def test_nothing_sticks_out_at_any_width(tab: OpenTab, viewport: dict[str,
     composer = await alice.page.locator("textarea[name=message]").bounding_box()
     assert composer is not None
     assert composer["y"] + composer["height"] <= viewport["height"]
+    assert composer["height"] < 50, "one line, whatever the room is called"
+    await alice.says("the same minute")
+    await alice.shows(word, "the same minute")
+    hour_ends, text_begins = await alice.evaluate(
+        """() => [".message-grouped time", ".message-grouped .message-content"].map(part => {
+            const {left, right} = document.querySelector(part).getBoundingClientRect();
+            return part.endsWith("time") ? right : left;
+        })"""
+    )
+    assert hour_ends < text_begins
 
 
 async def test_everything_by_keyboard(tab: OpenTab) -> None:

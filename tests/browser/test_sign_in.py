@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pytest_asyncio
 
+from chatzilla import control
 from tests.browser.test_page import PHONE, assert_accessible, desk_and_phone, overflow
 from tests.helpers.qr import read_qr
 from tests.helpers.servers import Server, serving
@@ -86,15 +88,18 @@ async def makes_link(tab: Tab, button: str = "Make a link") -> str:
 async def test_a_small_team_runs_a_closed_server_with_links(closed: Closed) -> None:
     """The owner comes in and invites Bob by a QR code; both talk; Bob is shown out, and stays out."""
     olga = await closed.owner()
-    await opens_people(olga)
+    await olga.page.get_by_role("button", name="Invite people").click()
+    await olga.page.locator("[data-sign-ins] li").first.wait_for()
     path = await makes_link(olga)
     await olga.page.keyboard.press("Escape")
 
     bob = await closed.browser(path)
     assert "Olga" in await bob.page.locator(".card-room").inner_text()
     await comes_in(bob, "Bob")
+    assert not await bob.page.get_by_role("button", name="Invite people").is_visible()
     await bob.says("hello")
     await olga.shows("hello")
+    assert not await olga.page.get_by_role("button", name="Invite people").is_visible()
     await olga.says("welcome")
     await bob.shows("hello", "welcome")
 
@@ -175,6 +180,45 @@ async def test_signing_out_by_oneself_asks_first(closed: Closed) -> None:
     await olga.shows("still here")
     await olga.page.get_by_role("button", name="Sign out").click()
     await olga.page.get_by_role("heading", name="This Chatzilla is closed").wait_for()
+
+
+KEPT: Final = """async () => {
+    const letters = await new Promise(resolve => {
+        indexedDB.open("chatzilla").onsuccess = ({target: {result: database}}) => {
+            const all = database.transaction("letters").objectStore("letters").getAll();
+            all.onsuccess = () => resolve(all.result);
+        };
+    });
+    return JSON.stringify([letters, {...localStorage}, {...sessionStorage}]);
+}"""
+
+
+async def test_whoever_signs_out_is_told_what_is_not_sent_and_leaves_nothing_in_the_browser(closed: Closed) -> None:
+    (link,) = await closed.server.house.operators.invite_link({"role": "member"})
+    bob = await comes_in(await closed.browser(link.removeprefix(closed.server.url)), "Bob")
+    await bob.page.context.set_offline(True)
+    await bob.is_offline()
+    await bob.says("a secret letter")
+    await bob.page.fill("textarea[name=message]", "a secret draft")
+    await asyncio.to_thread(control.ask, closed.server.data, "lock", room="lobby")
+    await bob.page.context.set_offline(False)
+    await bob.page.get_by_text("Not sent.").wait_for()
+    assert "a secret letter" in (kept := str(await bob.evaluate(KEPT)))
+    assert "a secret draft" in kept
+    said: list[str] = []
+
+    async def accept(dialog: Any) -> None:
+        said.append(dialog.message)
+        await dialog.accept()
+
+    bob.page.on("dialog", accept)
+    await bob.page.get_by_role("button", name="Sign out").click()
+    await bob.page.get_by_role("heading", name="This Chatzilla is closed").wait_for()
+    assert "1 message is not sent yet, and will be lost." in said[0]
+    kept = str(await bob.evaluate(KEPT))
+    assert "secret" not in kept
+    assert "bob" not in kept.lower()
+    assert "lobby" not in kept
 
 
 async def test_a_name_that_is_taken_is_refused_and_the_link_is_kept(closed: Closed) -> None:

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Capture, wordsOf } from "../../static/js/call/capture.js";
+import { Capture, askForScreen, wordsOf } from "../../static/js/call/capture.js";
 import { idle } from "./clock.js";
 import { Track } from "./call-people.js";
 
@@ -20,9 +20,21 @@ class Devices {
   /** @type {MediaDeviceInfo[]} */
   listed = [];
 
+  /** Whether answers wait for `answer()`. */
+  holding = false;
+  /** @type {((value?: unknown) => void)[]} */
+  #held = [];
+
+  /** Answer what was asked until now. */
+  answer() {
+    for (const go of this.#held.splice(0)) go();
+    return idle();
+  }
+
   /** @param {MediaStreamConstraints} constraints */
   async getUserMedia(constraints) {
     this.asked.push(constraints);
+    if (this.holding) await new Promise((resolve) => this.#held.push(resolve));
     const kinds = /** @type {Kind[]} */ ([constraints.audio && "microphone", constraints.video && "camera"].filter(Boolean));
     for (const kind of kinds) {
       const name = this.refusals[kind];
@@ -215,4 +227,92 @@ test("a camera that arrives after it was switched off again is let go of", async
   await opening;
   assert.equal(capture.track("camera"), null);
   assert.equal(devices.given[0].stopped, true);
+});
+
+test("whoever leaves while the browser still asks is not heard afterwards", async () => {
+  const devices = new Devices();
+  devices.refusals.camera = "NotReadableError";
+  devices.holding = true;
+  const { capture, news } = capturing(devices);
+  const opening = capture.open(BOTH);
+  capture.close();
+  devices.holding = false;
+  await devices.answer();
+  await opening;
+  assert.equal(devices.asked.length, 1);
+  assert.deepEqual(news, []);
+});
+
+test("whoever leaves between the questions is asked no more", async () => {
+  const devices = new Devices();
+  devices.refusals.camera = "NotReadableError";
+  devices.holding = true;
+  const { capture, news } = capturing(devices);
+  const opening = capture.open(BOTH);
+  await devices.answer(); // to both; from here on the microphone alone is asked for
+  capture.close();
+  await devices.answer();
+  await opening;
+  assert.equal(devices.asked.length, 2);
+  assert.deepEqual(devices.given.map(({ stopped }) => stopped), [true]);
+  assert.deepEqual(news, []);
+});
+
+test("a camera that is switched off while both are asked for is not asked for alone", async () => {
+  const devices = new Devices();
+  devices.refusals.camera = "NotReadableError";
+  devices.holding = true;
+  const { capture } = capturing(devices);
+  const opening = capture.open(BOTH);
+  await capture.setCamera(false);
+  devices.holding = false;
+  await devices.answer();
+  await opening;
+  assert.equal(capture.speaks, true);
+  assert.deepEqual(devices.asked.slice(1).map(({ video }) => video), [false]);
+  assert.deepEqual(capture.problems, []);
+});
+
+test("whoever leaves while a chosen device is looked for is not asked about any other", async () => {
+  const devices = new Devices();
+  devices.refusals.microphone = "NotFoundError";
+  devices.holding = true;
+  const { capture } = capturing(devices);
+  await capture.choose("microphone", "headset");
+  const opening = capture.open({ microphone: true, camera: false });
+  capture.close();
+  await devices.answer();
+  devices.holding = false;
+  await opening;
+  assert.equal(devices.asked.length, 1);
+});
+
+test("a microphone that goes as one leaves is not replaced, and is nobody's loss", async () => {
+  const devices = new Devices();
+  const { capture, news } = capturing(devices);
+  await capture.open({ microphone: true, camera: false });
+  devices.holding = true;
+  devices.given[0].ends();
+  capture.close();
+  await devices.answer();
+  assert.deepEqual(devices.given.map(({ stopped }) => stopped).slice(1), [true]);
+  assert.deepEqual(news, ["microphone on", "microphone off"]);
+  assert.deepEqual(capture.problems, []);
+});
+
+test("a screen that the system keeps from the browser is not taken for a change of mind", async (t) => {
+  const refusing = (/** @type {string} */ message) => ({
+    getDisplayMedia: async () => {
+      throw Object.assign(new Error(message), { name: "NotAllowedError" });
+    },
+  });
+  const browser = { mediaDevices: refusing("Permission denied by system") };
+  const before = Object.getOwnPropertyDescriptor(globalThis, "navigator");
+  Object.defineProperty(globalThis, "navigator", { value: browser, configurable: true });
+  t.after(() => before && Object.defineProperty(globalThis, "navigator", before));
+  await assert.rejects(askForScreen(), /the system does not let this browser see it/);
+  browser.mediaDevices = refusing("Access to the feature \"display-capture\" is disallowed by permissions policy.");
+  await assert.rejects(askForScreen(), /this page is not allowed/);
+  browser.mediaDevices = refusing("Permission denied by user");
+  assert.equal(await askForScreen(), null);
 });

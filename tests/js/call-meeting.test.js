@@ -441,6 +441,33 @@ test("a screen is shared with its sound, and ended by the browser's own button t
   assert.equal(one.screen.sound.stopped, true);
 });
 
+test("a second press while the browser still asks for a screen asks for no second one", async () => {
+  const one = await inside();
+  const { screen } = one;
+  /** @type {((screen: object) => void)[]} */
+  const asked = [];
+  one.screen = new Promise((resolve) => asked.push(resolve));
+  const first = one.meeting.share();
+  one.screen = { screen: new Track("video"), sound: null };
+  await one.meeting.share();
+  asked[0](screen);
+  await first;
+  await idle();
+  assert.equal(one.engine.notes.filter((/** @type {string} */ note) => note === "sends screen").length, 1);
+  one.meeting.stopSharing();
+  assert.equal(screen.screen.stopped, true);
+  await one.meeting.share();
+  assert.equal(one.meeting.sharing, true, "and another time it asks again");
+});
+
+test("a screen that is not to be had is no silence", async () => {
+  const one = await inside();
+  one.screen = null;
+  await one.meeting.share();
+  assert.deepEqual(one.told, ["Your screen is not shared."]);
+  assert.equal(one.meeting.sharing, false);
+});
+
 test("stopping a screen leaves the camera as it is", async () => {
   const one = await inside();
   await one.meeting.setCamera(false);

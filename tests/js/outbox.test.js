@@ -544,6 +544,21 @@ test("a disk that refuses costs the safety and not the message", async () => {
   assert.deepEqual(outbox.letters, []);
 });
 
+test("whoever goes for good leaves no letter, on no tab and on no disk", async () => {
+  const browser = new Browser();
+  const [left, right] = [await browser.tab({ ready: false }), await browser.tab({ ready: false })];
+  const other = await browser.tab({ ready: false, person: "bob" });
+  await left.outbox.write("lobby", "one");
+  await right.outbox.write("garden", "two");
+  await other.outbox.write("lobby", "of somebody else");
+  await idle();
+  await left.outbox.discardAll();
+  await idle();
+  assert.deepEqual([left, right].map(({ outbox }) => outbox.letters), [[], []]);
+  assert.deepEqual((await browser.tab()).outbox.letters, []);
+  assert.equal((await browser.tab({ ready: false, person: "bob" })).outbox.letters.length, 1);
+});
+
 test("names are keys however they are typed", () => {
   assert.equal(personOf("  Alice@Example.COM "), "alice@example.com");
   assert.match(uuid(), /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);

@@ -192,3 +192,11 @@ test("rooms that an earlier version kept are read", () => {
   const { kind, people, muted } = new Rooms(storage, "alice").get("attic");
   assert.deepEqual([kind, people, muted], ["public", [], false]);
 });
+
+test("whoever goes for good leaves no name of a room behind", () => {
+  const storage = new Memory();
+  const [alice, bob] = ["alice", "bob"].map((person) => new Rooms(storage, person));
+  for (const rooms of [alice, bob]) rooms.heard({ room: "secret", name: "Secret", last: 1 });
+  alice.forgetAll();
+  assert.deepEqual(storage.keys(), ["chatzilla.rooms.bob"]);
+});

@@ -94,8 +94,8 @@ class Wire {
   }
 }
 
-/** @param {{token?: string}} options */
-function visit({ token } = {}) {
+/** @param {{token?: string, refused?: () => void}} options  `refused`: what whoever is told does. */
+function visit({ token, refused: onRefused = () => {} } = {}) {
   const clock = new Clock();
   /** @type {string[]} */
   const heard = [];
@@ -136,7 +136,10 @@ function visit({ token } = {}) {
       },
       mine: (rooms) => mine.push([...rooms]),
       you: () => roles.push(session.you?.role),
-      refused: ({ code }) => refused.push(code),
+      refused: ({ code }) => {
+        refused.push(code);
+        onRefused();
+      },
       ended: ({ code }) => refused.push(code),
     },
     later: (run, ms) => clock.later(run, ms),
@@ -252,6 +255,67 @@ test("a join that is refused for good is told, and not repeated", async () => {
   await clock.advance(60_000);
   assert.deepEqual(refused, ["forbidden"]);
   assert.equal(wire.joins.length, 1);
+});
+
+const BANNED = { code: "forbidden", message: "You are banned from this room." };
+
+test("a room that lets nobody in does not make one offline, on the way there nor after a reload", async () => {
+  const { session, wire, clock, statuses } = visit();
+  wire.refusals = [BANNED];
+  await wire.connect();
+  await clock.advance(60_000);
+  assert.deepEqual(statuses, ["online"]);
+  session.enter("garden");
+  await idle();
+  wire.refusals = [BANNED];
+  wire.lose();
+  await wire.connect();
+  await clock.advance(60_000);
+  assert.equal(session.status, "online");
+  assert.equal(wire.joins.length, 3);
+});
+
+test("a room that lets one in no more leaves the news of all others", async () => {
+  const { session, wire, elsewhere } = visit();
+  await wire.connect();
+  wire.refusals = [BANNED];
+  session.enter("garden");
+  await idle();
+  const lobby = { room: "lobby", name: "lobby", kind: /** @type {const} */ ("public"), topic: "", head: 7, last: 7 };
+  wire.ear.room(lobby);
+  assert.deepEqual(elsewhere, [lobby]);
+});
+
+test("whoever goes elsewhere because a room refused them arrives there", async () => {
+  const { session, wire } = visit({ refused: () => session.enter("lobby") });
+  await wire.connect();
+  wire.refusals = [BANNED];
+  session.enter("garden");
+  await idle();
+  assert.deepEqual(wire.joins.map(({ room }) => room), ["lobby", "garden", "lobby"]);
+  assert.equal(session.room, "lobby");
+  session.tellTyping();
+  assert.equal(wire.asked.at(-1)?.[0], "typing", "they are in it");
+});
+
+test("a letter for the open room, which refuses, is refused by its words; the person is told of the room once", async () => {
+  const { session, wire, refused } = visit();
+  wire.refusals = [BANNED, BANNED];
+  await wire.connect();
+  assert.deepEqual(await session.enterToPost("lobby"), BANNED);
+  assert.deepEqual(refused, ["forbidden"]);
+  assert.equal(await session.enterToPost("lobby"), null, "the ban was lifted");
+});
+
+test("what is told of rooms before the first answer is kept once for each room", async () => {
+  const { wire, elsewhere } = visit();
+  wire.holding = true;
+  await wire.connect();
+  const garden = { room: "garden", name: "garden", kind: /** @type {const} */ ("public"), topic: "", last: 1 };
+  wire.ear.room({ ...garden, head: 1, read: 1, muted: true });
+  for (let head = 2; head <= 50; head += 1) wire.ear.room({ ...garden, head, last: head });
+  await wire.release();
+  assert.deepEqual(elsewhere, [{ ...garden, head: 50, last: 50, read: 1, muted: true }]);
 });
 
 test("another numbering is told as a new beginning", async () => {

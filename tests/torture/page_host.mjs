@@ -11,8 +11,6 @@ import { IDBFactory } from "fake-indexeddb";
 import { window } from "./socket_io.mjs";
 
 register("./loader.mjs", import.meta.url, { data: { mutant: process.env.TORTURE_MUTANT ?? "" } });
-globalThis.HTMLElement = class {};
-globalThis.customElements = { define() {} };
 globalThis.addEventListener = (...listening) => window.page.events.addEventListener(...listening);
 
 const { Connection } = await import("../../static/js/connection.js");
@@ -20,7 +18,7 @@ const { Journal } = await import("../../static/js/journal.js");
 const { openStore } = await import("../../static/js/outbox-store.js");
 const { Outbox, personOf, uuid } = await import("../../static/js/outbox.js");
 const { Session } = await import("../../static/js/session.js");
-const { entriesOf } = await import("../../static/js/views/message-list.js");
+const { entriesOf } = await import("../../static/js/views/message-row.js");
 
 // Smaller than the page's own, so that windows are trimmed and history is loaded in every run.
 const ROWS_LIMIT = 400;

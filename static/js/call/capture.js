@@ -10,6 +10,7 @@
 /** @typedef {{kind: Kind, reason: Reason}} Problem */
 /** @typedef {{id: string, label: string}} Device */
 /** @typedef {{microphones: Device[], cameras: Device[], speakers: Device[]}} Devices */
+/** That something is to be had, for as long as nobody thinks better of it. @typedef {{kind: Kind, stands: () => boolean}} Wish */
 
 /**
  * @typedef {object} Listener
@@ -91,9 +92,12 @@ export class Capture {
    * @param {{microphone: boolean, camera: boolean}} wanted
    */
   async open(wanted) {
-    const kinds = KINDS.filter((kind) => wanted[kind] && !this.#tracks.has(kind));
-    const [both] = kinds.length === 2 ? await this.#ask(kinds) : [false];
-    if (!both) for (const kind of kinds) await this.#ask([kind]);
+    const wishes = KINDS.filter((kind) => wanted[kind] && !this.#tracks.has(kind)).map((kind) => this.#wish(kind));
+    const answered = wishes.length === 2 && (await this.#ask(wishes));
+    if (!answered) {
+      // Each of them may have been let go of while the browser, or the person at its question, took its time.
+      for (const wish of wishes) if (wish.stands()) await this.#ask([wish]);
+    }
     await this.#lookAround();
   }
 
@@ -138,7 +142,7 @@ export class Capture {
     // Some systems lend a camera only once: the old one is let go of before the new one is asked for.
     this.#tracks.get(kind)?.stop();
     this.#tracks.delete(kind);
-    await this.#ask([kind]);
+    await this.#ask([this.#wish(kind)]);
     if (!this.#tracks.has(kind)) this.#listener.track(kind, null);
   }
 
@@ -170,29 +174,39 @@ export class Capture {
   }
 
   /**
-   * @param {readonly Kind[]} kinds
-   * @returns {Promise<[boolean]>}
+   * It stands until the same kind is wished for again, or let go of.
+   *
+   * @param {Kind} kind
+   * @returns {Wish}
    */
-  async #ask(kinds) {
-    const turns = kinds.map((kind) => (this.#asked[kind] += 1));
-    const isOver = (/** @type {number} */ at) => turns[at] !== this.#asked[kinds[at]];
+  #wish(kind) {
+    const turn = (this.#asked[kind] += 1);
+    return { kind, stands: () => turn === this.#asked[kind] };
+  }
+
+  /**
+   * @param {readonly Wish[]} wishes
+   * @returns {Promise<boolean>} Whether that was an answer; for two at once, a failure is none.
+   */
+  async #ask(wishes) {
     if (!this.#browser) {
-      for (const kind of kinds) this.#fails(kind, "insecure");
-      return [false];
+      for (const { kind } of wishes) this.#fails(kind, "insecure");
+      return true;
     }
     try {
-      const stream = await this.#request(this.#browser, kinds);
-      for (const [at, kind] of kinds.entries()) {
+      const stream = await this.#request(this.#browser, wishes);
+      for (const { kind, stands } of wishes) {
         const [track] = kind === "camera" ? stream.getVideoTracks() : stream.getAudioTracks();
-        if (isOver(at)) track?.stop();
+        if (!stands()) track?.stop();
         else if (track) this.#has(kind, track);
         else this.#fails(kind, "none");
       }
-      return [true];
+      return true;
     } catch (error) {
-      if (kinds.length > 1) return [false]; // they are asked for one by one
-      if (!isOver(0)) this.#fails(kinds[0], reasonOf(error));
-      return [false];
+      if (wishes.length > 1) return false;
+      const [{ kind, stands }] = wishes;
+      if (stands()) this.#fails(kind, reasonOf(error));
+      return true;
     }
   }
 
@@ -200,9 +214,10 @@ export class Capture {
    * The devices that were chosen; where one of them is not there any more, whichever there are.
    *
    * @param {Browser} browser
-   * @param {readonly Kind[]} kinds
+   * @param {readonly Wish[]} wishes
    */
-  async #request(browser, kinds) {
+  async #request(browser, wishes) {
+    const kinds = wishes.map(({ kind }) => kind);
     const request = (/** @type {boolean} */ chosen) =>
       browser.getUserMedia({
         audio: kinds.includes("microphone") ? this.#constraintsOf("microphone", chosen) : false,
@@ -212,7 +227,7 @@ export class Capture {
     try {
       return await request(choosy);
     } catch (error) {
-      if (!choosy || reasonOf(error) !== "none") throw error;
+      if (!choosy || reasonOf(error) !== "none" || !wishes.some(({ stands }) => stands())) throw error;
       return request(false);
     }
   }
@@ -249,7 +264,13 @@ export class Capture {
   async #unplugged(kind, track) {
     if (this.#tracks.get(kind) !== track) return;
     this.#tracks.delete(kind);
-    await this.#ask([kind]);
+    const wish = this.#wish(kind);
+    await this.#ask([wish]);
+    if (!wish.stands()) {
+      // Meanwhile it is wanted no more, or was asked for once more; either way the answer is not about this loss.
+      if (!this.#tracks.has(kind)) this.#listener.track(kind, null);
+      return;
+    }
     const instead = this.#tracks.get(kind);
     if (!instead) {
       this.#fails(kind, "gone");
@@ -349,7 +370,7 @@ export function wordsOf(problems) {
 }
 
 /**
- * Ask for a screen, a window or a tab; null when the person thought better of it.
+ * Ask for a screen, a window or a tab; null when the person thought better of it, as far as the browser tells.
  *
  * @returns {Promise<{screen: MediaStreamTrack, sound: MediaStreamTrack | null} | null>}
  */
@@ -364,7 +385,10 @@ export async function askForScreen() {
     screen.contentHint = "detail";
     return { screen, sound: sound ?? null };
   } catch (error) {
-    if (reasonOf(error) === "refused") return null;
-    throw error;
+    if (reasonOf(error) !== "refused") throw error;
+    const { message } = /** @type {Error} */ (error);
+    if (message.includes("by system")) throw new Error("the system does not let this browser see it. Its settings for privacy may allow it.");
+    if (message.includes("policy")) throw new Error("this page is not allowed to.");
+    return null;
   }
 }

@@ -83,6 +83,8 @@ export class Meeting {
   #usedToken;
   /** @type {Map<Source, MediaStreamTrack>} */
   #screen = new Map();
+  /** Whether the browser asks just now what to share. */
+  #choosing = false;
   #hand = false;
   #locked = false;
   #whispering = false;
@@ -245,9 +247,14 @@ export class Meeting {
   }
 
   async share() {
-    if (this.sharing || !this.grants.screen) return;
-    const shared = await this.#world.askForScreen();
-    if (!shared) return;
+    if (this.sharing || this.#choosing || !this.grants.screen) return;
+    this.#choosing = true;
+    const shared = await this.#world.askForScreen().finally(() => (this.#choosing = false));
+    if (!shared) {
+      // Most browsers do not say whether it was the person or the system, and then one would press and see nothing happen.
+      this.#world.listener.told("Your screen is not shared.");
+      return;
+    }
     const { screen, sound } = shared;
     if (this.#phase !== "in") {
       screen.stop();

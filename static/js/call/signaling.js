@@ -5,13 +5,13 @@
 /** @import { Goodbye, Refusal, Result } from "../protocol.js" */
 /** @import { CallFacts, Ended, MediaNews, Moderated, Offered, ParticipantNews, Signal } from "./wire.js" */
 
+import { backOff } from "../backoff.js";
 import { ask } from "../connection.js";
 
 const NAMESPACE = "/calls";
 const ANSWER_WITHIN_MS = 8_000;
-const RECONNECT_FIRST_MS = 300;
 /** In a call one wants to know soon who is there. */
-const RECONNECT_LONGEST_MS = 1_500;
+const RECONNECT_MS = { first: 300, longest: 1_500 };
 
 /**
  * @typedef {object} Ear
@@ -39,6 +39,7 @@ export class Signaling {
   /** @type {Socket} */
   #socket;
   #closing = new AbortController();
+  #failures = 0;
   /** @type {number} */
   #usualLongest;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -68,7 +69,7 @@ export class Signaling {
   }
 
   open() {
-    this.#manager.reconnectionDelayMax(RECONNECT_LONGEST_MS);
+    this.#manager.reconnectionDelayMax(RECONNECT_MS.longest);
     this.#socket.connect();
   }
 
@@ -107,7 +108,10 @@ export class Signaling {
     socket.on("call", ear.call);
     socket.on("superseded", ear.superseded);
     socket.on("ended", ear.ended);
-    socket.on("connect", ear.connected);
+    socket.on("connect", () => {
+      this.#failures = 0;
+      ear.connected();
+    });
     socket.on("goodbye", (/** @type {Goodbye} */ goodbye) => {
       if (!goodbye.reconnect) this.#giveUp(goodbye);
     });
@@ -132,7 +136,8 @@ export class Signaling {
   #tryAgain() {
     if (this.#closing.signal.aborted || this.#socket.active) return;
     clearTimeout(this.#again);
-    this.#again = setTimeout(() => this.#socket.connect(), RECONNECT_FIRST_MS + Math.random() * RECONNECT_LONGEST_MS);
+    this.#failures += 1;
+    this.#again = setTimeout(() => this.#socket.connect(), backOff(this.#failures, RECONNECT_MS, Math.random()));
   }
 
   /** The network is gone, which the transport itself would notice much later. */

@@ -3,6 +3,7 @@
 /** @import { CallInRoom } from "../call/wire.js" */
 
 import { namesLine } from "../words.js";
+import { part } from "./part.js";
 
 const QUIET_KEY = "chatzilla.call.quiet";
 
@@ -32,8 +33,8 @@ export class CallBar {
     this.#bar = bar;
     this.#keeper = keeper;
     button.addEventListener("click", () => this.wishes?.enter());
-    this.#part("[data-call-join]").addEventListener("click", () => this.wishes?.enter());
-    this.#part("[data-call-quiet]").addEventListener("click", () => {
+    part(this.#bar, "[data-call-join]", HTMLElement).addEventListener("click", () => this.wishes?.enter());
+    part(this.#bar, "[data-call-quiet]", HTMLElement).addEventListener("click", () => {
       if (this.#quiet) keeper.removeItem(QUIET_KEY);
       else keeper.setItem(QUIET_KEY, "yes");
       this.#show();
@@ -91,23 +92,15 @@ export class CallBar {
     const here = this.#inside === this.#room;
     this.#button.hidden = here;
     this.#button.classList.toggle("call-on", Boolean(call));
-    this.#part("[data-call-word]", this.#button).textContent = call ? "Join call" : "Call";
+    part(this.#button, "[data-call-word]", HTMLElement).textContent = call ? "Join call" : "Call";
     this.#bar.hidden = !call || here;
     if (!call) return;
     const words = wordsOf(call);
-    const line = this.#part("[data-call-words]");
+    const line = part(this.#bar, "[data-call-words]", HTMLElement);
     if (line.textContent !== words) line.textContent = words;
-    const quiet = this.#part("[data-call-quiet]");
+    const quiet = part(this.#bar, "[data-call-quiet]", HTMLElement);
     quiet.setAttribute("aria-pressed", String(this.#quiet));
     quiet.title = this.#quiet ? "Calls do not ring" : "Calls ring once";
-  }
-
-  /**
-   * @param {string} selector
-   * @param {HTMLElement} root
-   */
-  #part(selector, root = this.#bar) {
-    return /** @type {HTMLElement} */ (root.querySelector(selector));
   }
 }
 

@@ -3,7 +3,8 @@
 /** @import { Meeting } from "../call/meeting.js" */
 
 import { counted } from "../words.js";
-import { part, toggle } from "./call-parts.js";
+import { toggle } from "./call-parts.js";
+import { part } from "./part.js";
 
 /**
  * @typedef {object} Wishes

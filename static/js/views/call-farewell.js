@@ -2,7 +2,8 @@
 
 /** @import { Farewell } from "../call/news.js" */
 
-import { part } from "./call-parts.js";
+import { part } from "./part.js";
+
 
 /** @typedef {{again: () => void, close: () => void}} Wishes */
 

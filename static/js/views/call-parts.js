@@ -3,20 +3,7 @@
 /** @import { Devices, Kind } from "../call/capture.js" */
 /** @import { Meeting } from "../call/meeting.js" */
 
-/**
- * An element that the markup promises.
- *
- * @template {Element} Kind
- * @param {ParentNode} root
- * @param {string} selector
- * @param {new (...args: any[]) => Kind} kind
- * @returns {Kind}
- */
-export function part(root, selector, kind) {
-  const element = root.querySelector(selector);
-  if (!(element instanceof kind)) throw new Error(`The call has no ${selector}.`);
-  return element;
-}
+import { part } from "./part.js";
 
 /**
  * What a `<template>` holds, as a new element.

@@ -4,7 +4,8 @@
 /** @import { Participant, Source } from "../call/wire.js" */
 
 import { counted, hueOf, initialsOf } from "../words.js";
-import { copyOf, part, toggle } from "./call-parts.js";
+import { copyOf, toggle } from "./call-parts.js";
+import { part } from "./part.js";
 
 /**
  * @typedef {object} Wishes

@@ -4,7 +4,8 @@
 /** @import { Meeting } from "../call/meeting.js" */
 
 import { wordsOf } from "../call/capture.js";
-import { DeviceFields, part, showTrack, toggle } from "./call-parts.js";
+import { DeviceFields, showTrack, toggle } from "./call-parts.js";
+import { part } from "./part.js";
 
 const LEVEL_EVERY_MS = 80;
 

@@ -4,7 +4,8 @@
 /** @import { Step } from "../call/check.js" */
 /** @import { Meeting } from "../call/meeting.js" */
 
-import { DeviceFields, copyOf, part } from "./call-parts.js";
+import { DeviceFields, copyOf } from "./call-parts.js";
+import { part } from "./part.js";
 
 const STATES = { running: "is being checked:", good: "works.", "so-so": "works, but:", bad: "does not work:" };
 const WAYS = { host: "directly", srflx: "directly", prflx: "directly", relay: "through the relay" };

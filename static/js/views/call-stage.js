@@ -4,8 +4,9 @@
 
 import { arrange } from "../call/layout.js";
 import { counted } from "../words.js";
-import { part, showTrack } from "./call-parts.js";
+import { showTrack } from "./call-parts.js";
 import { CallTile } from "./call-tile.js";
+import { part } from "./part.js";
 
 const TOAST_SHOWN_MS = 5_000;
 const TOASTS = 3;

@@ -4,8 +4,9 @@
 /** @import { Box } from "../call/layout.js" */
 
 import { hueOf, initialsOf } from "../words.js";
-import { copyOf, part, showTrack } from "./call-parts.js";
+import { copyOf, showTrack } from "./call-parts.js";
 import { facesThePerson } from "./call-preview.js";
+import { part } from "./part.js";
 
 const STATE_WORDS = {
   here: "",

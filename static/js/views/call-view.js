@@ -17,11 +17,11 @@ import { ofThisBrowser } from "../storage.js";
 import { namesLine } from "../words.js";
 import { CallControls } from "./call-controls.js";
 import { CallFarewell } from "./call-farewell.js";
-import { part } from "./call-parts.js";
 import { CallPeople } from "./call-people.js";
 import { CallPreview } from "./call-preview.js";
 import { CallSettings } from "./call-settings.js";
 import { CallStage } from "./call-stage.js";
+import { part } from "./part.js";
 
 const RELAY_ONLY_KEY = "chatzilla.call.relay-only";
 const WRITABLE = "input, textarea, select, dialog";

@@ -1,8 +1,9 @@
 // Where a person writes, and writes anew what they said. What is written here survives a reload, and goes away only when
 // it is sent; a draft waits while a message is edited.
 
+import { Drafts } from "../drafts.js";
 import { TEXT_LIMIT_CHARACTERS, lengthInCharacters } from "../protocol.js";
-import { ofThisBrowser } from "../storage.js";
+import { ofThisBrowser, ofThisTab } from "../storage.js";
 
 const COUNT_FROM_CHARACTERS = TEXT_LIMIT_CHARACTERS - 500;
 /** Some browsers report the Enter that ends a composition only by this key code. */
@@ -34,6 +35,7 @@ export class Composer extends HTMLElement {
   #bar;
   /** @type {HTMLLabelElement} */
   #label;
+  #drafts = new Drafts(ofThisTab, ofThisBrowser);
   #draftKey = "";
   #editKey = "";
   #name = "";
@@ -78,7 +80,12 @@ export class Composer extends HTMLElement {
     const begun = this.#begun();
     this.#editing = begun?.id ?? null;
     this.#before = begun?.before ?? "";
-    this.#show(begun?.text ?? ofThisBrowser.getItem(this.#draftKey) ?? "");
+    this.#show(begun?.text ?? this.#drafts.get(this.#draftKey));
+  }
+
+  /** Keep nothing here of what somebody began to write. @param {string} person */
+  forget(person) {
+    for (const what of ["draft", "edit"]) this.#drafts.forget(`chatzilla.${what}.${person}.`);
   }
 
   /**
@@ -118,9 +125,9 @@ export class Composer extends HTMLElement {
   /** Leave the message as it is, and go back to the draft. */
   stopEditing() {
     if (this.#editing === null) return;
-    ofThisBrowser.removeItem(this.#editKey);
+    this.#drafts.set(this.#editKey, "");
     this.#editing = null;
-    this.#show(ofThisBrowser.getItem(this.#draftKey) ?? "");
+    this.#show(this.#drafts.get(this.#draftKey));
     this.wishes?.stopped();
   }
 
@@ -194,7 +201,7 @@ export class Composer extends HTMLElement {
   /** What an earlier page left of an edit. @returns {{id: string, text: string, before: string} | null} */
   #begun() {
     try {
-      const begun = JSON.parse(ofThisBrowser.getItem(this.#editKey) ?? "null");
+      const begun = JSON.parse(this.#drafts.get(this.#editKey) || "null");
       return [begun.id, begun.text, begun.before].every((each) => typeof each === "string") ? begun : null;
     } catch {
       return null;
@@ -221,11 +228,10 @@ export class Composer extends HTMLElement {
   #keep() {
     if (this.#editing !== null) {
       const begun = { id: this.#editing, text: this.#field.value, before: this.#before };
-      ofThisBrowser.setItem(this.#editKey, JSON.stringify(begun));
-      return;
+      this.#drafts.set(this.#editKey, JSON.stringify(begun));
+    } else {
+      this.#drafts.set(this.#draftKey, this.#field.value);
     }
-    if (this.#field.value) ofThisBrowser.setItem(this.#draftKey, this.#field.value);
-    else ofThisBrowser.removeItem(this.#draftKey);
   }
 
   #fit() {
@@ -236,7 +242,8 @@ export class Composer extends HTMLElement {
     this.#count.classList.toggle("too-long", left < 0);
     this.#button.disabled = length === 0 || left < 0;
     this.#field.style.setProperty("height", "auto");
-    this.#field.style.setProperty("height", `${this.#field.scrollHeight}px`);
+    // What is shown where nothing is written has one line, however long the name of the room is.
+    if (this.#field.value) this.#field.style.setProperty("height", `${this.#field.scrollHeight}px`);
   }
 }
 

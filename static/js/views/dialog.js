@@ -1,6 +1,8 @@
 // What every dialog of ours has: a way out by a button, Escape or a touch beside it, and a place for what was refused.
 // The focus goes back to where it was by the browser's own rules.
 
+import { part } from "./part.js";
+
 export class Dialog extends HTMLElement {
   dialog = this.piece("dialog", HTMLDialogElement);
   #refused = this.piece("[data-refused]", HTMLElement);
@@ -37,8 +39,6 @@ export class Dialog extends HTMLElement {
    * @returns {Kind}
    */
   piece(selector, kind) {
-    const element = this.querySelector(selector);
-    if (!(element instanceof kind)) throw new Error(`The dialog has no ${selector}.`);
-    return element;
+    return part(this, selector, kind);
   }
 }

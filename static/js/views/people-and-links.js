@@ -7,6 +7,7 @@ import { api } from "../api.js";
 import { deviceOf, fromNow } from "../devices.js";
 import { roomIdOf } from "../protocol.js";
 import { counted } from "../words.js";
+import { part } from "./part.js";
 import { ProgramsAndHooks } from "./programs-and-hooks.js";
 import { styled } from "./styled.js";
 
@@ -27,17 +28,17 @@ export class PeopleAndLinks extends HTMLElement {
   /** What a room is called. */
   nameOf = (/** @type {string} */ room) => room;
 
-  #dialog = this.#part("dialog", HTMLDialogElement);
-  #programs = this.#part("programs-and-hooks", ProgramsAndHooks);
-  #refused = this.#part("[data-refused]", HTMLElement);
-  #made = this.#part("[data-made]", HTMLElement);
-  #form = this.#part("form", HTMLFormElement);
-  #url = this.#part("[data-url]", HTMLInputElement);
-  #copy = this.#part("[data-copy]", HTMLButtonElement);
-  #entry = this.#part("[data-entry]", HTMLTemplateElement);
-  #role = this.#part("[name=role]", HTMLSelectElement);
-  #room = this.#part("[name=room]", HTMLInputElement);
-  #email = this.#part("[name=email]", HTMLInputElement);
+  #dialog = part(this, "dialog", HTMLDialogElement);
+  #programs = part(this, "programs-and-hooks", ProgramsAndHooks);
+  #refused = part(this, "[data-refused]", HTMLElement);
+  #made = part(this, "[data-made]", HTMLElement);
+  #form = part(this, "form", HTMLFormElement);
+  #url = part(this, "[data-url]", HTMLInputElement);
+  #copy = part(this, "[data-copy]", HTMLButtonElement);
+  #entry = part(this, "[data-entry]", HTMLTemplateElement);
+  #role = part(this, "[name=role]", HTMLSelectElement);
+  #room = part(this, "[name=room]", HTMLInputElement);
+  #email = part(this, "[name=email]", HTMLInputElement);
 
   constructor() {
     super();
@@ -74,10 +75,10 @@ export class PeopleAndLinks extends HTMLElement {
     const { invites, makes, sign_in } = result.answer;
     this.#programs.nameOf = this.nameOf;
     void this.#programs.open(room, makes, this.#entry);
-    this.#part("[data-by-mail]", HTMLElement).hidden = sign_in !== "email";
-    this.#part("[data-inviting]", HTMLElement).hidden = invites.length === 0;
-    this.#part("[data-links-section]", HTMLElement).hidden = invites.length === 0;
-    this.#part("[data-phone]", HTMLElement).hidden = invites.length === 0;
+    part(this, "[data-by-mail]", HTMLElement).hidden = sign_in !== "email";
+    part(this, "[data-inviting]", HTMLElement).hidden = invites.length === 0;
+    part(this, "[data-links-section]", HTMLElement).hidden = invites.length === 0;
+    part(this, "[data-phone]", HTMLElement).hidden = invites.length === 0;
     this.#role.replaceChildren(...invites.map((role) => new Option(ROLES.get(role) ?? role, role)));
     this.#role.value = invites.includes(USUAL) ? USUAL : (invites[0] ?? "");
     this.#showGuestNote();
@@ -89,20 +90,20 @@ export class PeopleAndLinks extends HTMLElement {
     if (!links.ok) return this.#refuse(links.refusal);
     if (!signIns.ok) return this.#refuse(signIns.refusal);
     const now = Date.now();
-    this.#part("[data-links]", HTMLElement).replaceChildren(
+    part(this, "[data-links]", HTMLElement).replaceChildren(
       ...links.answer.links.map((link) => this.#linkEntry(link, now)),
     );
-    this.#part("[data-no-links]", HTMLElement).hidden = links.answer.links.length > 0;
+    part(this, "[data-no-links]", HTMLElement).hidden = links.answer.links.length > 0;
     const { sign_ins } = signIns.answer;
     const mine = sign_ins.find(({ current }) => current)?.person.id;
     const own = sign_ins.filter(({ person }) => person.id === mine);
     const others = sign_ins.filter(({ person }) => person.id !== mine);
     others.sort((a, b) => a.person.name.localeCompare(b.person.name) || b.seen_at - a.seen_at);
     own.sort((a, b) => Number(b.current) - Number(a.current) || b.seen_at - a.seen_at);
-    this.#part("[data-sign-ins]", HTMLElement).replaceChildren(
+    part(this, "[data-sign-ins]", HTMLElement).replaceChildren(
       ...[...own, ...others].map((signIn) => this.#signInEntry(signIn, now)),
     );
-    this.#part("[data-end-others]", HTMLElement).hidden = own.length < 2;
+    part(this, "[data-end-others]", HTMLElement).hidden = own.length < 2;
     return undefined;
   }
 
@@ -144,10 +145,10 @@ export class PeopleAndLinks extends HTMLElement {
    */
   #show({ url, qr }, title, hint) {
     this.#say("");
-    this.#part("[data-made-title]", HTMLElement).textContent = title;
-    this.#part("[data-made-hint]", HTMLElement).textContent = hint;
-    this.#part("[data-qr]", SVGElement).setAttribute("viewBox", `0 0 ${qr.size} ${qr.size}`);
-    this.#part("[data-qr] path", SVGElement).setAttribute("d", qr.path);
+    part(this, "[data-made-title]", HTMLElement).textContent = title;
+    part(this, "[data-made-hint]", HTMLElement).textContent = hint;
+    part(this, "[data-qr]", SVGElement).setAttribute("viewBox", `0 0 ${qr.size} ${qr.size}`);
+    part(this, "[data-qr] path", SVGElement).setAttribute("d", qr.path);
     this.#url.value = url;
     this.#made.hidden = false;
     this.#made.scrollIntoView({ block: "nearest" });
@@ -158,7 +159,7 @@ export class PeopleAndLinks extends HTMLElement {
   #hideMade() {
     this.#made.hidden = true;
     this.#url.value = "";
-    this.#part("[data-qr] path", SVGElement).removeAttribute("d");
+    part(this, "[data-qr] path", SVGElement).removeAttribute("d");
   }
 
   async #copyUrl() {
@@ -246,11 +247,11 @@ export class PeopleAndLinks extends HTMLElement {
   }
 
   #nameButton() {
-    this.#part("[data-invite]", HTMLElement).textContent = this.#email.value.trim() ? "Invite by mail" : "Make a link";
+    part(this, "[data-invite]", HTMLElement).textContent = this.#email.value.trim() ? "Invite by mail" : "Make a link";
   }
 
   #showGuestNote() {
-    this.#part("[data-guest-note]", HTMLElement).hidden = this.#role.value !== "guest";
+    part(this, "[data-guest-note]", HTMLElement).hidden = this.#role.value !== "guest";
   }
 
   /**
@@ -258,19 +259,7 @@ export class PeopleAndLinks extends HTMLElement {
    * @param {() => void} act
    */
   #on(selector, act) {
-    this.#part(selector, HTMLElement).addEventListener("click", act);
-  }
-
-  /**
-   * @template {Element} Kind
-   * @param {string} selector
-   * @param {new (...args: any[]) => Kind} kind
-   * @returns {Kind}
-   */
-  #part(selector, kind) {
-    const element = this.querySelector(selector);
-    if (!(element instanceof kind)) throw new Error(`The dialog has no ${selector}.`);
-    return element;
+    part(this, selector, HTMLElement).addEventListener("click", act);
   }
 }
 

@@ -7,6 +7,7 @@ import { api } from "../api.js";
 import { fromNow } from "../devices.js";
 import { roomIdOf } from "../protocol.js";
 import { counted } from "../words.js";
+import { part } from "./part.js";
 
 const COPIED_SHOWN_MS = 2_000;
 
@@ -23,20 +24,20 @@ export class ProgramsAndHooks extends HTMLElement {
   /** What a room is called. */
   nameOf = (/** @type {string} */ room) => room;
 
-  #form = this.#part("form", HTMLFormElement);
-  #kind = this.#part("[name=kind]", HTMLSelectElement);
-  #name = this.#part("[name=name]", HTMLInputElement);
-  #room = this.#part("[name=room]", HTMLInputElement);
-  #made = this.#part("[data-program-made]", HTMLElement);
-  #secret = this.#part("[data-program-secret]", HTMLInputElement);
-  #copy = this.#part("[data-program-copy]", HTMLButtonElement);
+  #form = part(this, "form", HTMLFormElement);
+  #kind = part(this, "[name=kind]", HTMLSelectElement);
+  #name = part(this, "[name=name]", HTMLInputElement);
+  #room = part(this, "[name=room]", HTMLInputElement);
+  #made = part(this, "[data-program-made]", HTMLElement);
+  #secret = part(this, "[data-program-secret]", HTMLInputElement);
+  #copy = part(this, "[data-program-copy]", HTMLButtonElement);
   /** @type {HTMLTemplateElement | null} */
   #entry = null;
 
   constructor() {
     super();
     this.#copy.addEventListener("click", () => void this.#copySecret());
-    this.#part("[data-program-done]", HTMLElement).addEventListener("click", () => this.hideMade());
+    part(this, "[data-program-done]", HTMLElement).addEventListener("click", () => this.hideMade());
     this.#secret.addEventListener("focus", () => this.#secret.select());
     this.#kind.addEventListener("change", () => this.#explain());
     this.#form.addEventListener("submit", (event) => {
@@ -68,7 +69,7 @@ export class ProgramsAndHooks extends HTMLElement {
     if (!bots.ok) return this.#refuse(bots.refusal);
     if (!hooks.ok) return this.#refuse(hooks.refusal);
     const now = Date.now();
-    this.#part("[data-programs]", HTMLElement).replaceChildren(
+    part(this, "[data-programs]", HTMLElement).replaceChildren(
       ...bots.answer.bots.map((bot) => this.#botEntry(bot, now)),
       ...hooks.answer.hooks.map((hook) => this.#hookEntry(hook, now)),
     );
@@ -79,7 +80,7 @@ export class ProgramsAndHooks extends HTMLElement {
   hideMade() {
     this.#made.hidden = true;
     this.#secret.value = "";
-    this.#part("[data-program-example]", HTMLElement).textContent = "";
+    part(this, "[data-program-example]", HTMLElement).textContent = "";
   }
 
   async #make() {
@@ -115,10 +116,10 @@ export class ProgramsAndHooks extends HTMLElement {
   #show(title, hint, label, secret, example) {
     this.#say("");
     this.#name.value = "";
-    this.#part("[data-program-title]", HTMLElement).textContent = title;
-    this.#part("[data-program-hint]", HTMLElement).textContent = hint;
-    this.#part("[data-program-label]", HTMLElement).textContent = label;
-    this.#part("[data-program-example]", HTMLElement).textContent = example;
+    part(this, "[data-program-title]", HTMLElement).textContent = title;
+    part(this, "[data-program-hint]", HTMLElement).textContent = hint;
+    part(this, "[data-program-label]", HTMLElement).textContent = label;
+    part(this, "[data-program-example]", HTMLElement).textContent = example;
     this.#secret.value = secret;
     this.#made.hidden = false;
     this.#made.scrollIntoView({ block: "nearest" });
@@ -193,8 +194,8 @@ export class ProgramsAndHooks extends HTMLElement {
 
   #explain() {
     const kind = /** @type {Maker} */ (this.#kind.value);
-    this.#part("[data-program-note]", HTMLElement).textContent = KINDS.get(kind)?.[1] ?? "";
-    this.#part("[data-program-room]", HTMLElement).hidden = kind !== "hook";
+    part(this, "[data-program-note]", HTMLElement).textContent = KINDS.get(kind)?.[1] ?? "";
+    part(this, "[data-program-room]", HTMLElement).hidden = kind !== "hook";
   }
 
   /** @param {Refusal} refusal */
@@ -204,19 +205,7 @@ export class ProgramsAndHooks extends HTMLElement {
 
   /** @param {string} words */
   #say(words) {
-    this.#part("[data-program-refused]", HTMLElement).textContent = words;
-  }
-
-  /**
-   * @template {Element} Kind
-   * @param {string} selector
-   * @param {new (...args: any[]) => Kind} kind
-   * @returns {Kind}
-   */
-  #part(selector, kind) {
-    const element = this.querySelector(selector);
-    if (!(element instanceof kind)) throw new Error(`The part of programs has no ${selector}.`);
-    return element;
+    part(this, "[data-program-refused]", HTMLElement).textContent = words;
   }
 }
 

@@ -5,6 +5,7 @@
 
 import { LOBBY, roomIdOf } from "../protocol.js";
 import { counted, hueOf, initialsOf } from "../words.js";
+import { part } from "./part.js";
 
 const SHOWN_UP_TO = 99;
 
@@ -15,12 +16,12 @@ export class RoomList extends HTMLElement {
   /** @type {Wishes | null} */
   wishes = null;
 
-  #list = this.#part("[data-rooms]", HTMLElement);
-  #direct = this.#part("[data-direct]", HTMLElement);
-  #archived = this.#part("[data-archived]", HTMLElement);
-  #form = this.#part("form", HTMLFormElement);
-  #field = this.#part("[name=room]", HTMLInputElement);
-  #error = this.#part("[data-error]", HTMLElement);
+  #list = part(this, "[data-rooms]", HTMLElement);
+  #direct = part(this, "[data-direct]", HTMLElement);
+  #archived = part(this, "[data-archived]", HTMLElement);
+  #form = part(this, "form", HTMLFormElement);
+  #field = part(this, "[name=room]", HTMLInputElement);
+  #error = part(this, "[data-error]", HTMLElement);
 
   connectedCallback() {
     this.addEventListener("click", (event) => this.#clicked(event));
@@ -40,10 +41,10 @@ export class RoomList extends HTMLElement {
     fillAll(this.#list, rooms.filter((room) => !room.archived && room.kind !== "direct"), current);
     fillAll(this.#direct, direct, current);
     fillAll(this.#archived, archived, current);
-    const fold = this.#part("[data-archive]", HTMLDetailsElement);
+    const fold = part(this, "[data-archive]", HTMLDetailsElement);
     fold.hidden = archived.length === 0;
     if (archived.some(({ room }) => room === current)) fold.open = true;
-    this.#part("[data-direct-group]", HTMLElement).hidden = direct.length === 0 && !this.querySelector("[data-write]");
+    part(this, "[data-direct-group]", HTMLElement).hidden = direct.length === 0 && !this.querySelector("[data-write]");
   }
 
   /** @param {MouseEvent} event */
@@ -68,18 +69,6 @@ export class RoomList extends HTMLElement {
   #complain(words) {
     this.#error.textContent = words;
     this.#field.setAttribute("aria-invalid", String(words !== ""));
-  }
-
-  /**
-   * @template {Element} Kind
-   * @param {string} selector
-   * @param {new (...args: any[]) => Kind} kind
-   * @returns {Kind}
-   */
-  #part(selector, kind) {
-    const element = this.querySelector(selector);
-    if (!(element instanceof kind)) throw new Error(`The room list has no ${selector}.`);
-    return element;
   }
 }
 
