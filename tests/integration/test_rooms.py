@@ -12,7 +12,7 @@ from chatzilla.core.directory import direct_between, mint_private
 from chatzilla.core.messages import ClientId, Draft
 from chatzilla.core.people import account_named
 from chatzilla.core.policy import Role
-from chatzilla.core.rooms import RoomId
+from chatzilla.core.rooms import Grade, RoomId
 from tests.helpers.clock import ManualClock
 from tests.helpers.house import open_house
 from tests.helpers.people import town
@@ -697,3 +697,43 @@ async def test_who_left_for_good_and_says_something_there_again_is_back(tmp_path
             assert [head.room for head in await house.store.memberships(alice)] == [garden]
             await house.rooms.dismiss(garden, alice.id, heir=None, now=0)
             assert await house.store.memberships(alice) == []
+
+
+async def test_what_was_done_is_answered_so_though_its_notice_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refusal would have people do it again, and a second room would stand beside the first."""
+    async with team(tmp_path / "data") as house:
+        alice, bob = await house.enters("Alice"), await house.enters("Bob")
+        plans = await makes(alice, "Plans", people=house.ids("Bob"))
+        with monkeypatch.context() as busy:
+            busy.setattr("chatzilla.store.log.WAITING_AT_MOST", 0)
+            garden = await makes(alice, "Garden", "public")
+            den = await makes(alice, "Den")
+            assert (await asks(alice, "change-room", room=plans, topic="Ours"))["room"]["topic"] == "Ours"
+            await asks(alice, "invite", room=den, account=house.id("Bob"))
+            assert (await hears_of(bob, den))["name"] == "Den"
+            await asks(alice, "remove", room=plans, account=house.id("Bob"))
+            assert not (await alice.call("message", {"room": "lobby", "client_id": "1", "content": "hello"}))[0]
+        assert {name for each in (await listed(alice)).values() if (name := each["name"]) != "lobby"} == {
+            "Plans",
+            "Garden",
+            "Den",
+        }
+        assert plans not in await listed(bob)
+        assert [row["content"] for row in (await alice.joins(plans))["messages"]] == ["Alice made this room."]
+        assert not (await alice.joins(garden))["messages"]
+
+
+async def test_whoever_is_removed_from_the_server_loses_every_room_though_no_notice_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with team(tmp_path / "data") as house:
+        alice, bob = await house.enters("Alice"), await house.enters("Bob")
+        dens = [await makes(bob, f"Den {number}", people=house.ids("Alice")) for number in range(3)]
+        monkeypatch.setattr("chatzilla.store.log.WAITING_AT_MOST", 0)
+        opened = house.place.server.house
+        await opened.commands["remove-person"]({"person": "Bob"})
+        rooms = {room.id: room for room in opened.rooms.recall_rooms()}
+        assert [dict(rooms[RoomId(den)].grades) for den in dens] == [{house.id("Alice"): Grade.MODERATE}] * 3
+        await alice.fence()
