@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, asynccontextmanager
+import sqlite3
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from chatzilla.core.directory import direct_between, mint_private
+from chatzilla.core.directory import Room, direct_between, mint_private
 from chatzilla.core.messages import ClientId, Draft
 from chatzilla.core.people import account_named
 from chatzilla.core.policy import Role
@@ -695,7 +696,7 @@ async def test_who_left_for_good_and_says_something_there_again_is_back(tmp_path
         for number in range(3):
             await house.log.append(alice, Draft(garden, ClientId(str(number)), "hello"), origin=None)
             assert [head.room for head in await house.store.memberships(alice)] == [garden]
-            await house.rooms.dismiss(garden, alice.id, heir=None, now=0)
+            await house.rooms.dismiss(Room(garden, garden), alice.id, heir=None, now=0)
             assert await house.store.memberships(alice) == []
 
 
@@ -737,3 +738,25 @@ async def test_whoever_is_removed_from_the_server_loses_every_room_though_no_not
         rooms = {room.id: room for room in opened.rooms.recall_rooms()}
         assert [dict(rooms[RoomId(den)].grades) for den in dens] == [{house.id("Alice"): Grade.MODERATE}] * 3
         await alice.fence()
+
+
+async def test_the_last_one_goes_and_the_room_is_archived_at_once_or_not_at_all(tmp_path: Path) -> None:
+    async with team(tmp_path / "data") as house:
+        alice = await house.enters("Alice")
+        room = RoomId(await makes(alice, "Plans"))
+        opened = house.place.server.house
+
+        def stands() -> list[tuple[bool, list[str]]]:
+            """In the database, and in memory."""
+            (stored,) = [each for each in opened.rooms.recall_rooms() if each.id == room]
+            return [(each.archived_at is None, list(each.grades)) for each in (stored, opened.directory.find(room))]
+
+        with closing(sqlite3.connect(opened.database.path, isolation_level=None)) as stranger:
+            stranger.execute(
+                "CREATE TRIGGER holds BEFORE DELETE ON members BEGIN SELECT RAISE(ABORT, 'they stay'); END"
+            )
+            assert (await refused(alice, "remove", room=room, account=house.id("Alice")))["code"] == "internal"
+            assert stands() == [(True, house.ids("Alice"))] * 2
+            stranger.execute("DROP TRIGGER holds")
+        await asks(alice, "remove", room=room, account=house.id("Alice"))
+        assert stands() == [(False, [])] * 2
