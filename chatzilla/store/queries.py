@@ -53,7 +53,7 @@ PAGES_KEPT: Final = 16
 """Pages that are kept in case that others come who are given the same: 128 KB of text each, at most."""
 
 ROOMS_SHOWN: Final = 200
-"""Rooms of one person that are told at once, the most recently used first."""
+"""Rooms of one person that are told at once, those first in which something was said last."""
 
 message_rows: Final = sa.select(
     messages.c.seq,
@@ -348,14 +348,23 @@ _ROOM_OF: Final = _Query(
 )
 """A room, as somebody sees it, and its number."""
 
+_NEWEST_OF_ALL: Final = (
+    sa.select(messages.c.no)
+    .where(messages.c.room == rooms.c.no)
+    .order_by(messages.c.seq.desc())
+    .limit(1)
+    .scalar_subquery()
+)
+"""A room's newest message among those of all rooms."""
+
 _ROOMS_OF: Final = _Query(
     sa.select(*_HEAD)
     .join(members, members.c.room == rooms.c.no)
     .where(members.c.account == _PERSON)
-    .order_by(rooms.c.head.desc())
+    .order_by(_NEWEST_OF_ALL.desc(), rooms.c.no.desc())
     .limit(ROOMS_SHOWN)
 )
-"""The rooms of a person."""
+"""The rooms of a person in which something was said last."""
 
 _OF_ROOM: Final = message_rows.where(messages.c.room == sa.bindparam("number", type_=messages.c.room.type))
 
@@ -431,19 +440,12 @@ def _members(connection: Connection, room: RoomId, limit: int) -> tuple[list[Acc
 
 def _rooms(connection: Connection, account: Account, limit: int) -> list[tuple[RoomHead, bool]]:
     theirs = sa.and_(members.c.room == rooms.c.no, members.c.account == _PERSON)
-    newest = (
-        sa.select(messages.c.no)
-        .where(messages.c.room == rooms.c.no)
-        .order_by(messages.c.seq.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
     visible = sa.or_(rooms.c.kind == Kind.PUBLIC.value, members.c.grade.is_not(None))
     found = connection.execute(
         sa.select(*_HEAD)
         .outerjoin_from(rooms, members, theirs)
         .where(visible)
-        .order_by(members.c.account.is_(None), newest.desc(), rooms.c.no)
+        .order_by(members.c.account.is_(None), _NEWEST_OF_ALL.desc(), rooms.c.no)
         .limit(limit),
         {"person": account.id},
     )
