@@ -21,6 +21,7 @@ from alembic.config import Config as AlembicConfig
 from alembic.util import CommandError
 
 from chatzilla.errors import StartError
+from chatzilla.store.condition import Condition
 from chatzilla.store.tables import facts
 
 if TYPE_CHECKING:
@@ -52,31 +53,6 @@ CHECKPOINT_PAGES: Final = 4_000
 OLDEST_SQLITE: Final = (3, 35, 0)
 """The first SQLite with RETURNING."""
 
-DAMAGED: Final = "the database is damaged, and has to be put back from a copy: %s"
-"""What the log says then."""
-
-_ASKED_WRONGLY: Final = sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.NotSupportedError
-
-_PRIMARY_CODE: Final = 0xFF
-"""The part of a result code that says what is wrong (sqlite.org/rescode.html); the rest says more."""
-
-
-def is_failing(error: BaseException) -> bool:
-    """Whether the database itself cannot (locked, full, read-only, damaged), and not what was asked of it is wrong."""
-    cause = _cause(error)
-    return isinstance(cause, sqlite3.DatabaseError) and not isinstance(cause, _ASKED_WRONGLY)
-
-
-def is_damaged(error: BaseException) -> bool:
-    """Whether the file is damaged, or no database any more: that does not pass by itself."""
-    code = getattr(_cause(error), "sqlite_errorcode", 0) & _PRIMARY_CODE
-    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
-def _cause(error: BaseException) -> BaseException | None:
-    """What the driver raised."""
-    return error.orig if isinstance(error, sa.exc.DBAPIError) else error
-
 
 class Database:
     """An opened data folder: one engine that writes, one that reads, and the epoch."""
@@ -86,6 +62,8 @@ class Database:
         self.folder = folder
         self.path = path or folder / "chatzilla.db"
         self.synchronous = synchronous
+        self.condition = Condition()
+        """Whether it does what it is asked to; whoever asks it says so there."""
         self.epoch = ""
         self.key = ""
         """The signing key of this installation, made at the first start and readable by its owner alone."""
