@@ -56,9 +56,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments_left = {name: value for name, value in parsed.items() if name not in known}
     try:
         command(read_config(os.environ, overrides=overrides, dotenv=Path(".env")), **arguments_left)
+        sys.stdout.flush()
     except (StartError, ChatError) as error:
         sys.stderr.write(f"chatzilla: {error}\n")
         return 2
+    except PermissionError as error:
+        sys.stderr.write(f"chatzilla: {error.filename} is not for you: run this as the user whose server it is.\n")
+        return 2
+    except BrokenPipeError:  # whoever read has read enough; what is left has nowhere to go (docs.python.org, "SIGPIPE")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     return 0
 
 
@@ -204,11 +211,17 @@ def _janus_config(config: Config, folder: str, ports: str, public: str) -> None:
     )
 
 
+_FIRST: Final = ("owner-link", "invite-link")
+"""What may be done before the first start: a closed server begins with it."""
+
+
 def _operate(config: Config, operation: str, **arguments: Any) -> None:
     """Have it done by the server that runs on the folder, or else on the folder itself."""
     try:
         lines = control.ask(config.data, operation, **arguments)
     except ConnectionError:
+        if operation not in _FIRST:
+            _find_database(config)
         lines = asyncio.run(_operate_alone(config, operation, arguments))
     sys.stdout.write("\n".join(lines) + "\n")
 
@@ -223,11 +236,20 @@ async def _operate_alone(config: Config, operation: str, arguments: dict[str, An
         await house.end()
 
 
-def _new_epoch(config: Config) -> None:
+def _find_database(config: Config) -> None:
+    """See that there is one: a name that was mistyped makes none.
+
+    Raises:
+        StartError: there is none.
+    """
     if not config.database_path.is_file():
         raise StartError(
             f"There is no database at {config.database_path}; --data names the folder that the server uses."
         )
+
+
+def _new_epoch(config: Config) -> None:
+    _find_database(config)
     database = Database(config.data, config.database_path, synchronous=config.synchronous).open()
     try:
         sys.stdout.write(f"{database.path} has a new epoch, {database.renew_epoch()}; every client starts over.\n")

@@ -11,17 +11,18 @@ import os
 import secrets
 import sqlite3
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config as AlembicConfig
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
 from chatzilla.errors import StartError
-from chatzilla.store.condition import Condition
+from chatzilla.store.condition import Condition, is_damaged
 from chatzilla.store.tables import facts
 
 if TYPE_CHECKING:
@@ -47,11 +48,43 @@ KEYS_BEFORE: Final = 5
 LARGEST_STEP: Final = 10**9
 """By how much the count of starts and stops is raised at most."""
 
+PUT_BACK: Final = 'Put back a copy: docs/operating.md, "Restore", says how.'
+"""What is to be done about a damaged database."""
+
 CHECKPOINT_PAGES: Final = 4_000
 """Pages of 4 KB in the write-ahead log before they move to the database, which takes syncs of its own."""
 
 OLDEST_SQLITE: Final = (3, 35, 0)
 """The first SQLite with RETURNING."""
+
+
+def look_at(path: Path) -> str:
+    """What is in the way of a database, in words; nothing where there is none. It is only read, and may be in use.
+
+    Returns:
+        A sentence, or nothing where all is well, or where there is no database yet.
+    """
+    if not path.exists() or not path.stat().st_size:
+        return ""
+    if not os.access(path, os.R_OK | os.W_OK):
+        return f"{path} cannot be written. Give the server's user the file."
+    try:
+        how = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"  # else it would make files
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True)) as connection:
+            (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            if found != "ok":
+                return f"{path} is damaged ({found}). {PUT_BACK}"
+            tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            if "alembic_version" not in tables:
+                return f"{path} is no database of Chatzilla. Name another one." if tables else ""
+            versions = [version for (version,) in connection.execute("SELECT version_num FROM alembic_version")]
+    except sqlite3.DatabaseError as error:
+        return (
+            f"{path} cannot be read: {error}. {PUT_BACK}" if is_damaged(error) else f"{path} cannot be read: {error}."
+        )
+    known = {each.revision for each in ScriptDirectory.from_config(_alembic()).walk_revisions()}
+    newer = [version for version in versions if version not in known]
+    return f"{path} was written by a newer Chatzilla than this one. Upgrade, or restore a backup." if newer else ""
 
 
 class Database:
@@ -96,6 +129,8 @@ class Database:
             self.epoch = epoch
         except (OSError, ValueError, sa.exc.DatabaseError) as error:
             cause = getattr(error, "orig", None) or error
+            if is_damaged(error):
+                raise StartError(f"The database {self.path} is damaged ({cause}). {PUT_BACK}") from error
             raise StartError(f"The data folder {self.folder} cannot be used: {cause}") from error
         finally:
             if not self.epoch:
@@ -283,9 +318,14 @@ def _sync_folder(path: Path) -> None:
         os.close(folder)
 
 
-def _migrate(engine: Engine) -> None:
+def _alembic() -> AlembicConfig:
     alembic = AlembicConfig()
     alembic.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    return alembic
+
+
+def _migrate(engine: Engine) -> None:
+    alembic = _alembic()
     with engine.begin() as connection:
         alembic.attributes["connection"] = connection
         try:

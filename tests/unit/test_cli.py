@@ -171,7 +171,9 @@ def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path)
     (tmp_path / "data").mkdir()
     (tmp_path / "data/chatzilla.db").write_bytes(b"somebody's diary " * 1000)
     line = refusal("serve", "--port", "0", "--data", tmp_path / "data", cwd=tmp_path)
-    assert line == f"The data folder {tmp_path / 'data'} cannot be used: file is not a database"
+    assert line.startswith(
+        f"The database {tmp_path / 'data/chatzilla.db'} is damaged (file is not a database). Put back"
+    )
     assert (tmp_path / "data/chatzilla.db").read_bytes() == b"somebody's diary " * 1000
 
 
@@ -374,8 +376,49 @@ def test_an_address_is_invited_where_no_server_runs(tmp_path: Path) -> None:
 
 
 def test_a_key_that_is_a_setting_is_not_rotated_here(tmp_path: Path) -> None:
-    line = refusal("rotate-key", cwd=tmp_path, CHATZILLA_SECRET=SECRET)
+    Database(tmp_path / "data").open().close(cleanly=True)
+    line = refusal("rotate-key", "--data", tmp_path / "data", cwd=tmp_path, CHATZILLA_SECRET=SECRET)
     assert "CHATZILLA_SECRET_BEFORE" in line
+
+
+@pytest.mark.parametrize(
+    "command", [("roles",), ("ban", "--address", "192.0.2.1"), ("bot", "Robot"), ("lock", "garden"), ("new-epoch",)]
+)
+def test_a_mistyped_folder_makes_no_house(command: tuple[str, ...], tmp_path: Path) -> None:
+    """What is done in one is done nowhere."""
+    line = refusal(*command, "--data", tmp_path / "nosuch", cwd=tmp_path)
+    assert line.startswith(f"There is no database at {tmp_path / 'nosuch' / 'chatzilla.db'}")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", ["roles", "doctor", "new-epoch"])
+def test_a_command_of_another_user_says_whose_it_would_be(command: str, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir(mode=0o000)
+    become = "os.setuid(65_534)" if os.getuid() == 0 else "None"  # whom modes do not bind cannot try it
+    script = f"import os, sys\nfrom chatzilla.cli import main\n{become}\nsys.exit(main(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", script, command, "--data", folder],
+        cwd="/",
+        env=installs.clean_environ(PYTHONPATH=str(ROOT)),
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done
+    assert done.stderr.endswith("is not for you: run this as the user whose server it is.\n")
+
+
+def test_whoever_reads_may_stop_reading(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "chatzilla", "config"]
+    environ = installs.clean_environ(PYTHONPATH=str(ROOT)) | {"PYTHONUNBUFFERED": ""}
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(command, cwd=tmp_path, env=environ, stdout=writing, stderr=subprocess.PIPE, text=True)
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def said(done: Done) -> list[str]:
@@ -386,6 +429,7 @@ def said(done: Done) -> list[str]:
 
 def test_bots_and_hooks_are_made_listed_and_ended_where_no_server_runs(tmp_path: Path) -> None:
     data = ("--data", tmp_path / "data")
+    Database(tmp_path / "data").open().close(cleanly=True)
     title, token = said(chatzilla("bot", "Robot", *data, "--days", "90", cwd=tmp_path))
     assert "Robot" in title
     assert token.count(".") == 2
