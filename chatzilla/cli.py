@@ -2,6 +2,8 @@
 
 serve       run the server (also `python run_server.py`)
 config      show every setting, what it is now and what it does
+backup      copy the database into a file, also while the server runs
+restore     put such a copy in the place of the database
 new-epoch   start the numbering over for every client, after the database was changed by hand
 owner-link  make a link that signs the owner in
 invite-link make a link that lets somebody in
@@ -39,7 +41,7 @@ from chatzilla.logs import PerPeer
 from chatzilla.loop import make_loop
 from chatzilla.media import janus_config
 from chatzilla.serve import serve
-from chatzilla.store.database import Database
+from chatzilla.store.database import Database, copy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,6 +89,14 @@ def _parser() -> argparse.ArgumentParser:
     epoch = commands.add_parser("new-epoch", help="start the numbering over for every client")
     epoch.add_argument("--data", help="the folder of the database and the signing key")
     epoch.set_defaults(run=_new_epoch)
+    for name, about, of_file, does in (
+        ("backup", "copy the database into a file, also while the server runs", "a new file", _backup),
+        ("restore", "put a copy in the place of the database; the server is stopped", "the copy", _restore),
+    ):
+        keeping = commands.add_parser(name, help=about)
+        keeping.add_argument("file", help=of_file)
+        keeping.add_argument("--data", help="the folder of the database and the signing key")
+        keeping.set_defaults(run=does)
     owner = commands.add_parser("owner-link", help="make a link that signs the owner in")
     invite = commands.add_parser("invite-link", help="make a link that lets somebody in")
     invite.add_argument("--role", default="member", help="owner, admin, member, guest or bot")
@@ -246,6 +256,18 @@ def _find_database(config: Config) -> None:
         raise StartError(
             f"There is no database at {config.database_path}; --data names the folder that the server uses."
         )
+
+
+def _backup(config: Config, file: str) -> None:
+    _find_database(config)
+    copy(config.database_path, Path(file))
+    sys.stdout.write(f"{file} is a copy of {config.database_path}. Keep {config.data / 'secret'} with it.\n")
+
+
+def _restore(config: Config, file: str) -> None:
+    database = Database(config.data, config.database_path, synchronous=config.synchronous)
+    epoch = database.restore(Path(file))
+    sys.stdout.write(f"{database.path} is as {file} was, under a new epoch, {epoch}; every client starts over.\n")
 
 
 def _new_epoch(config: Config) -> None:

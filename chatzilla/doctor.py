@@ -129,6 +129,8 @@ def _at_database(path: Path) -> Finding:
     wrong = look_at(path)
     if wrong:
         return Finding(Verdict.BAD, "database", wrong)
+    if path.exists() and not os.access(path, os.W_OK):
+        return Finding(Verdict.BAD, "database", f"{path} cannot be written. Give the server's user the file.")
     folder = path.parent
     while not folder.exists():
         folder = folder.parent

@@ -66,8 +66,6 @@ def look_at(path: Path) -> str:
     """
     if not path.exists() or not path.stat().st_size:
         return ""
-    if not os.access(path, os.R_OK | os.W_OK):
-        return f"{path} cannot be written. Give the server's user the file."
     try:
         how = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"  # else it would make files
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True)) as connection:
@@ -85,6 +83,33 @@ def look_at(path: Path) -> str:
     known = {each.revision for each in ScriptDirectory.from_config(_alembic()).walk_revisions()}
     newer = [version for version in versions if version not in known]
     return f"{path} was written by a newer Chatzilla than this one. Upgrade, or restore a backup." if newer else ""
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a database into a new file, its owner's alone: all of one moment, also while it is written to.
+
+    Raises:
+        StartError: there is something already, or it cannot be copied.
+    """
+    part = target.with_name(f"{target.name}.part")
+    try:
+        if target.exists():
+            raise StartError(f"{target} is there already. Name a new file.")
+        part.unlink(missing_ok=True)
+        _private(part)
+        with (
+            closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as reading,
+            closing(sqlite3.connect(part)) as writing,
+        ):
+            reading.backup(writing)
+            writing.execute("PRAGMA journal_mode = DELETE")  # one file, and nothing beside it
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.rename(target)
+        _sync_folder(target.parent)
+    except (OSError, sqlite3.DatabaseError) as error:
+        part.unlink(missing_ok=True)
+        raise StartError(f"{source} cannot be copied to {target}: {error}.") from error
 
 
 class Database:
@@ -116,10 +141,7 @@ class Database:
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             raise StartError(f"This Python brings SQLite {sqlite3.sqlite_version}; Chatzilla needs 3.35 or newer.")
         try:
-            _make_folder(self.folder)
-            self._locks.append(_lock(self.folder / "lock", f"The data folder {self.folder}"))
-            if self.path.parent != self.folder:
-                self._locks.append(_lock(self.path.with_name(f"{self.path.name}.lock"), f"The database {self.path}"))
+            self._lock_all()
             self._read_keys()
             _private(self.path)
             _migrate(self.writing)
@@ -147,9 +169,50 @@ class Database:
                 _write_through(self._counter, count)
         self.reading.dispose()
         self.writing.dispose()
+        self._unlock()
+
+    def _lock_all(self) -> None:
+        """Take the folder, and the database where it is elsewhere."""
+        _make_folder(self.folder)
+        self._locks.append(_lock(self.folder / "lock", f"The data folder {self.folder}"))
+        if self.path.parent != self.folder:
+            self._locks.append(_lock(self.path.with_name(f"{self.path.name}.lock"), f"The database {self.path}"))
+
+    def _unlock(self) -> None:
         for lock in self._locks:
             lock.close()
         self._locks.clear()
+
+    def restore(self, copy_of_it: Path) -> str:
+        """Put a copy in the place of the database, under a new epoch: every client starts over.
+
+        Returns:
+            The new epoch.
+
+        Raises:
+            StartError: a server runs on the folder, or the copy is none; nothing is changed then.
+        """
+        wrong = look_at(copy_of_it) if copy_of_it.is_file() else f"There is no file {copy_of_it}."
+        if wrong or not copy_of_it.stat().st_size:
+            raise StartError(wrong or f"{copy_of_it} is empty.")
+        fresh = self.path.with_name(f"{self.path.name}.restored")
+        try:
+            self._lock_all()
+            fresh.unlink(missing_ok=True)
+            copy(copy_of_it, fresh)
+            for beside in ("-wal", "-shm"):  # of the one before: they belong to nothing any more
+                self.path.with_name(self.path.name + beside).unlink(missing_ok=True)
+            fresh.replace(self.path)
+            _sync_folder(self.path.parent)
+        except OSError as error:
+            raise StartError(f"{self.path} cannot be put back: {error}.") from error
+        finally:
+            self._unlock()
+        self.open()
+        try:
+            return self.renew_epoch()
+        finally:
+            self.close(cleanly=True)
 
     def renew_epoch(self) -> str:
         """Draw a new epoch: every client starts over from the newest page."""
@@ -285,8 +348,13 @@ def _read_counter(path: Path) -> str:
 
 
 def _private(path: Path) -> None:
-    """See that a file exists and is its owner's alone."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    """See that a file exists and is its owner's alone, also where it was put there as a copy that others may read."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        if os.fstat(file).st_mode & 0o077:
+            os.fchmod(file, 0o600)
+    finally:
+        os.close(file)
 
 
 def _write_through(path: Path, text: str) -> None:

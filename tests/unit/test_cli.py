@@ -381,6 +381,63 @@ def test_a_key_that_is_a_setting_is_not_rotated_here(tmp_path: Path) -> None:
     assert "CHATZILLA_SECRET_BEFORE" in line
 
 
+def _rooms(database: Path) -> list[str]:
+    with closing(sqlite3.connect(database)) as connection:
+        return [room for (room,) in connection.execute("SELECT id FROM rooms ORDER BY no")]
+
+
+async def test_a_backup_of_a_running_server_is_restored_once_it_has_stopped(tmp_path: Path) -> None:
+    data, kept = tmp_path / "data", tmp_path / "kept.db"
+    server = await Process(data).start()
+    try:
+        client = await Client(server.url).connect(auth={"dialect": "full"})
+        epoch = (await client.joins(name="alice"))["epoch"]
+        await client.says("lobby", "kept")
+        done = await asyncio.to_thread(chatzilla, "backup", kept, "--data", data, cwd=tmp_path)
+        assert (done.returncode, stat.S_IMODE(kept.stat().st_mode)) == (0, 0o600)
+        assert "Name a new file" in refusal("backup", kept, "--data", data, cwd=tmp_path)
+        await client.joins("garden")
+        await client.says("garden", "after that")
+        assert "is in use by another Chatzilla" in refusal("restore", kept, "--data", data, cwd=tmp_path)
+        await client.close()
+    finally:
+        await server.kill()  # it leaves what it wrote beside the database
+    assert data.joinpath("chatzilla.db-wal").stat().st_size
+    assert chatzilla("restore", kept, "--data", data, cwd=tmp_path).returncode == 0
+    assert _rooms(data / "chatzilla.db") == ["lobby"]
+    await server.start()
+    try:
+        client = await Client(server.url).connect(auth={"dialect": "full"})
+        joined = await client.joins(name="alice")
+        assert ([row["content"] for row in joined["messages"]], joined["epoch"] == epoch) == (["kept"], False)
+        await client.close()
+    finally:
+        assert await server.stop() == 0
+    names = {path.name for path in data.iterdir()}
+    assert names <= {"chatzilla.db", "chatzilla.db-wal", "chatzilla.db-shm", "secret", "starts", "lock"}
+
+
+def test_what_is_no_copy_is_not_restored(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    Database(data).open().close(cleanly=True)
+    before = (data / "chatzilla.db").read_bytes()
+    diary, empty = tmp_path / "diary", tmp_path / "empty"
+    diary.write_text("Dear diary, " * 1000)
+    empty.touch()
+    for file, word in ((diary, "not a database"), (empty, "is empty"), (tmp_path / "none", "no file")):
+        assert word in refusal("restore", file, "--data", data, cwd=tmp_path)
+    assert (data / "chatzilla.db").read_bytes() == before
+    assert "no database" in refusal("backup", tmp_path / "copy", "--data", tmp_path / "nosuch", cwd=tmp_path)
+
+
+def test_a_copy_that_others_could_read_is_its_owners_alone_after_a_start(tmp_path: Path) -> None:
+    Database(tmp_path / "data").open().close(cleanly=True)
+    path = tmp_path / "data/chatzilla.db"
+    path.chmod(0o644)
+    Database(tmp_path / "data").open().close(cleanly=True)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
 @pytest.mark.parametrize(
     "command", [("roles",), ("ban", "--address", "192.0.2.1"), ("bot", "Robot"), ("lock", "garden"), ("new-epoch",)]
 )
