@@ -103,7 +103,7 @@ class House:
     def __init__(self, config: Config, clock: Clock) -> None:
         self.database = Database(config.data, config.database_path, synchronous=config.synchronous).open()
         self.delivery = Delivery(clock, lambda room: self.directory.dress(RoomHead(room, room, 0, 0)))
-        self.log = RoomLog(self.database.writing, clock, self.delivery.tell)
+        self.log = RoomLog(self.database.writing, clock, self.delivery.tell, self.database.condition)
         self.store = RoomStore(self.database)
         tokens = tokens_of(config, self.database, clock)
         self.register = SignInRegister(self.database)

@@ -2,6 +2,8 @@
 
 serve       run the server (also `python run_server.py`)
 config      show every setting, what it is now and what it does
+backup      copy the database into a file, also while the server runs
+restore     put such a copy in the place of the database
 new-epoch   start the numbering over for every client, after the database was changed by hand
 owner-link  make a link that signs the owner in
 invite-link make a link that lets somebody in
@@ -39,7 +41,7 @@ from chatzilla.logs import PerPeer
 from chatzilla.loop import make_loop
 from chatzilla.media import janus_config
 from chatzilla.serve import serve
-from chatzilla.store.database import Database
+from chatzilla.store.database import Database, copy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,9 +58,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments_left = {name: value for name, value in parsed.items() if name not in known}
     try:
         command(read_config(os.environ, overrides=overrides, dotenv=Path(".env")), **arguments_left)
+        sys.stdout.flush()
     except (StartError, ChatError) as error:
         sys.stderr.write(f"chatzilla: {error}\n")
         return 2
+    except PermissionError as error:
+        sys.stderr.write(f"chatzilla: {error.filename} is not for you: run this as the user whose server it is.\n")
+        return 2
+    except BrokenPipeError:  # whoever read has read enough; what is left has nowhere to go (docs.python.org, "SIGPIPE")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     return 0
 
 
@@ -80,6 +89,14 @@ def _parser() -> argparse.ArgumentParser:
     epoch = commands.add_parser("new-epoch", help="start the numbering over for every client")
     epoch.add_argument("--data", help="the folder of the database and the signing key")
     epoch.set_defaults(run=_new_epoch)
+    for name, about, of_file, does in (
+        ("backup", "copy the database into a file, also while the server runs", "a new file", _backup),
+        ("restore", "put a copy in the place of the database; the server is stopped", "the copy", _restore),
+    ):
+        keeping = commands.add_parser(name, help=about)
+        keeping.add_argument("file", help=of_file)
+        keeping.add_argument("--data", help="the folder of the database and the signing key")
+        keeping.set_defaults(run=does)
     owner = commands.add_parser("owner-link", help="make a link that signs the owner in")
     invite = commands.add_parser("invite-link", help="make a link that lets somebody in")
     invite.add_argument("--role", default="member", help="owner, admin, member, guest or bot")
@@ -204,11 +221,17 @@ def _janus_config(config: Config, folder: str, ports: str, public: str) -> None:
     )
 
 
+_FIRST: Final = ("owner-link", "invite-link")
+"""What may be done before the first start: a closed server begins with it."""
+
+
 def _operate(config: Config, operation: str, **arguments: Any) -> None:
     """Have it done by the server that runs on the folder, or else on the folder itself."""
     try:
         lines = control.ask(config.data, operation, **arguments)
     except ConnectionError:
+        if operation not in _FIRST:
+            _find_database(config)
         lines = asyncio.run(_operate_alone(config, operation, arguments))
     sys.stdout.write("\n".join(lines) + "\n")
 
@@ -223,11 +246,32 @@ async def _operate_alone(config: Config, operation: str, arguments: dict[str, An
         await house.end()
 
 
-def _new_epoch(config: Config) -> None:
+def _find_database(config: Config) -> None:
+    """See that there is one: a name that was mistyped makes none.
+
+    Raises:
+        StartError: there is none.
+    """
     if not config.database_path.is_file():
         raise StartError(
             f"There is no database at {config.database_path}; --data names the folder that the server uses."
         )
+
+
+def _backup(config: Config, file: str) -> None:
+    _find_database(config)
+    copy(config.database_path, Path(file))
+    sys.stdout.write(f"{file} is a copy of {config.database_path}. Keep {config.data / 'secret'} with it.\n")
+
+
+def _restore(config: Config, file: str) -> None:
+    database = Database(config.data, config.database_path, synchronous=config.synchronous)
+    epoch = database.restore(Path(file))
+    sys.stdout.write(f"{database.path} is as {file} was, under a new epoch, {epoch}; every client starts over.\n")
+
+
+def _new_epoch(config: Config) -> None:
+    _find_database(config)
     database = Database(config.data, config.database_path, synchronous=config.synchronous).open()
     try:
         sys.stdout.write(f"{database.path} has a new epoch, {database.renew_epoch()}; every client starts over.\n")

@@ -425,6 +425,28 @@ class Config:
         """Whether we may be called by a name that nobody has named: on a platform or in a network, it is not known."""
         return not self.url and (self.proxies > 0 or not self.loopback)
 
+    def check(self) -> None:
+        """See that the settings go together; the start asks this, and the doctor.
+
+        Raises:
+            StartError: they do not; the text says what is missing.
+        """
+        if self.sign_in != "open" and not self.loopback and not (self.secret or self.names_its_data):
+            raise StartError(
+                "A closed server on a public address has to keep who may come in: name a folder that outlives this "
+                "machine's restarts with CHATZILLA_DATA (or --data), or set CHATZILLA_SECRET."
+            )
+        if self.turn_urls and not self.turn_secret:
+            raise StartError("CHATZILLA_TURN_URLS needs CHATZILLA_TURN_SECRET, which the TURN servers know too.")
+        if self.calls in ("janus", "auto") and not (self.janus_url and self.janus_secret):
+            raise StartError(f"CHATZILLA_CALLS={self.calls} needs CHATZILLA_JANUS_URL and CHATZILLA_JANUS_SECRET.")
+        if self.tls == "self-signed" and (self.tls_cert or self.tls_key):
+            raise StartError("CHATZILLA_TLS=self-signed makes a certificate; leave CHATZILLA_TLS_CERT and _KEY out.")
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise StartError("HTTPS needs both: CHATZILLA_TLS_CERT and CHATZILLA_TLS_KEY.")
+        if self.sign_in == "email":
+            self.check_mail()
+
     def check_mail(self) -> None:
         """See that everything is there that signing in by mail needs.
 

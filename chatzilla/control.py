@@ -119,6 +119,7 @@ def ask(folder: Path, command: str, **arguments: Any) -> Any:
 
     Raises:
         ConnectionError: no server runs there.
+        PermissionError: it is another user's.
         StartError: it was refused.
     """
     path = os.path.realpath(folder / NAME)
@@ -130,6 +131,8 @@ def ask(folder: Path, command: str, **arguments: Any) -> Any:
             asking.connect(path)
         except FileNotFoundError as error:
             raise ConnectionError("there is no socket") from error
+        except PermissionError as error:
+            raise PermissionError(error.errno, error.strerror, path) from error
         try:
             asking.sendall(json.dumps({"command": command, **arguments}).encode() + b"\n")
             with asking.makefile("rb") as answers:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import os
 import shutil
 import socket
 import sqlite3
@@ -21,7 +22,7 @@ from chatzilla.errors import ChatError, StartError
 from chatzilla.media import stun
 from chatzilla.media.janus_api import JanusError, JanusSession
 from chatzilla.media.turn import credentials
-from chatzilla.store.database import OLDEST_SQLITE
+from chatzilla.store.database import OLDEST_SQLITE, look_at
 from chatzilla.tls import OWN_FILE
 
 if TYPE_CHECKING:
@@ -63,7 +64,9 @@ async def look(config: Config) -> AsyncIterator[Finding]:
     """Look at one thing after the other."""
     running = _runs(config.data)
     yield _at_address(config, running=running)
+    yield _at_settings(config)
     yield _at_disk(config)
+    yield _at_database(config.database_path)
     yield _at_sqlite()
     yield _at_clock(config)
     yield _at_https(config)
@@ -82,7 +85,7 @@ async def look(config: Config) -> AsyncIterator[Finding]:
             "there is none. Calls work within a network; over the internet, some people will not get through. "
             "docs/calls.md shows how to run one.",
         )
-    if config.calls in ("janus", "auto"):
+    if config.calls in ("janus", "auto") and config.janus_url and config.janus_secret:
         yield await _at_janus(config)
 
 
@@ -90,6 +93,8 @@ def _runs(data: Path) -> bool:
     """Whether a server runs on this folder."""
     try:
         control.ask(data, "doctor")
+    except PermissionError:
+        raise
     except OSError:
         return False
     except (StartError, ChatError):
@@ -110,6 +115,30 @@ def _at_address(config: Config, *, running: bool) -> Finding:
         words = f"cannot listen on {where}: {error.strerror}. Another program may have it; choose another port."
         return Finding(Verdict.BAD, "address", words)
     return Finding(Verdict.GOOD, "address", f"{where} is free.")
+
+
+def _at_settings(config: Config) -> Finding:
+    try:
+        config.check()
+    except StartError as error:
+        return Finding(Verdict.BAD, "settings", str(error))
+    return Finding(Verdict.GOOD, "settings", "they go together.")
+
+
+def _at_database(path: Path) -> Finding:
+    wrong = look_at(path)
+    if wrong:
+        return Finding(Verdict.BAD, "database", wrong)
+    if path.exists() and not os.access(path, os.W_OK):
+        return Finding(Verdict.BAD, "database", f"{path} cannot be written. Give the server's user the file.")
+    folder = path.parent
+    while not folder.exists():
+        folder = folder.parent
+    if not os.access(folder, os.W_OK | os.X_OK):  # SQLite keeps files of its own beside it
+        return Finding(Verdict.BAD, "database", f"{folder} cannot be written. Give the server's user the folder.")
+    return Finding(
+        Verdict.GOOD, "database", f"{path} is sound." if path.exists() else "it is made with the first start."
+    )
 
 
 def _at_disk(config: Config) -> Finding:

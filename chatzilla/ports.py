@@ -313,9 +313,10 @@ class RoomRegister(Protocol):
         ...
 
     async def dismiss(
-        self, room: RoomId, account: AccountId, *, heir: AccountId | None, now: int, deeds: Sequence[Deed] = ()
+        self, room: Room, account: AccountId, *, heir: AccountId | None, now: int, deeds: Sequence[Deed] = ()
     ) -> None:
-        """Store that a room is not somebody's any more, and that `heir` moderates it, if anybody."""
+        """Store that a room is not somebody's any more, that `heir` moderates it, if anybody, and whether it is
+        archived from now on: all of it, or nothing."""
         ...
 
     async def mute(self, room: RoomId, account: Account, on: bool, now: int) -> bool:

@@ -37,21 +37,13 @@ async def serve(config: Config) -> None:
     """Run the server until SIGTERM or SIGINT.
 
     Raises:
-        StartError: it cannot start: the data folder, the static files or the address.
+        StartError: it cannot start: the settings, the data folder, the static files or the address.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
-    if config.sign_in != "open" and not config.loopback and not (config.secret or config.names_its_data):
-        raise StartError(
-            "A closed server on a public address has to keep who may come in: name a folder that outlives this "
-            "machine's restarts with CHATZILLA_DATA (or --data), or set CHATZILLA_SECRET."
-        )
-    if config.turn_urls and not config.turn_secret:
-        raise StartError("CHATZILLA_TURN_URLS needs CHATZILLA_TURN_SECRET, which the TURN servers know too.")
-    if config.calls in ("janus", "auto") and not (config.janus_url and config.janus_secret):
-        raise StartError(f"CHATZILLA_CALLS={config.calls} needs CHATZILLA_JANUS_URL and CHATZILLA_JANUS_SECRET.")
+    config.check()
     certificates = _certificates(config)
     _open_files(config.connections)
     app = create_app(config)
@@ -98,18 +90,14 @@ def _certificates(config: Config) -> Certificates | None:
     """What the server shows of itself, where it speaks HTTPS.
 
     Raises:
-        StartError: it cannot, or it was asked for in two ways.
+        StartError: it cannot.
     """
     if config.tls == "self-signed":
-        if config.tls_cert or config.tls_key:
-            raise StartError("CHATZILLA_TLS=self-signed makes a certificate; leave CHATZILLA_TLS_CERT and _KEY out.")
         names = [config.host, *filter(None, [urlsplit(config.url).hostname])]
         own = config.data / OWN_FILE
         return Certificates(own, own, made_for=names)
-    if config.tls_cert is None and config.tls_key is None:
-        return None
     if config.tls_cert is None or config.tls_key is None:
-        raise StartError("HTTPS needs both: CHATZILLA_TLS_CERT and CHATZILLA_TLS_KEY.")
+        return None
     return Certificates(config.tls_cert, config.tls_key)
 
 

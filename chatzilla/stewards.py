@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from chatzilla.core import moderation
 from chatzilla.core.bans import network
+from chatzilla.core.catchup import Span
+from chatzilla.core.membership import NOT_STORED
 from chatzilla.core.moderation import Wanted
 from chatzilla.core.people import AccountId, account_named, key_of
 from chatzilla.core.policy import GIVEN, Role
-from chatzilla.core.rooms import parse_room
-from chatzilla.errors import BadRequest
+from chatzilla.core.rooms import LOBBY, parse_room
+from chatzilla.errors import BadRequest, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -99,6 +101,8 @@ class Stewards:
             BadRequest: there is neither, or the hours are no number.
         """
         address = asked.get("address")
+        if address is None and asked.get("person") is None:
+            raise BadRequest("Say who is banned: a name, or --address and an address.")
         wanted = Wanted(
             account=self._ident(asked) if address is None else None,
             network=None if address is None else network(address),
@@ -127,13 +131,17 @@ class Stewards:
         return [*lines, "There are more: run this again."] if purged.more else lines
 
     async def lock(self, asked: Mapping[str, Any]) -> list[str]:
-        """Let nobody but its moderators speak in a room."""
-        await moderation.lock(self._means, None, parse_room(asked.get("room")), on=True)
+        """Let nobody but its moderators speak in a room.
+
+        Raises:
+            NotFound: there is no such room.
+        """
+        await moderation.lock(self._means, None, await self._stored(asked), on=True)
         return ["Locked: only its moderators speak there now, and admins and owners."]
 
     async def unlock(self, asked: Mapping[str, Any]) -> list[str]:
         """Let everybody speak in a room again."""
-        await moderation.lock(self._means, None, parse_room(asked.get("room")), on=False)
+        await moderation.lock(self._means, None, await self._stored(asked), on=False)
         return ["Unlocked."]
 
     async def audit(self, asked: Mapping[str, Any]) -> list[str]:
@@ -149,6 +157,18 @@ class Stewards:
             raise BadRequest("`--before` takes the number that an entry begins with.") from error
         found = await moderation.deeds(self._means, None, number)
         return [_deed_line(each) for each in found] or ["Nothing was done."]
+
+    async def _stored(self, asked: Mapping[str, Any]) -> RoomId:
+        """A room that there is: a name that was mistyped would make one.
+
+        Raises:
+            NotFound: nothing was ever said in it, and nobody made it.
+        """
+        room, ports = parse_room(asked.get("room")), self._means.ports
+        known = room == LOBBY or ports.directory.get(room) is not None
+        if not known and not (await ports.store.history(room, Span(limit=1))).messages:
+            raise NotFound(NOT_STORED)
+        return room
 
     def _ident(self, asked: Mapping[str, Any]) -> AccountId:
         """The account of whoever is called so, or of whoever types that name on an open server."""

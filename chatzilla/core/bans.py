@@ -55,8 +55,12 @@ class Ban:
 
     @property
     def sentence(self) -> str:
-        """What somebody is told whom it keeps out."""
-        where = "this server" if self.room is None else "this room"
+        """What somebody is told whom it keeps out, wherever they read it; what the room is called, others know."""
+        return self.told()
+
+    def told(self, room_name: str | None = None) -> str:
+        """The same, with the room's name."""
+        where = "this server" if self.room is None else f"the room “{room_name or self.room}”"
         end = None if self.ends_at is None else time.gmtime(self.ends_at / 1000)
         until = "" if end is None else time.strftime(" until %d %B %Y, %H:%M UTC", end)
         if self.account is None:

@@ -276,7 +276,7 @@ class Directory:
             self._turn_away(address)
         ban = self._ban(account, address, wanted)
         if ban is not None:
-            raise Forbidden(ban.sentence)
+            raise Forbidden(ban.told(self.find(wanted).name))
         policy.check(account, act, thing)
         state = self._state(act, thing, wanted)
         if state is not thing and not policy.may(account.role, act, state):

@@ -9,6 +9,7 @@ read what was meant for somebody else.
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 import unicodedata
@@ -23,7 +24,7 @@ from chatzilla.core.policy import Act, Role, Thing
 from chatzilla.core.rooms import LOBBY, Grade, Kind, RoomHead, RoomId
 from chatzilla.core.succession import heir_in_words, take_out
 from chatzilla.core.text import is_visible, parse_line
-from chatzilla.errors import BadRequest, Conflict, Forbidden, Full, NotFound
+from chatzilla.errors import BadRequest, Conflict, Forbidden, Full, NotFound, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from chatzilla.core.presence import Presence
     from chatzilla.core.rooms import ConnectionId
     from chatzilla.ports import Ports
+
+logger = logging.getLogger(__name__)
 
 NAME_LIMIT: Final = 80
 TOPIC_LIMIT: Final = 250
@@ -176,7 +179,7 @@ async def create(ports: Ports, account: Account, plan: Plan, *, address: str | N
     for person in (account, *people):
         await _bring(ports, person, room)
     await notify(ports, account, room.id, f"{account.name} made this room.")
-    return directory.dress(await ports.store.head(room.id, account))
+    return await _head(ports, account, room.id)
 
 
 async def direct(
@@ -213,7 +216,7 @@ async def direct(
                 directory.keep(room)
                 for person in (account, *others):
                     await _bring(ports, person, room)
-    return directory.dress(await ports.store.head(ident, account))
+    return await _head(ports, account, ident)
 
 
 async def change(ports: Ports, account: Account, ident: RoomId, wish: Wish, *, address: str | None = None) -> RoomHead:
@@ -249,7 +252,7 @@ async def change(ports: Ports, account: Account, ident: RoomId, wish: Wish, *, a
             ports.audience.tell_room(directory.dress(RoomHead(ident, ident, 0, 0)))
     for words in _changes(account, before, after):
         await notify(ports, account, ident, words)
-    return directory.dress(await ports.store.head(ident, account))
+    return await _head(ports, account, ident)
 
 
 async def invite(
@@ -532,10 +535,20 @@ async def _bring(ports: Ports, account: Account, room: Room) -> None:
     sessions = [session for session in ports.audience.sessions_of(account.id) if session.member_of is not None]
     if not sessions:
         return
-    head = ports.directory.dress(await ports.store.head(room.id, account))
+    head = await _head(ports, account, room.id)
     for session in sessions:
         rooms.note_member(session, room.id)
         ports.audience.watch(session.connection, head)
+
+
+async def _head(ports: Ports, account: Account, ident: RoomId) -> RoomHead:
+    """A room after a change that is stored: if it cannot be read now, what is known of it without that."""
+    try:
+        head = await ports.store.head(ident, account)
+    except Unavailable as refusal:
+        logger.warning("room %s is told without where it stands: %s", ident, refusal)
+        head = RoomHead(ident, ident, 0, 0)
+    return ports.directory.dress(head)
 
 
 def _acts(before: Room, after: Room) -> Sequence[Done]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import re
 import secrets
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from chatzilla.core.audit import Done
 from chatzilla.core.policy import Act, Thing
 from chatzilla.core.rooms import RoomId
 from chatzilla.core.text import parse_text
-from chatzilla.errors import BadRequest, Forbidden, NotFound, NotJoined
+from chatzilla.errors import BadRequest, Forbidden, NotFound, NotJoined, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from chatzilla.core.rooms import ConnectionId
     from chatzilla.core.session import Session
     from chatzilla.ports import Place, Ports
+
+logger = logging.getLogger(__name__)
 
 MessageId = NewType("MessageId", str)
 ClientId = NewType("ClientId", str)
@@ -223,8 +226,14 @@ def place_change(
 
 
 async def notify(ports: Ports, account: Account, room: RoomId, words: str) -> None:
-    """Let everybody see in the room what was done, now and later."""
-    await ports.log.append(account, Draft(room, mint_client_id(), words, NOTICE), origin=None)
+    """Let everybody see in the room what was done, now and later.
+
+    It is done and stored by then, and is answered so: a notice that the log does not take is lost, and said in our log.
+    """
+    try:
+        await ports.log.append(account, Draft(room, mint_client_id(), words, NOTICE), origin=None)
+    except Unavailable as refusal:
+        logger.warning("what was done in room %s is not told there: %s", room, refusal)
 
 
 async def history(ports: Ports, session: Session, room: RoomId, span: Span) -> Page:

@@ -40,6 +40,9 @@ logger = logging.getLogger(__name__)
 NOBODY: Final = "There is nobody like that, or that is not yours to do."
 """All that somebody is told who reaches for a person in vain."""
 
+NOBODY_AT_ALL: Final = "There is nobody like that there. `people` and `roles` show names, and ids in brackets."
+"""What the operator is told, to whom everything is open."""
+
 PURGED_AT_MOST: Final = 2_000
 """Messages that one purge deletes; asked again, it goes on."""
 
@@ -101,7 +104,7 @@ async def set_role(means: Means, actor: Account | None, ident: AccountId, role: 
     """
     person = means.sign_ins.person(ident)
     if person is None or not _reaches(actor, Act.SET_ROLE, person):
-        raise NotFound(NOBODY)
+        raise NotFound(_nobody(actor))
     if role is Role.GUEST:
         raise Forbidden("A guest is invited into a room: make a link.")
     _check(actor, Act.SET_ROLE, policy.giving(role))
@@ -135,7 +138,7 @@ async def end_membership(means: Means, actor: Account | None, ident: AccountId) 
     """
     person = means.sign_ins.person(ident)
     if person is None or person.role is Role.REMOVED or not _reaches(actor, Act.END_MEMBERSHIP, person):
-        raise NotFound(NOBODY)
+        raise NotFound(_nobody(actor))
     now = means.ports.clock.wall_ms()
     gone = replace(person, role=Role.REMOVED, ends_at=None if person.ends_at is None else now)
     entry = _deed(means, actor, Done.REMOVE_PERSON, person, role=person.role.value)
@@ -180,7 +183,7 @@ async def ban(means: Means, actor: Account | None, wanted: Wanted) -> Sequence[B
         subjects = _subjects(means, person)
     elif wanted.network is not None:
         if not _keeps_order(means, actor, Act.BAN, None):
-            raise NotFound(NOBODY)
+            raise NotFound(_nobody(actor))
         subjects = [(None, wanted.network)]
     else:
         raise BadRequest("Say who is banned: an account, or an address.")
@@ -247,7 +250,7 @@ async def kick(means: Means, actor: Account | None, room: RoomId, ident: Account
     """
     person = await _reach(means, actor, Act.KICK, ident, room)
     if not _in_room(means, ident, room):
-        raise NotFound(NOBODY)
+        raise NotFound(_nobody(actor))
     await means.records.note(_deed(means, actor, Done.KICK, person, room=room))
     out = _in_room(means, ident, room)
     for session in _of(means, ident):
@@ -314,6 +317,10 @@ async def deeds(means: Means, actor: Account | None, before: int | None = None) 
     return await means.records.deeds(before, PAGE_DEEDS)
 
 
+def _nobody(actor: Account | None) -> str:
+    return NOBODY_AT_ALL if actor is None else NOBODY
+
+
 def _check(actor: Account | None, act: Act, thing: Thing) -> None:
     if actor is not None:
         policy.check(actor, act, thing)
@@ -337,15 +344,15 @@ async def _reach(means: Means, actor: Account | None, act: Act, ident: AccountId
         NotFound: see `NOBODY`.
     """
     if not _keeps_order(means, actor, act, room):
-        raise NotFound(NOBODY)  # without a look at who it is
+        raise NotFound(_nobody(actor))  # without a look at who it is
     person = await _find(means, ident)
     if person is None:
-        raise NotFound(NOBODY)
+        raise NotFound(_nobody(actor))
     if actor is not None:
         directory = means.ports.directory
         stands = policy.stands(actor, person) if room is None else directory.stands_there(actor, person, room)
         if not policy.may(actor.role, act, stands):
-            raise NotFound(NOBODY)
+            raise NotFound(_nobody(actor))
     return person
 
 
@@ -387,7 +394,7 @@ def _enforce(means: Means, ban: Ban) -> None:
         if ban.room is None:
             means.ports.audience.turn_out(session.connection, ban.sentence)
         else:
-            _turn_out_of(means, session, ban.room, ban.sentence)
+            _turn_out_of(means, session, ban.room, ban.told(means.ports.directory.find(ban.room).name))
 
 
 def _subjects(means: Means, person: Account) -> list[tuple[AccountId | None, str | None]]:

@@ -87,9 +87,8 @@ async def take_out(
         entries = [*entries, _inheritance(ports, by, heir, after.id)]
     if after.hidden and not after.grades:
         after = replace(after, archived_at=now)
-        await directory.register.change_room(after)
     heir_id = None if heir is None else heir.id
-    await directory.register.dismiss(after.id, person, heir=heir_id, now=now, deeds=entries)
+    await directory.register.dismiss(after, person, heir=heir_id, now=now, deeds=entries)
     directory.keep(after)
     rooms.expel(ports, presence, person, after.id)
     if heir is not None:

@@ -23,6 +23,7 @@ from chatzilla.core.policy import Role
 from chatzilla.core.rights import CallRole
 from chatzilla.core.rooms import RoomId
 from chatzilla.core.tokens import SignInId
+from chatzilla.store.condition import is_failing
 from chatzilla.store.deeds import note
 from chatzilla.store.tables import calls
 
@@ -45,6 +46,7 @@ class StoredCallBook:
 
     def __init__(self, database: Database) -> None:
         self._engine = database.writing
+        self._condition = database.condition
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-calls")
         self._lock = threading.Lock()
         self._waiting: dict[CallId, CallRecord | None] = {}
@@ -104,7 +106,9 @@ class StoredCallBook:
                 if deeds:
                     note(connection, deeds)
         except sa.exc.SQLAlchemyError as error:
-            if self._healthy:
+            if is_failing(error):
+                self._condition.refused(error)
+            elif self._healthy:
                 logger.error("what calls there are cannot be stored: %s", error)  # noqa: TRY400  # it is no surprise
             self._healthy = False
             with self._lock:

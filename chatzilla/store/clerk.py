@@ -10,10 +10,8 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
-import sqlalchemy as sa
-
 from chatzilla.errors import Unavailable
-from chatzilla.store.database import is_failing
+from chatzilla.store.condition import is_failing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +40,8 @@ class Clerk:
         try:
             with self._database.writing.begin() as connection:
                 return work(connection)
-        except sa.exc.DBAPIError as error:
+        except Exception as error:
             if not is_failing(error):
                 raise
+            self._database.condition.refused(error)
             raise Unavailable("The server cannot do that right now. Try again in a moment.") from error

@@ -11,16 +11,18 @@ import os
 import secrets
 import sqlite3
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config as AlembicConfig
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
 from chatzilla.errors import StartError
+from chatzilla.store.condition import Condition, is_damaged
 from chatzilla.store.tables import facts
 
 if TYPE_CHECKING:
@@ -49,36 +51,68 @@ KEYS_BEFORE: Final = 5
 LARGEST_STEP: Final = 10**9
 """By how much the count of starts and stops is raised at most."""
 
+PUT_BACK: Final = 'Put back a copy: docs/operating.md, "Restore", says how.'
+"""What is to be done about a damaged database."""
+
 CHECKPOINT_PAGES: Final = 4_000
 """Pages of 4 KB in the write-ahead log before they move to the database, which takes syncs of its own."""
 
 OLDEST_SQLITE: Final = (3, 35, 0)
 """The first SQLite with RETURNING."""
 
-DAMAGED: Final = "the database is damaged, and has to be put back from a copy: %s"
-"""What the log says then."""
 
-_ASKED_WRONGLY: Final = sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.NotSupportedError
+def look_at(path: Path) -> str:
+    """What is in the way of a database, in words; nothing where there is none. It is only read, and may be in use.
 
-_PRIMARY_CODE: Final = 0xFF
-"""The part of a result code that says what is wrong (sqlite.org/rescode.html); the rest says more."""
+    Returns:
+        A sentence, or nothing where all is well, or where there is no database yet.
+    """
+    if not path.exists() or not path.stat().st_size:
+        return ""
+    try:
+        how = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"  # else it would make files
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True)) as connection:
+            (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            if found != "ok":
+                return f"{path} is damaged ({found}). {PUT_BACK}"
+            tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            if "alembic_version" not in tables:
+                return f"{path} is no database of Chatzilla. Name another one." if tables else ""
+            versions = [version for (version,) in connection.execute("SELECT version_num FROM alembic_version")]
+    except sqlite3.DatabaseError as error:
+        return (
+            f"{path} cannot be read: {error}. {PUT_BACK}" if is_damaged(error) else f"{path} cannot be read: {error}."
+        )
+    known = {each.revision for each in ScriptDirectory.from_config(_alembic()).walk_revisions()}
+    newer = [version for version in versions if version not in known]
+    return f"{path} was written by a newer Chatzilla than this one. Upgrade, or restore a backup." if newer else ""
 
 
-def is_failing(error: BaseException) -> bool:
-    """Whether the database itself cannot (locked, full, read-only, damaged), and not what was asked of it is wrong."""
-    cause = _cause(error)
-    return isinstance(cause, sqlite3.DatabaseError) and not isinstance(cause, _ASKED_WRONGLY)
+def copy(source: Path, target: Path) -> None:
+    """Copy a database into a new file, its owner's alone: all of one moment, also while it is written to.
 
-
-def is_damaged(error: BaseException) -> bool:
-    """Whether the file is damaged, or no database any more: that does not pass by itself."""
-    code = getattr(_cause(error), "sqlite_errorcode", 0) & _PRIMARY_CODE
-    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
-def _cause(error: BaseException) -> BaseException | None:
-    """What the driver raised."""
-    return error.orig if isinstance(error, sa.exc.DBAPIError) else error
+    Raises:
+        StartError: there is something already, or it cannot be copied.
+    """
+    part = target.with_name(f"{target.name}.part")
+    try:
+        if target.exists():
+            raise StartError(f"{target} is there already. Name a new file.")
+        part.unlink(missing_ok=True)
+        _private(part)
+        with (
+            closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as reading,
+            closing(sqlite3.connect(part)) as writing,
+        ):
+            reading.backup(writing)
+            writing.execute("PRAGMA journal_mode = DELETE")  # one file, and nothing beside it
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.rename(target)
+        _sync_folder(target.parent)
+    except (OSError, sqlite3.DatabaseError) as error:
+        part.unlink(missing_ok=True)
+        raise StartError(f"{source} cannot be copied to {target}: {error}.") from error
 
 
 class Database:
@@ -89,6 +123,8 @@ class Database:
         self.folder = folder
         self.path = path or folder / "chatzilla.db"
         self.synchronous = synchronous
+        self.condition = Condition()
+        """Whether it does what it is asked to; whoever asks it says so there."""
         self.epoch = ""
         self.key = ""
         """The signing key of this installation, made at the first start and readable by its owner alone."""
@@ -108,10 +144,7 @@ class Database:
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             raise StartError(f"This Python brings SQLite {sqlite3.sqlite_version}; Chatzilla needs 3.35 or newer.")
         try:
-            _make_folder(self.folder)
-            self._locks.append(_lock(self.folder / "lock", f"The data folder {self.folder}"))
-            if self.path.parent != self.folder:
-                self._locks.append(_lock(self.path.with_name(f"{self.path.name}.lock"), f"The database {self.path}"))
+            self._lock_all()
             self._read_keys()
             _private(self.path)
             _migrate(self.writing)
@@ -121,6 +154,8 @@ class Database:
             self.epoch = epoch
         except (OSError, ValueError, sa.exc.DatabaseError) as error:
             cause = getattr(error, "orig", None) or error
+            if is_damaged(error):
+                raise StartError(f"The database {self.path} is damaged ({cause}). {PUT_BACK}") from error
             raise StartError(f"The data folder {self.folder} cannot be used: {cause}") from error
         finally:
             if not self.epoch:
@@ -139,9 +174,50 @@ class Database:
             last.dispose()
         self.reading.dispose()
         self.writing.dispose()
+        self._unlock()
+
+    def _lock_all(self) -> None:
+        """Take the folder, and the database where it is elsewhere."""
+        _make_folder(self.folder)
+        self._locks.append(_lock(self.folder / "lock", f"The data folder {self.folder}"))
+        if self.path.parent != self.folder:
+            self._locks.append(_lock(self.path.with_name(f"{self.path.name}.lock"), f"The database {self.path}"))
+
+    def _unlock(self) -> None:
         for lock in self._locks:
             lock.close()
         self._locks.clear()
+
+    def restore(self, copy_of_it: Path) -> str:
+        """Put a copy in the place of the database, under a new epoch: every client starts over.
+
+        Returns:
+            The new epoch.
+
+        Raises:
+            StartError: a server runs on the folder, or the copy is none; nothing is changed then.
+        """
+        wrong = look_at(copy_of_it) if copy_of_it.is_file() else f"There is no file {copy_of_it}."
+        if wrong or not copy_of_it.stat().st_size:
+            raise StartError(wrong or f"{copy_of_it} is empty.")
+        fresh = self.path.with_name(f"{self.path.name}.restored")
+        try:
+            self._lock_all()
+            fresh.unlink(missing_ok=True)
+            copy(copy_of_it, fresh)
+            for beside in ("-wal", "-shm"):  # of the one before: they belong to nothing any more
+                self.path.with_name(self.path.name + beside).unlink(missing_ok=True)
+            fresh.replace(self.path)
+            _sync_folder(self.path.parent)
+        except OSError as error:
+            raise StartError(f"{self.path} cannot be put back: {error}.") from error
+        finally:
+            self._unlock()
+        self.open()
+        try:
+            return self.renew_epoch()
+        finally:
+            self.close(cleanly=True)
 
     def renew_epoch(self) -> str:
         """Draw a new epoch: every client starts over from the newest page."""
@@ -278,8 +354,13 @@ def _read_counter(path: Path) -> str:
 
 
 def _private(path: Path) -> None:
-    """See that a file exists and is its owner's alone."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    """See that a file exists and is its owner's alone, also where it was put there as a copy that others may read."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        if os.fstat(file).st_mode & 0o077:
+            os.fchmod(file, 0o600)
+    finally:
+        os.close(file)
 
 
 def _write_through(path: Path, text: str) -> None:
@@ -311,9 +392,14 @@ def _sync_folder(path: Path) -> None:
         os.close(folder)
 
 
-def _migrate(engine: Engine) -> None:
+def _alembic() -> AlembicConfig:
     alembic = AlembicConfig()
     alembic.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    return alembic
+
+
+def _migrate(engine: Engine) -> None:
+    alembic = _alembic()
     with engine.begin() as connection:
         alembic.attributes["connection"] = connection
         try:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from chatzilla.core.people import Account
     from chatzilla.core.rooms import ConnectionId, RoomId
     from chatzilla.ports import Clock
+    from chatzilla.store.condition import Condition
     from chatzilla.store.entries import Entry
     from chatzilla.store.writer import Stored
 
@@ -63,10 +64,16 @@ PURGE_AFTER_AT_MOST_SECONDS: Final = 30.0
 class RoomLog:
     """Implements `ports.Log` over one database."""
 
-    def __init__(self, engine: Engine, clock: Clock, on_stored: Callable[[Sequence[Posted]], None]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Clock,
+        on_stored: Callable[[Sequence[Posted]], None],
+        condition: Condition | None = None,
+    ) -> None:
         self._clock = clock
         self._on_stored = on_stored
-        self._writer = Writer(engine)
+        self._writer = Writer(engine, condition)
         self._collected: list[Entry] = []
         self._under_way = 0
         """Entries that were handed to the writer and have not come back."""
@@ -85,7 +92,8 @@ class RoomLog:
 
     @property
     def healthy(self) -> bool:
-        """Whether the last batch could be stored, and nothing is known to be in the way of the next one."""
+        """Whether the last batch could be stored, and nothing is known to be in the way of the next one, or of what
+        others write."""
         return self._writer.healthy and not self._ended
 
     def append(self, author: Account, draft: Draft, *, origin: ConnectionId | None) -> Posting:
@@ -190,7 +198,7 @@ class RoomLog:
             batch = waiting[:BATCH_AT_MOST]
             places = [entry for entry in batch if isinstance(entry, Awaited)]
             notes = [entry for entry in batch if isinstance(entry, Note)] if len(places) < len(batch) else ()
-            if self._closing and not self.healthy:  # it would be tried for as long as the database stays locked
+            if self._closing and self._writer.hopeless:  # it would be tried for as long as the database stays locked
                 stored = self._writer.refuse(places)
             else:
                 stored = self._writer.store(places, notes)

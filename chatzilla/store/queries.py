@@ -7,7 +7,6 @@ nothing that takes long can occupy, and pages that many are given are read once.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -24,7 +23,7 @@ from chatzilla.core.people import Account, AccountId
 from chatzilla.core.policy import Role
 from chatzilla.core.rooms import Kind, RoomHead, RoomId
 from chatzilla.errors import Unavailable
-from chatzilla.store.database import DAMAGED, is_damaged, is_failing
+from chatzilla.store.condition import is_failing
 from chatzilla.store.ferry import TRIPS_AT_ONCE, Ferry
 from chatzilla.store.tables import accounts, facts, members, messages, rooms
 
@@ -39,8 +38,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-logger = logging.getLogger(__name__)
-
 READERS: Final = 3
 """Threads for questions that may take long; the ferry has its own. Together they are as many as the engine keeps
 connections (SQLAlchemy's pool: 5)."""
@@ -53,7 +50,7 @@ PAGES_KEPT: Final = 16
 """Pages that are kept in case that others come who are given the same: 128 KB of text each, at most."""
 
 ROOMS_SHOWN: Final = 200
-"""Rooms of one person that are told at once, the most recently used first."""
+"""Rooms of one person that are told at once, those first in which something was said last."""
 
 message_rows: Final = sa.select(
     messages.c.seq,
@@ -113,8 +110,6 @@ class RoomStore:
         self._database = database
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
         self._gate = asyncio.Semaphore(AT_ONCE)
-        self._damaged = False
-        """Whether a part of the database was found that cannot be read, and will not be by itself."""
         self._crew = ThreadPoolExecutor(TRIPS_AT_ONCE, thread_name_prefix="store-ferry")
         self._ferry = Ferry(self._crew, self._ask_all)
         self._pages = _Pages()
@@ -188,7 +183,7 @@ class RoomStore:
             await self._ferry.take(_ANYTHING.ask)
         except Unavailable:
             return False
-        return not self._damaged
+        return not self._database.condition.damaged
 
     def close(self) -> None:
         self._ferry.close()
@@ -208,11 +203,13 @@ class RoomStore:
         """Run a question in one transaction, so that all of its answer is of one moment."""
         try:
             with self._database.reading.begin() as connection:
-                return ask(connection)
+                answer = ask(connection)
         except Exception as error:
             if is_failing(error):
                 raise self._refusal(error) from error
             raise
+        self._database.condition.unreadable = False
+        return answer
 
     def _ask_all(self, questions: Sequence[Question[Any]]) -> list[object]:
         """Run questions in one transaction; each comes to its answer, or to the exception that says why not."""
@@ -231,10 +228,8 @@ class RoomStore:
             return self._refusal(error) if is_failing(error) else error
 
     def _refusal(self, error: Exception) -> Unavailable:
-        """What people are told when the database cannot be read; the log is told of damage, once."""
-        if is_damaged(error) and not self._damaged:
-            self._damaged = True
-            logger.error(DAMAGED, error)
+        """What people are told when the database cannot be read."""
+        self._database.condition.refused(error, reading=True)
         refusal = Unavailable("The server cannot read the room right now. It will be tried again.")
         refusal.__cause__ = error
         return refusal
@@ -348,14 +343,23 @@ _ROOM_OF: Final = _Query(
 )
 """A room, as somebody sees it, and its number."""
 
+_NEWEST_OF_ALL: Final = (
+    sa.select(messages.c.no)
+    .where(messages.c.room == rooms.c.no)
+    .order_by(messages.c.seq.desc())
+    .limit(1)
+    .scalar_subquery()
+)
+"""A room's newest message among those of all rooms."""
+
 _ROOMS_OF: Final = _Query(
     sa.select(*_HEAD)
     .join(members, members.c.room == rooms.c.no)
     .where(members.c.account == _PERSON)
-    .order_by(rooms.c.head.desc())
+    .order_by(_NEWEST_OF_ALL.desc(), rooms.c.no.desc())
     .limit(ROOMS_SHOWN)
 )
-"""The rooms of a person."""
+"""The rooms of a person in which something was said last."""
 
 _OF_ROOM: Final = message_rows.where(messages.c.room == sa.bindparam("number", type_=messages.c.room.type))
 
@@ -431,19 +435,12 @@ def _members(connection: Connection, room: RoomId, limit: int) -> tuple[list[Acc
 
 def _rooms(connection: Connection, account: Account, limit: int) -> list[tuple[RoomHead, bool]]:
     theirs = sa.and_(members.c.room == rooms.c.no, members.c.account == _PERSON)
-    newest = (
-        sa.select(messages.c.no)
-        .where(messages.c.room == rooms.c.no)
-        .order_by(messages.c.seq.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
     visible = sa.or_(rooms.c.kind == Kind.PUBLIC.value, members.c.grade.is_not(None))
     found = connection.execute(
         sa.select(*_HEAD)
         .outerjoin_from(rooms, members, theirs)
         .where(visible)
-        .order_by(members.c.account.is_(None), newest.desc(), rooms.c.no)
+        .order_by(members.c.account.is_(None), _NEWEST_OF_ALL.desc(), rooms.c.no)
         .limit(limit),
         {"person": account.id},
     )

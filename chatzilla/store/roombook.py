@@ -106,15 +106,16 @@ class RoomRegister(Clerk):
         return await self._do(store)
 
     async def dismiss(
-        self, room: RoomId, account: AccountId, *, heir: AccountId | None, now: int, deeds: Sequence[Deed] = ()
+        self, room: Room, account: AccountId, *, heir: AccountId | None, now: int, deeds: Sequence[Deed] = ()
     ) -> None:
         def take(connection: Connection) -> None:
-            number = sa.select(rooms.c.no).where(rooms.c.id == room).scalar_subquery()
+            number = sa.select(rooms.c.no).where(rooms.c.id == room.id).scalar_subquery()
             theirs = sa.and_(members.c.account == _number(account), members.c.room == number)
             connection.execute(sa.delete(members).where(theirs))
             self._on_left()
             if heir is not None:
-                give(connection, room, heir, Grade.MODERATE, now)
+                give(connection, room.id, heir, Grade.MODERATE, now)
+            connection.execute(sa.update(rooms).where(rooms.c.id == room.id).values(archived_at=room.archived_at))
             note(connection, deeds)
 
         await self._do(take)

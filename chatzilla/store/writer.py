@@ -24,7 +24,7 @@ from sqlalchemy.dialects import sqlite
 
 from chatzilla.core.messages import NO_SUCH_MESSAGE, TEXT, Message, Posted, Target
 from chatzilla.errors import Conflict, Forbidden, NotFound, Unavailable
-from chatzilla.store.database import DAMAGED, is_damaged, is_failing
+from chatzilla.store.condition import Condition, is_failing
 from chatzilla.store.deeds import DEED, deed_values, forget_deeds, insert_deed
 from chatzilla.store.entries import Mark, Revision
 from chatzilla.store.queries import message_from, message_rows
@@ -77,10 +77,11 @@ _Head = tuple[int, int]
 class Writer:
     """What happens in the writer's thread: one connection, one transaction for each batch."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, condition: Condition | None = None) -> None:
+        """Write by this engine; `condition` is what everybody who asks the database knows of it."""
         self._failing = False
         """Whether the database itself could not do the last transaction."""
-        self._damaged = False
+        self._condition = condition or Condition()
         self.purging = False
         """Whether a text was replaced that may still stand in the write-ahead log."""
         self._engine = engine
@@ -98,8 +99,14 @@ class Writer:
 
     @property
     def healthy(self) -> bool:
-        """Whether the database could do the last transaction, and was never found to be damaged."""
-        return not (self._failing or self._damaged)
+        """Whether the database could do the last transaction, was never found to be damaged, and takes what others
+        write, as far as anybody knows."""
+        return not (self.hopeless or self._condition.unwritable)
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether the next transaction is likely to fail as the last one did."""
+        return self._failing or self._condition.damaged
 
     def close(self) -> None:
         if self._connection is not None:
@@ -159,7 +166,9 @@ class Writer:
             else:
                 whole.add(stored)
         else:
-            self._try([], notes, look=False)
+            noted = self._try([], notes, look=False)
+            if isinstance(noted, Exception):
+                logger.error("who is in which room, and who has read how far, could not be stored", exc_info=noted)
         return whole
 
     def _try(self, places: Sequence[Awaited], notes: Sequence[Note], *, look: bool) -> Stored | Exception:
@@ -177,19 +186,11 @@ class Writer:
         except Exception as error:  # noqa: BLE001  # whoever it concerns is told
             if not is_failing(error):
                 return error
-            self._note_failure(error)
+            self._failing = True
+            self._condition.refused(error)
             return self.refuse(places)
-        self._failing = False
+        self._failing = self._condition.unwritable = False
         return stored
-
-    def _note_failure(self, error: Exception) -> None:
-        """Say that the database itself cannot, once."""
-        if is_damaged(error) and not self._damaged:
-            logger.error(DAMAGED, error)
-            self._damaged = True
-        elif not self._failing:
-            logger.error("the database cannot be written: %s", error)
-        self._failing = True
 
     def _commit(self, places: Sequence[Awaited], notes: Sequence[Note], *, look: bool) -> Stored:
         """Run one transaction, whole or not at all."""
@@ -199,7 +200,7 @@ class Writer:
             if self.members_left:  # seen with the lock in hand, so whoever says it has stored it
                 self.members_left = False
                 self._members.clear()
-            if self._failing:
+            if self._failing or self._condition.unwritable:
                 cursor.execute("UPDATE facts SET value = value")  # a transaction that writes nothing proves nothing
             stored = self._write_all(cursor, places, look=look)
             if notes:

@@ -6,8 +6,9 @@ import asyncio
 import os
 import re
 import socket
+import sqlite3
 import sys
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,16 +18,19 @@ from chatzilla import doctor
 from chatzilla.cli import main
 from chatzilla.config import Config
 from chatzilla.doctor import Verdict
+from chatzilla.store.database import Database, look_at
 from chatzilla.tls import OWN_FILE, Certificates
 from tests.helpers import extras, janus_server
 from tests.helpers.call_tabs import CAST
 from tests.helpers.callers import Party
 from tests.helpers.coturn import SECRET, coturn
+from tests.helpers.damage import damage
 from tests.helpers.janus_server import JanusServer
 from tests.helpers.servers import ROOT, Process, serving
 from tests.helpers.tls_proxy import Certificate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 RECIPE: Final = ("realm=chatzilla.test", "use-auth-secret", "denied-peer-ip=127.0.0.0-127.255.255.255")
@@ -44,7 +48,9 @@ def config(tmp_path: Path) -> Config:
 async def test_a_server_for_this_machine_is_well(config: Config) -> None:
     found = await findings(config)
     assert {what: verdict for what, (verdict, _) in found.items()} == {
-        **dict.fromkeys(("address", "data folder", "SQLite", "clock", "HTTPS", "names"), Verdict.GOOD),
+        **dict.fromkeys(
+            ("address", "settings", "data folder", "database", "SQLite", "clock", "HTTPS", "names"), Verdict.GOOD
+        ),
         "relay": Verdict.NOTE,
     }
 
@@ -63,6 +69,58 @@ async def test_an_address_that_somebody_has_is_found(config: Config) -> None:
         verdict, words = (await findings(replace(config, port=other.getsockname()[1])))["address"]
     assert verdict is Verdict.BAD
     assert "choose another port" in words
+
+
+@pytest.fixture
+def stored(config: Config) -> Path:
+    """A database as a server leaves it."""
+    Database(config.data, config.database_path).open().close(cleanly=True)
+    return config.database_path
+
+
+async def test_a_sound_database_is_well_beside_a_server_and_without_one(config: Config, stored: Path) -> None:
+    before = sorted(config.data.iterdir())
+    assert (await findings(config))["database"] == (Verdict.GOOD, f"{stored} is sound.")
+    assert sorted(config.data.iterdir()) == before, "it only looks"
+    async with serving(config.data):
+        assert look_at(stored) == ""
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "word"),
+    [
+        (lambda path: path.write_text("Dear diary, this is no database at all.\n" * 200), "is not a database"),
+        (lambda path: damage(path, "messages"), "is damaged"),
+        (lambda path: _alter(path, "UPDATE alembic_version SET version_num = 'f00'"), "written by a newer Chatzilla"),
+        (lambda path: _alter(path, "DROP TABLE alembic_version"), "is no database of Chatzilla"),
+    ],
+    ids=["text", "damaged", "newer", "another"],
+)
+async def test_a_database_that_cannot_be_used_is_found(
+    config: Config, stored: Path, spoilt: Callable[[Path], object], word: str
+) -> None:
+    spoilt(stored)
+    verdict, words = (await findings(config))["database"]
+    assert (verdict, word in words) == (Verdict.BAD, True), words
+
+
+def _alter(path: Path, statement: str) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as stranger:
+        stranger.execute(statement)
+
+
+@pytest.mark.parametrize(
+    ("settings", "word"),
+    [
+        ({"sign_in": "email"}, "CHATZILLA_SMTP_URL"),
+        ({"calls": "janus"}, "CHATZILLA_JANUS_URL"),
+        ({"turn_urls": ("turn:127.0.0.1:1",)}, "CHATZILLA_TURN_SECRET"),
+        ({"sign_in": "links", "host": "0.0.0.0", "data": Config.data}, "CHATZILLA_DATA"),
+    ],
+)
+async def test_settings_that_the_start_refuses_are_found(config: Config, settings: dict[str, Any], word: str) -> None:
+    verdict, words = (await findings(replace(config, **settings)))["settings"]
+    assert (verdict, word in words) == (Verdict.BAD, True)
 
 
 async def test_a_clock_that_went_back_is_found(config: Config) -> None:

@@ -171,7 +171,7 @@ async def test_a_ban_from_a_room_leaves_the_others(place: Town) -> None:
     await boss.says("garden", "secret")
     await boss.says("lobby", "open")
     assert (await ear.hears())["content"] == "open"
-    assert "banned from this room" in next(e["message"] for e in ear.heard("room") if e.get("gone"))
+    assert "banned from the room “garden”" in next(e["message"] for e in ear.heard("room") if e.get("gone"))
     for event, fields in (("join", {}), ("history", {}), ("typing", {}), ("read", {"seq": 1})):
         accepted, refusal = await ear.call(event, {"room": "garden", **fields})
         assert (accepted, refusal["code"]) in ((False, "forbidden"), (False, "not-joined")), event
@@ -235,7 +235,7 @@ async def test_a_ban_of_an_address_from_the_lobby_reaches_who_has_not_joined(ope
     for client in (early, late):
         await client.hears_nothing()
         accepted, sentence = await client.call("join", "eve")
-        assert (accepted, "banned from this room" in sentence) == (False, True)
+        assert (accepted, "banned from the room “lobby”" in sentence) == (False, True)
     other = await Client(url).connect(auth={"dialect": "full"}, headers=there)
     await other.joins("garden", name="eve")
     await close(early, late, boss, other)

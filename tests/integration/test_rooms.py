@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, asynccontextmanager
+import sqlite3
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from chatzilla.core.directory import direct_between, mint_private
+from chatzilla.core.directory import Room, direct_between, mint_private
 from chatzilla.core.messages import ClientId, Draft
 from chatzilla.core.people import account_named
 from chatzilla.core.policy import Role
-from chatzilla.core.rooms import RoomId
+from chatzilla.core.rooms import Grade, RoomId
 from tests.helpers.clock import ManualClock
 from tests.helpers.house import open_house
 from tests.helpers.people import town
@@ -695,5 +696,67 @@ async def test_who_left_for_good_and_says_something_there_again_is_back(tmp_path
         for number in range(3):
             await house.log.append(alice, Draft(garden, ClientId(str(number)), "hello"), origin=None)
             assert [head.room for head in await house.store.memberships(alice)] == [garden]
-            await house.rooms.dismiss(garden, alice.id, heir=None, now=0)
+            await house.rooms.dismiss(Room(garden, garden), alice.id, heir=None, now=0)
             assert await house.store.memberships(alice) == []
+
+
+async def test_what_was_done_is_answered_so_though_its_notice_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refusal would have people do it again, and a second room would stand beside the first."""
+    async with team(tmp_path / "data") as house:
+        alice, bob = await house.enters("Alice"), await house.enters("Bob")
+        plans = await makes(alice, "Plans", people=house.ids("Bob"))
+        with monkeypatch.context() as busy:
+            busy.setattr("chatzilla.store.log.WAITING_AT_MOST", 0)
+            garden = await makes(alice, "Garden", "public")
+            den = await makes(alice, "Den")
+            assert (await asks(alice, "change-room", room=plans, topic="Ours"))["room"]["topic"] == "Ours"
+            await asks(alice, "invite", room=den, account=house.id("Bob"))
+            assert (await hears_of(bob, den))["name"] == "Den"
+            await asks(alice, "remove", room=plans, account=house.id("Bob"))
+            assert not (await alice.call("message", {"room": "lobby", "client_id": "1", "content": "hello"}))[0]
+        assert {name for each in (await listed(alice)).values() if (name := each["name"]) != "lobby"} == {
+            "Plans",
+            "Garden",
+            "Den",
+        }
+        assert plans not in await listed(bob)
+        assert [row["content"] for row in (await alice.joins(plans))["messages"]] == ["Alice made this room."]
+        assert not (await alice.joins(garden))["messages"]
+
+
+async def test_whoever_is_removed_from_the_server_loses_every_room_though_no_notice_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with team(tmp_path / "data") as house:
+        alice, bob = await house.enters("Alice"), await house.enters("Bob")
+        dens = [await makes(bob, f"Den {number}", people=house.ids("Alice")) for number in range(3)]
+        monkeypatch.setattr("chatzilla.store.log.WAITING_AT_MOST", 0)
+        opened = house.place.server.house
+        await opened.commands["remove-person"]({"person": "Bob"})
+        rooms = {room.id: room for room in opened.rooms.recall_rooms()}
+        assert [dict(rooms[RoomId(den)].grades) for den in dens] == [{house.id("Alice"): Grade.MODERATE}] * 3
+        await alice.fence()
+
+
+async def test_the_last_one_goes_and_the_room_is_archived_at_once_or_not_at_all(tmp_path: Path) -> None:
+    async with team(tmp_path / "data") as house:
+        alice = await house.enters("Alice")
+        room = RoomId(await makes(alice, "Plans"))
+        opened = house.place.server.house
+
+        def stands() -> list[tuple[bool, list[str]]]:
+            """In the database, and in memory."""
+            (stored,) = [each for each in opened.rooms.recall_rooms() if each.id == room]
+            return [(each.archived_at is None, list(each.grades)) for each in (stored, opened.directory.find(room))]
+
+        with closing(sqlite3.connect(opened.database.path, isolation_level=None)) as stranger:
+            stranger.execute(
+                "CREATE TRIGGER holds BEFORE DELETE ON members BEGIN SELECT RAISE(ABORT, 'they stay'); END"
+            )
+            assert (await refused(alice, "remove", room=room, account=house.id("Alice")))["code"] == "internal"
+            assert stands() == [(True, house.ids("Alice"))] * 2
+            stranger.execute("DROP TRIGGER holds")
+        await asks(alice, "remove", room=room, account=house.id("Alice"))
+        assert stands() == [(False, [])] * 2

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from chatzilla.core.policy import Role
+from chatzilla.core.rooms import RoomId
 from tests.helpers.clients import Client
 from tests.helpers.people import town
 from tests.helpers.servers import serving
@@ -58,12 +59,17 @@ async def test_on_an_open_server_the_operator_turns_people_out(tmp_path: Path) -
             await each.fence()
             assert "quiet" not in [message["content"] for message in each.heard()]
         assert "nobody like that" in await refused(data, "kick", "garden", "Eve")
-        assert "nobody like that" in await refused(data, "kick", "garden", "nobody")
+        assert "nobody like that" in (words := await refused(data, "kick", "garden", "nobody"))
+        assert "not yours" not in words, "everything is the operator's to do"
+        assert "--address" in await refused(data, "ban")
 
         assert await operate(data, "purge", "Eve", "--room", "garden") == ["Deleted messages: 1."]
         assert (await alice.hears())["content"] == "rude"
         assert (await alice.hears())["removed"] is True
 
+        for command in ("lock", "unlock"):
+            assert "no such room yet" in await refused(data, command, "gardne")
+        assert server.house.directory.get(RoomId("gardne")) is None
         await operate(data, "lock", "garden")
         refusal = await alice.call("message", {"room": "garden", "client_id": "x", "content": "but"})
         assert (refusal[0], refusal[1]["code"]) == (False, "forbidden")

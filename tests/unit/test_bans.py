@@ -65,7 +65,7 @@ def test_a_room_is_not_the_server(clock: ManualClock) -> None:
     bans.began(ban(account=VERIFIED.id, room=GARDEN))
     assert bans.against(VERIFIED, None) is None
     assert bans.against(VERIFIED, None, RoomId("lobby")) is None
-    with pytest.raises(Forbidden, match=r"banned from this room\."):
+    with pytest.raises(Forbidden, match=r"banned from the room “garden”\."):
         bans.check(VERIFIED, None, GARDEN)
 
 

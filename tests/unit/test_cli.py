@@ -171,7 +171,9 @@ def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path)
     (tmp_path / "data").mkdir()
     (tmp_path / "data/chatzilla.db").write_bytes(b"somebody's diary " * 1000)
     line = refusal("serve", "--port", "0", "--data", tmp_path / "data", cwd=tmp_path)
-    assert line == f"The data folder {tmp_path / 'data'} cannot be used: file is not a database"
+    assert line.startswith(
+        f"The database {tmp_path / 'data/chatzilla.db'} is damaged (file is not a database). Put back"
+    )
     assert (tmp_path / "data/chatzilla.db").read_bytes() == b"somebody's diary " * 1000
 
 
@@ -374,8 +376,106 @@ def test_an_address_is_invited_where_no_server_runs(tmp_path: Path) -> None:
 
 
 def test_a_key_that_is_a_setting_is_not_rotated_here(tmp_path: Path) -> None:
-    line = refusal("rotate-key", cwd=tmp_path, CHATZILLA_SECRET=SECRET)
+    Database(tmp_path / "data").open().close(cleanly=True)
+    line = refusal("rotate-key", "--data", tmp_path / "data", cwd=tmp_path, CHATZILLA_SECRET=SECRET)
     assert "CHATZILLA_SECRET_BEFORE" in line
+
+
+def _rooms(database: Path) -> list[str]:
+    with closing(sqlite3.connect(database)) as connection:
+        return [room for (room,) in connection.execute("SELECT id FROM rooms ORDER BY no")]
+
+
+async def test_a_backup_of_a_running_server_is_restored_once_it_has_stopped(tmp_path: Path) -> None:
+    data, kept = tmp_path / "data", tmp_path / "kept.db"
+    server = await Process(data).start()
+    try:
+        client = await Client(server.url).connect(auth={"dialect": "full"})
+        epoch = (await client.joins(name="alice"))["epoch"]
+        await client.says("lobby", "kept")
+        done = await asyncio.to_thread(chatzilla, "backup", kept, "--data", data, cwd=tmp_path)
+        assert (done.returncode, stat.S_IMODE(kept.stat().st_mode)) == (0, 0o600)
+        assert "Name a new file" in refusal("backup", kept, "--data", data, cwd=tmp_path)
+        await client.joins("garden")
+        await client.says("garden", "after that")
+        assert "is in use by another Chatzilla" in refusal("restore", kept, "--data", data, cwd=tmp_path)
+        await client.close()
+    finally:
+        await server.kill()  # it leaves what it wrote beside the database
+    assert data.joinpath("chatzilla.db-wal").stat().st_size
+    assert chatzilla("restore", kept, "--data", data, cwd=tmp_path).returncode == 0
+    assert _rooms(data / "chatzilla.db") == ["lobby"]
+    await server.start()
+    try:
+        client = await Client(server.url).connect(auth={"dialect": "full"})
+        joined = await client.joins(name="alice")
+        assert ([row["content"] for row in joined["messages"]], joined["epoch"] == epoch) == (["kept"], False)
+        await client.close()
+    finally:
+        assert await server.stop() == 0
+    names = {path.name for path in data.iterdir()}
+    assert names <= {"chatzilla.db", "chatzilla.db-wal", "chatzilla.db-shm", "secret", "starts", "lock"}
+
+
+def test_what_is_no_copy_is_not_restored(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    Database(data).open().close(cleanly=True)
+    before = (data / "chatzilla.db").read_bytes()
+    diary, empty = tmp_path / "diary", tmp_path / "empty"
+    diary.write_text("Dear diary, " * 1000)
+    empty.touch()
+    for file, word in ((diary, "not a database"), (empty, "is empty"), (tmp_path / "none", "no file")):
+        assert word in refusal("restore", file, "--data", data, cwd=tmp_path)
+    assert (data / "chatzilla.db").read_bytes() == before
+    assert "no database" in refusal("backup", tmp_path / "copy", "--data", tmp_path / "nosuch", cwd=tmp_path)
+
+
+def test_a_copy_that_others_could_read_is_its_owners_alone_after_a_start(tmp_path: Path) -> None:
+    Database(tmp_path / "data").open().close(cleanly=True)
+    path = tmp_path / "data/chatzilla.db"
+    path.chmod(0o644)
+    Database(tmp_path / "data").open().close(cleanly=True)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    "command", [("roles",), ("ban", "--address", "192.0.2.1"), ("bot", "Robot"), ("lock", "garden"), ("new-epoch",)]
+)
+def test_a_mistyped_folder_makes_no_house(command: tuple[str, ...], tmp_path: Path) -> None:
+    """What is done in one is done nowhere."""
+    line = refusal(*command, "--data", tmp_path / "nosuch", cwd=tmp_path)
+    assert line.startswith(f"There is no database at {tmp_path / 'nosuch' / 'chatzilla.db'}")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", ["roles", "doctor", "new-epoch"])
+def test_a_command_of_another_user_says_whose_it_would_be(command: str, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir(mode=0o000)
+    become = "os.setuid(65_534)" if os.getuid() == 0 else "None"  # whom modes do not bind cannot try it
+    script = f"import os, sys\nfrom chatzilla.cli import main\n{become}\nsys.exit(main(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", script, command, "--data", folder],
+        cwd="/",
+        env=installs.clean_environ(PYTHONPATH=str(ROOT)),
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done
+    assert done.stderr.endswith("is not for you: run this as the user whose server it is.\n")
+
+
+def test_whoever_reads_may_stop_reading(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "chatzilla", "config"]
+    environ = installs.clean_environ(PYTHONPATH=str(ROOT)) | {"PYTHONUNBUFFERED": ""}
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(command, cwd=tmp_path, env=environ, stdout=writing, stderr=subprocess.PIPE, text=True)
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def said(done: Done) -> list[str]:
@@ -386,6 +486,7 @@ def said(done: Done) -> list[str]:
 
 def test_bots_and_hooks_are_made_listed_and_ended_where_no_server_runs(tmp_path: Path) -> None:
     data = ("--data", tmp_path / "data")
+    Database(tmp_path / "data").open().close(cleanly=True)
     title, token = said(chatzilla("bot", "Robot", *data, "--days", "90", cwd=tmp_path))
     assert "Robot" in title
     assert token.count(".") == 2

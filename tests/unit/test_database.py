@@ -305,7 +305,7 @@ class TestTheSchema:
     def test_what_is_no_database_is_refused_in_words_and_left_as_it_is(self, folder: Path) -> None:
         folder.mkdir()
         (folder / "chatzilla.db").write_bytes(b"this is a letter, not a database" * 100)
-        with pytest.raises(StartError, match="cannot be used"):
+        with pytest.raises(StartError, match="is damaged"):
             Database(folder).open()
         assert (folder / "chatzilla.db").read_bytes().startswith(b"this is a letter")
 
@@ -320,7 +320,7 @@ class TestTheSchema:
         good = (folder / "chatzilla.db").read_bytes()
         (folder / "chatzilla.db").write_bytes(b"x" * 4096)
         for _ in range(2):
-            with pytest.raises(StartError, match="cannot be used"):
+            with pytest.raises(StartError, match="is damaged"):
                 Database(folder).open()
         (folder / "chatzilla.db").write_bytes(good)
         started(folder)

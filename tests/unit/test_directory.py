@@ -62,9 +62,10 @@ class Register:
         return True
 
     async def dismiss(
-        self, _: RoomId, account: AccountId, *, heir: AccountId | None, now: int, deeds: Sequence[Deed] = ()
+        self, room: Room, account: AccountId, *, heir: AccountId | None, now: int, deeds: Sequence[Deed] = ()
     ) -> None:
         assert now
+        self.rooms[room.id] = room
         self.dismissed.append((account, heir))
         self.deeds.extend(deeds)
 

@@ -23,9 +23,9 @@ from chatzilla.core.messages import Change, ClientId, Draft, Message, Posted, Ta
 from chatzilla.core.people import account_named
 from chatzilla.core.rooms import LOBBY, ConnectionId, RoomId
 from chatzilla.errors import Conflict, Forbidden, NotFound, Unavailable
+from chatzilla.store import condition as condition_module
 from chatzilla.store import database as database_module
 from chatzilla.store import log as log_module
-from chatzilla.store import writer as writer_module
 from chatzilla.store.database import Database
 from chatzilla.store.log import RoomLog
 from chatzilla.store.tables import accounts, members, messages, rooms
@@ -541,7 +541,9 @@ class TestTrouble:
             after = await asyncio.gather(*(desk.append(str(number)) for number in range(5)))
             assert [message.seq for message in after] == [2, 3, 4, 5, 6]
             assert [*health, desk.log.healthy] == [True, False, True]
-            assert [record.levelname for record in caplog.records if record.name == writer_module.__name__] == ["ERROR"]
+            assert [record.levelname for record in caplog.records if record.name == condition_module.__name__] == [
+                "ERROR"
+            ]
 
     @pytest.mark.usefixtures("quick")
     async def test_the_loop_turns_while_the_database_is_locked(self, tmp_path: Path) -> None:
@@ -630,8 +632,21 @@ asyncio.run(main())
             desk.log.probe()
             desk.log.enrol(ALICE, LOBBY)
             await outcomes([desk.change(99, "no such message")])
-        said = [record.getMessage() for record in caplog.records if record.name == writer_module.__name__]
+        said = [record.getMessage() for record in caplog.records if record.name == condition_module.__name__]
         assert [line.startswith("the database is damaged") for line in said] == [True], said
+
+    async def test_notes_that_spoil_a_batch_are_in_the_log_and_harm_nobody(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def spoilt(*_: object) -> None:
+            raise ValueError("nobody foresaw that")
+
+        monkeypatch.setattr(desk.log._writer, "_note_all", spoilt)
+        desk.log.enrol(BOB, LOBBY)
+        assert (await desk.append("after")).seq == 1
+        (record,) = [each for each in caplog.records if each.levelname == "ERROR"]
+        assert "who is in which room" in record.getMessage()
+        assert "nobody foresaw that" in caplog.text
 
     async def test_a_damaged_page_refuses_who_needs_it_and_nobody_else(self, desk: Desk) -> None:
         await desk.append("1", author=BOB)

@@ -246,6 +246,17 @@ async def test_heads_and_rooms_are_as_a_person_sees_them(house: House) -> None:
     assert await house.store.memberships(ALICE) == []
 
 
+async def test_who_has_many_rooms_is_given_those_where_something_was_said_last(house: House) -> None:
+    """However much was said in the others."""
+    shown = queries_module.ROOMS_SHOWN
+    await asyncio.gather(*(house.says("often", RoomId(f"old-{at}")) for at in range(shown) for _ in range(2)))
+    await house.says("once", GARDEN)
+    rooms = [head.room for head in await house.store.memberships(BOB)]
+    assert (len(rooms), rooms[0]) == (shown, GARDEN)
+    await house.says("again", RoomId("old-0"))
+    assert [head.room for head in await house.store.memberships(BOB)][:2] == ["old-0", GARDEN]
+
+
 async def test_a_crowd_is_answered_in_few_trips(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     await house.says("hello")
     sizes: list[int] = []
