@@ -442,8 +442,8 @@ class Visit {
    */
   #roomGone(room, why) {
     const name = this.#rooms.nameOf(room);
-    // The server says “this room”, and it is another one that is open when one reads it.
-    const told = room === LOBBY ? why : why && `${name}: ${why}`;
+    // The server may say “this room”, and it is another one that is open when one reads it.
+    const told = room === LOBBY || why?.includes(name) ? why : why && `${name}: ${why}`;
     const words = told || `You are not in “${name}” any more.`;
     if (room !== LOBBY) this.#rooms.forget(room);
     this.#rights.delete(room);

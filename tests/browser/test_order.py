@@ -202,7 +202,7 @@ async def test_a_room_that_lets_one_in_no_more_leaves_everything_else_as_it_was(
     eve = await (await tab("/r/garden")).joins("Eve")
     await asyncio.to_thread(control.ask, chatzilla.data, "ban", person="Eve", room="garden")
     for _ in ("at once", "after a reload there"):
-        await eve.page.locator("[data-notice]").filter(has_text="garden: Whoever comes").wait_for()
+        await eve.page.locator("[data-notice]").filter(has_text="banned from the room “garden”").wait_for()
         await eve.is_online()
         assert await eve.evaluate("() => location.pathname") == "/"
         assert not await eve.page.locator("#offline").is_visible()
