@@ -151,6 +151,7 @@ class Database:
             with self.writing.begin() as connection:
                 epoch, count = self._settle_epoch(connection)
             _write_through(self._counter, count)
+            _clear_log(self.writing)
             self.epoch = epoch
         except (OSError, ValueError, sa.exc.DatabaseError) as error:
             cause = getattr(error, "orig", None) or error
@@ -308,6 +309,15 @@ def _engine(url: sa.URL, synchronous: str, begin: str, *pragmas: str, patience_m
     sa.event.listen(engine, "connect", prepare)
     sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
+
+
+def _clear_log(engine: Engine) -> None:
+    """Empty the write-ahead log: a run that was killed may have left texts in it that were deleted or replaced."""
+    raw = engine.raw_connection()
+    try:
+        raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    finally:
+        raw.close()
 
 
 def _lock(path: Path, what: str) -> TextIO:

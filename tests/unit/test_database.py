@@ -16,7 +16,7 @@ import pytest
 
 from chatzilla import cli
 from chatzilla.errors import StartError
-from chatzilla.store.database import BUSY_TIMEOUT_MS, FULL, NORMAL, Database
+from chatzilla.store.database import BUSY_TIMEOUT_MS, FULL, NORMAL, Database, _state
 from tests.helpers.servers import ROOT
 
 
@@ -67,6 +67,25 @@ def mode(path: Path) -> int:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "data"
+
+
+def test_a_text_that_a_killed_run_replaced_is_in_no_file_after_the_next_start(tmp_path: Path) -> None:
+    secret, left = b"the-password-is-swordfish", tmp_path / "left"
+    database = Database(tmp_path / "data").open()
+    with database.writing.begin() as connection:
+        _state(connection, "said", secret.decode())
+    with database.writing.begin() as connection:
+        _state(connection, "said", "nothing to see")
+    shutil.copytree(tmp_path / "data", left)
+    database.close()
+
+    def held() -> list[str]:
+        return [path.name for path in left.iterdir() if secret in path.read_bytes()]
+
+    assert held() == ["chatzilla.db-wal"]
+    again = Database(left).open()
+    assert held() == []
+    again.close()
 
 
 class TestTheEpoch:
