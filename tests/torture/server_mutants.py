@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from chatzilla.core.people import Account
     from chatzilla.core.rooms import ConnectionId, RoomId
     from chatzilla.ports import Clock
+    from chatzilla.store.condition import Condition
 
 LATE_SECONDS: Final = 0.4
 """How far apart a mutant tears what belongs together."""
@@ -52,8 +53,14 @@ class _Soon(asyncio.Future[Message]):
 class _Foretelling(RoomLog):
     """Knows what number a message will get, and cannot wait for it."""
 
-    def __init__(self, engine: Engine, clock: Clock, on_stored: Callable[[Sequence[Posted]], None]) -> None:
-        super().__init__(engine, clock, on_stored)
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Clock,
+        on_stored: Callable[[Sequence[Posted]], None],
+        condition: Condition | None = None,
+    ) -> None:
+        super().__init__(engine, clock, on_stored, condition)
         self._database = engine
         self._time = clock
         self._audience = on_stored
