@@ -206,6 +206,10 @@ class Database:
             self._lock_all()
             fresh.unlink(missing_ok=True)
             copy(copy_of_it, fresh)
+            with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(self.path)) as before:
+                before.execute(
+                    "PRAGMA wal_checkpoint(TRUNCATE)"
+                )  # whole by itself, should anything go wrong from here on
             for beside in ("-wal", "-shm"):  # of the one before: they belong to nothing any more
                 self.path.with_name(self.path.name + beside).unlink(missing_ok=True)
             fresh.replace(self.path)

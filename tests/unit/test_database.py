@@ -16,7 +16,7 @@ import pytest
 
 from chatzilla import cli
 from chatzilla.errors import StartError
-from chatzilla.store.database import BUSY_TIMEOUT_MS, FULL, NORMAL, Database, _state
+from chatzilla.store.database import BUSY_TIMEOUT_MS, FULL, NORMAL, Database, _state, copy
 from tests.helpers.servers import ROOT
 
 
@@ -67,6 +67,30 @@ def mode(path: Path) -> int:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "data"
+
+
+def test_a_restore_that_fails_half_way_loses_nothing_of_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, backup, killed_one = tmp_path / "data", tmp_path / "copy.db", tmp_path / "killed"
+    database = Database(folder).open()
+    copy(database.path, backup)
+    with database.writing.begin() as connection:
+        _state(connection, "said", "after the copy")
+    shutil.copytree(folder, killed_one)  # as after kill -9: what was said is in the write-ahead log alone
+    database.close()
+    path = killed_one / database.path.name
+    assert b"after the copy" not in path.read_bytes()
+
+    def fails(*_: object) -> None:
+        raise OSError("the disk is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", fails)
+        with pytest.raises(StartError, match="the disk is gone"):
+            Database(killed_one).restore(backup)
+    with closing(sqlite3.connect(path)) as there:
+        assert there.execute("SELECT value FROM facts WHERE name = 'said'").fetchall() == [("after the copy",)]
 
 
 def test_a_text_that_a_killed_run_replaced_is_in_no_file_after_the_next_start(tmp_path: Path) -> None:
