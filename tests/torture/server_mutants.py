@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from chatzilla.core.people import Account
     from chatzilla.core.rooms import ConnectionId, RoomId
     from chatzilla.ports import Clock
-    from chatzilla.store.condition import Condition
 
 LATE_SECONDS: Final = 0.4
 """How far apart a mutant tears what belongs together."""
@@ -53,14 +52,8 @@ class _Soon(asyncio.Future[Message]):
 class _Foretelling(RoomLog):
     """Knows what number a message will get, and cannot wait for it."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        clock: Clock,
-        on_stored: Callable[[Sequence[Posted]], None],
-        condition: Condition | None = None,
-    ) -> None:
-        super().__init__(engine, clock, on_stored, condition)
+    def __init__(self, engine: Engine, clock: Clock, on_stored: Callable[[Sequence[Posted]], None], *rest: Any) -> None:
+        super().__init__(engine, clock, on_stored, *rest)
         self._database = engine
         self._time = clock
         self._audience = on_stored
