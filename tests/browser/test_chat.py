@@ -205,7 +205,7 @@ async def test_a_chosen_client_id_hides_nobodys_message(tab: OpenTab, chatzilla:
     assert [row.sender for row in await alice.rows()] == ["bob", "Me", "bob"]
     # Nor the id of anything else on the page: the finder's options are called so, and are made later.
     await bob.says("clob", "a trap", "found-0")
-    await alice.page.get_by_text("a trap").wait_for()
+    await alice.shows("from bob", "from alice", "and once more", "a trap")
     await alice.page.keyboard.press("Control+k")
     await alice.page.get_by_role("option").first.wait_for()
     assert await alice.evaluate("() => document.querySelectorAll('#found-0').length") == 1
