@@ -5,6 +5,7 @@ Every story is told on both engines, from browser to browser and through Janus, 
 
 from __future__ import annotations
 
+import asyncio
 import re
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -20,6 +21,7 @@ from tests.browser.test_page import PHONE, assert_accessible, desk_and_phone, ov
 from tests.helpers.call_engines import ENGINES, engine
 from tests.helpers.call_tabs import CallTab
 from tests.helpers.servers import serving
+from tests.helpers.wires import Wire
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -370,6 +372,68 @@ async def test_without_a_good_right_one_is_told(place: Place) -> None:
         refusal = tab.page.locator("call-preview [data-refusal]")
         await refusal.filter(has_text="sign").or_(refusal.filter(has_text="valid")).wait_for()
         assert await tab.page.get_by_role("button", name="Join", exact=True).is_visible()
+
+
+async def takes_in_hand(anna: CallTab) -> Wire:
+    wire = await Wire.of(anna.page)
+    await anna.is_online()
+    return wire
+
+
+INTO_CALLS: Final = ("40/calls,", "44/calls,")
+"""How the server answers whoever asks to enter the namespace."""
+
+INTO_CHAT: Final = ("40/chat,", "44/chat,")
+
+
+@the_page_alone
+async def test_join_is_pressed_before_the_server_has_answered(place: Place) -> None:
+    """The page asks for its way to the server when one looks; who is quicker than the answer is in when it comes."""
+    anna = await place.person("Anna")
+    wire = await takes_in_hand(anna)
+    wire.hold(*INTO_CALLS)
+    answered = asyncio.create_task(wire.comes("40/calls,"))
+    await anna.looks()
+    await answered
+    await anna.page.get_by_role("button", name="Join", exact=True).click()
+    await anna.page.locator("call-preview [data-enter]", has_text="Connecting…").wait_for()
+    wire.let_go()
+    await anna.is_in_call()
+
+
+@the_page_alone
+async def test_the_look_is_over_before_the_server_has_answered(place: Place) -> None:
+    """Closed before the answer came, and opened again: one can enter."""
+    anna = await place.person("Anna")
+    wire = await takes_in_hand(anna)
+    wire.hold(*INTO_CALLS)
+    answered = asyncio.create_task(wire.comes("40/calls,"))
+    await anna.looks()
+    await answered
+    await anna.page.locator("call-preview [data-close]").click()
+    await anna.page.locator("call-preview").wait_for(state="hidden")
+    wire.let_go()
+    await anna.calls()
+    assert wire.connections == 1, "nobody was thrown out for asking again and again"
+
+
+@the_page_alone
+async def test_the_browser_says_that_it_is_online_while_the_server_is_asked(place: Place) -> None:
+    """The chat and the call come back from a loss, though the browser tells of its network in the middle of it."""
+    anna = await place.person("Anna")
+    wire = await takes_in_hand(anna)
+    ready = asyncio.create_task(wire.comes("43/calls,"))
+    await anna.looks()
+    await ready
+    wire.hold(*INTO_CHAT, *INTO_CALLS)
+    answered = [asyncio.create_task(wire.comes(head)) for head in ("40/chat,", "40/calls,")]
+    await wire.cut()
+    await asyncio.gather(*answered)
+    await anna.evaluate("() => void dispatchEvent(new Event('online'))")
+    wire.let_go()
+    await anna.says("back")
+    await anna.page.locator("[data-message][data-state=sent]", has_text="back").wait_for()
+    await anna.joins_call()
 
 
 async def test_a_room_full_of_people(house: House, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
