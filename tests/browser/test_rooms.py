@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest_asyncio
+from playwright.async_api import expect
 
 from tests.browser.test_page import DESK, HIDE, PHONE, assert_accessible, desk_and_phone, overflow
 from tests.browser.test_sign_in import OUT_WITHIN_SECONDS, Closed, comes_in, makes_link, opens_people
@@ -108,7 +109,7 @@ async def test_a_private_room_from_the_first_word_to_the_last(house: House) -> N
     await dialog.get_by_role("button", name="Remove Bob").click()
     await bob.page.locator("[data-notice-words]", has_text="You are not in “Design” any more.").wait_for()
     await is_in(bob, "lobby")
-    assert await (await sidebar(bob)).get_by_role("link", name="Design").count() == 0
+    await expect((await sidebar(bob)).get_by_role("link", name="Design")).to_have_count(0)
     await alice.page.keyboard.press("Escape")
     await alice.shows("Alice made this room.", "between us", "yes", *said, "Alice removed Bob.")
     response = await bob.page.request.get(alice.page.url)
@@ -307,7 +308,7 @@ async def test_leaving_for_good(house: House) -> None:
     dialog = await details(bob)
     await dialog.get_by_role("button", name="Leave the room").click()
     await is_in(bob, "lobby")
-    assert await bob.page.get_by_role("link", name="Plans").count() == 0
+    await expect(bob.page.get_by_role("link", name="Plans")).to_have_count(0)
     await alice.shows("Alice made this room.", "Bob left.")
 
 

@@ -202,7 +202,7 @@ async def test_whoever_signs_out_is_told_what_is_not_sent_and_leaves_nothing_in_
     await bob.page.fill("textarea[name=message]", "a secret draft")
     await asyncio.to_thread(control.ask, closed.server.data, "lock", room="lobby")
     await bob.page.context.set_offline(False)
-    await bob.page.get_by_text("Not sent.").wait_for()
+    await bob.page.locator(".message-failure:visible", has_text="Not sent.").wait_for()
     assert "a secret letter" in (kept := str(await bob.evaluate(KEPT)))
     assert "a secret draft" in kept
     said: list[str] = []
