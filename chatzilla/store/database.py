@@ -7,6 +7,7 @@ client being able to see it: see `_settle_epoch` and `docs/protocol.md` 1.4.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import secrets
 import sqlite3
@@ -177,6 +178,14 @@ class Database:
         self.reading.dispose()
         self.writing.dispose()
         self._unlock()
+
+    @property
+    def mark(self) -> str:
+        """What tells this database from every other one, a copy of it included, where servers share something.
+
+        It stays as long as the epoch and the place do.
+        """
+        return hashlib.sha256(f"{self.epoch} {self.path}".encode()).hexdigest()[:16]
 
     def _lock_all(self) -> None:
         """Take the folder, and the database wherever it is: another folder's server may have been given it as well."""
