@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,8 @@ import pytest
 
 from chatzilla.config import Config
 from chatzilla.doctor import Verdict, look
+from chatzilla.errors import Unavailable
+from chatzilla.media import janus_api
 from tests.helpers import extras
 from tests.helpers.call_tabs import CAST
 from tests.helpers.callers import party
@@ -126,6 +130,19 @@ async def test_a_janus_that_does_not_stay_is_left_alone_for_longer_and_longer(
             said = [record.getMessage() for record in caplog.records]
             assert sum(line.startswith("Janus is gone, 0 s after it was there") for line in said) == 2, said
             assert (await people.enters("alice")).answer["engine"] == "sfu"
+
+
+async def test_what_lets_nobody_in_and_says_nothing_is_told_apart(
+    janus: JanusServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stopped process: its socket takes whoever comes. The log used to end with a colon, and nothing behind it."""
+    monkeypatch.setattr(janus_api, "ANSWER_SECONDS", 0.1)
+    os.kill(janus.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(Unavailable, match=r"Janus is not there: it does not answer$"):
+            await janus_api.JanusSession(SECRET, lambda *_: None).connect(janus.url)
+    finally:
+        os.kill(janus.pid, signal.SIGCONT)
 
 
 @pytest.mark.parametrize(
