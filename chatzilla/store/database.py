@@ -185,7 +185,7 @@ class Database:
 
         It stays as long as the epoch and the place do.
         """
-        return hashlib.sha256(f"{self.epoch} {self.path}".encode()).hexdigest()[:16]
+        return hashlib.sha256(self.epoch.encode() + b" " + os.fsencode(self.path)).hexdigest()[:16]
 
     def _lock_all(self) -> None:
         """Take the folder, and the database wherever it is: another folder's server may have been given it as well."""
