@@ -173,7 +173,7 @@ class House:
         )
         self.seats = Seats()
         self.book = StoredCallBook(self.database)
-        self.engines = engines_of(config, self.seats)
+        self.engines = engines_of(config, self.seats, self.database.mark)
         self.calls = Calls(
             clock,
             self.log,
@@ -335,13 +335,14 @@ def mailer_of(config: Config, clock: Clock) -> SmtpMailer:
     return SmtpMailer(parse_server(config.smtp_url), parse_sender(config.mail_from), clock, name=name)
 
 
-def engines_of(config: Config, stage: Stage) -> Sequence[Media]:
-    """What carries the media of calls, the preferred one first."""
+def engines_of(config: Config, stage: Stage, house: str) -> Sequence[Media]:
+    """What carries the media of calls, the preferred one first; `house` is the mark of this server's database."""
     mesh = Mesh(stage, people=config.call_people, publishers=config.call_publishers)
     janus = Janus(
         stage,
         config.janus_url,
         config.janus_secret,
+        house=house,
         people=config.janus_people,
         publishers=config.janus_publishers,
         bitrate=config.janus_kbits * 1000,
