@@ -56,13 +56,17 @@ const NOT_DURABLE = "This browser keeps nothing for later: what is not sent yet 
  */
 
 export class Visit {
-  /** All rooms that this person knows. */
+  identity;
+  /** What this person came as. */
+  name;
+  /** The account name, by which this browser files what it keeps of them. */
+  person;
+  /** All rooms that they know. */
   rooms;
   session;
   reading;
   writing;
-
-  /** The chat is shown. */
+  /** Whether the chat is shown. */
   inside = false;
   over = false;
 

@@ -1,11 +1,11 @@
 // One's place in a call: taken, kept through every loss of the connection, and given up. It drives the signalling, and
 // passes on what comes by it, each in its turn.
 //
-//              take              entered
-//   (none) ──────────▶ sought ──────────▶ held
-//      ▲                  │                 │
-//      └── left, refused ─┘                 │
-//      └── left, put out, refused to be back ┘
+//            take             entered
+//   none ────────────▶ sought ────────────▶ held
+//    ▲                   │                    │
+//    ├── refused, left ──┘                    │
+//    └── left, over, refused to come back ────┘
 
 /** @import { Refusal, Result } from "../protocol.js" */
 /** @import { Ear, Signaling } from "./signaling.js" */

@@ -245,37 +245,6 @@ export class ChatView {
     this.#ended(words);
   }
 
-  /** @param {string} id */
-  #edit(id) {
-    const text = this.visit.writing.textOf(id);
-    if (text === null) return;
-    composer.edit(id, text);
-    this.showRows();
-  }
-
-  /** What was written last; whether there is anything to edit. */
-  #editLast() {
-    if (this.visit.writing.isUnderWay) {
-      this.#tellAndSay(STILL_UNDER_WAY);
-      return true;
-    }
-    const last = this.visit.writing.lastSaid;
-    if (last === null) return false;
-    this.#edit(last);
-    this.#attention.say(EDITING);
-    return true;
-  }
-
-  #markRead() {
-    if (list.atBottom) this.visit.read();
-  }
-
-  /** @param {string} words */
-  #tellAndSay(words) {
-    tell(words);
-    this.#attention.say(words);
-  }
-
   showStatus() {
     const { session: { status }, inside } = this.visit;
     document.documentElement.dataset.connection = status;
@@ -301,13 +270,6 @@ export class ChatView {
     avatar.textContent = initialsOf(you?.name ?? name);
     avatar.style.setProperty("--hue", String(hueOf(you?.id ?? "")));
     piece("my-name").textContent = you?.name ?? name;
-  }
-
-  #showOtherRoom() {
-    const { person, room, rooms } = this.visit;
-    composer.open(person, room, rooms.nameOf(room));
-    this.showRoom();
-    this.showTyping();
   }
 
   /** All that is known of the room. */
@@ -386,6 +348,17 @@ export class ChatView {
     this.#showCount();
   }
 
+  showTyping() {
+    piece("typing").textContent = typingLine(this.visit.session.typists);
+  }
+
+  #showOtherRoom() {
+    const { person, room, rooms } = this.visit;
+    composer.open(person, room, rooms.nameOf(room));
+    this.showRoom();
+    this.showTyping();
+  }
+
   /** How many are here; without the server nobody knows. */
   #showCount() {
     const { roster, status } = this.visit.session;
@@ -393,8 +366,35 @@ export class ChatView {
     piece("people-count").textContent = known ? counted(roster.count, "person here", "people here") : "";
   }
 
-  showTyping() {
-    piece("typing").textContent = typingLine(this.visit.session.typists);
+  /** @param {string} id */
+  #edit(id) {
+    const text = this.visit.writing.textOf(id);
+    if (text === null) return;
+    composer.edit(id, text);
+    this.showRows();
+  }
+
+  /** What was written last; whether there is anything to edit. */
+  #editLast() {
+    if (this.visit.writing.isUnderWay) {
+      this.#tellAndSay(STILL_UNDER_WAY);
+      return true;
+    }
+    const last = this.visit.writing.lastSaid;
+    if (last === null) return false;
+    this.#edit(last);
+    this.#attention.say(EDITING);
+    return true;
+  }
+
+  #markRead() {
+    if (list.atBottom) this.visit.read();
+  }
+
+  /** @param {string} words */
+  #tellAndSay(words) {
+    tell(words);
+    this.#attention.say(words);
   }
 }
 
