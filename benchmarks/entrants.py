@@ -2,7 +2,7 @@
 
 All do the same chat in one namespace: `join` stores who it is and the room, `message` is acknowledged and sent to
 everybody else in the room. Only Chatzilla stores what was said, and it does so before it acknowledges; `floor-stores`
-does so, too, and nothing else.
+does so, too, and checks nothing.
 """
 
 from __future__ import annotations
@@ -94,6 +94,6 @@ ENTRANTS: Final = {
     "stock": Entrant("python-socketio", _stock),
     "node": Entrant("Socket.IO on Node.js", _node),
     "c": Entrant("C, one send each", _limit),
-    "floor": Entrant("Python that only answers", _floor),
-    "floor-stores": Entrant("Python that only stores and answers", _floor_that_stores),
+    "floor": Entrant("bare Python", _floor),
+    "floor-stores": Entrant("bare Python that stores", _floor_that_stores),
 }

@@ -54,7 +54,7 @@ LOADS: Final[Mapping[str, Load]] = {
     "W2": Load(
         "20 messages a second to 1,000 people",
         {"conns": 1000, "senders": 20, "rate": 20, "duration": 6},
-        (*CHATZILLAS, *PEERS, "c"),
+        (*CHATZILLAS, *PEERS, "c", "floor-stores"),
     ),
     "W3": Load(
         "100 rooms of 10, one of each talking",

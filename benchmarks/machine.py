@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 SYNCS: Final = 200
 
+LONE_SYNCS: Final = 60
+LONE_EVERY_SECONDS: Final = 0.05
+"""As rare as the messages of the load W2: a disk that has had nothing to do takes longer than one that is at it."""
+
 
 @contextmanager
 def on_core(core: int) -> Iterator[None]:
@@ -48,14 +52,20 @@ def allow_many_sockets() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def sync_ms(folder: Path) -> tuple[float, float]:
+def sync_ms(folder: Path, count: int = SYNCS, *, every: float = 0.0) -> tuple[float, float]:
     """How long this disk takes to keep a page: the median and the 99th percentile of many fdatasync calls.
 
     No answer that waits for a sync is quicker: what is missed by `synchronous=full` alone is missed by the disk.
+
+    Args:
+        folder: where the page is kept.
+        count: how many calls.
+        every: seconds of nothing before each.
     """
     times = []
     with tempfile.TemporaryFile(dir=folder) as file:
-        for _ in range(SYNCS):
+        for _ in range(count):
+            time.sleep(every)
             file.write(b"x" * 4096)
             file.flush()
             begun = time.perf_counter()
@@ -68,6 +78,7 @@ def describe(folder: Path) -> dict[str, str]:
     """What a reader has to know about where the figures come from."""
     python = f"{platform.python_implementation()} {platform.python_version()} ({platform.python_compiler()})"
     median, slowest = sync_ms(folder)
+    lone, slowest_lone = sync_ms(folder, LONE_SYNCS, every=LONE_EVERY_SECONDS)
     node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()  # noqa: S607
     return {
         "processor": processor(),
@@ -75,6 +86,7 @@ def describe(folder: Path) -> dict[str, str]:
         "kernel": f"{platform.system()} {platform.release()}",
         "interpreters": f"{python}, Node.js {node}",
         "fdatasync of 4 kB": f"p50 {median:.2f} ms, p99 {slowest:.2f} ms",
+        f"the same, {LONE_EVERY_SECONDS * 1000:.0f} ms apart": f"p50 {lone:.2f} ms, p99 {slowest_lone:.2f} ms",
     }
 
 

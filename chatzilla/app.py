@@ -15,7 +15,9 @@ from chatzilla.control import Control
 from chatzilla.core import moderation, succession
 from chatzilla.core.bookings import Bookings
 from chatzilla.core.by_mail import ByMail
+from chatzilla.core.call_entry import CallEntry
 from chatzilla.core.call_limits import parse_limits
+from chatzilla.core.call_roster import Roster
 from chatzilla.core.calls import Calls
 from chatzilla.core.connections import PUT_OUT, Connections
 from chatzilla.core.directory import Directory
@@ -173,27 +175,25 @@ class House:
         )
         self.seats = Seats()
         self.book = StoredCallBook(self.database)
-        self.engines = engines_of(config, self.seats)
-        self.calls = Calls(
-            clock,
-            self.log,
-            self.seats,
-            self.delivery,
-            self.book,
-            tokens,
-            IceRelay(clock, stun=config.stun_urls, turn=config.turn_urls, secret=config.turn_secret),
-            self.directory,
-            self.engines,
-            parse_limits(config.call_limits),
+        self.engines = engines_of(config, self.seats, self.database.mark)
+        self.call_roster = Roster(
+            clock, self.log, self.seats, self.delivery, self.book, self.engines, parse_limits(config.call_limits)
         )
+        relay = IceRelay(clock, stun=config.stun_urls, turn=config.turn_urls, secret=config.turn_secret)
         self.calls_door = CallsNamespace(
-            self.calls, self.seats, self.sign_ins, clock, asking=Rate(config.call_rate, config.call_burst)
+            self.call_roster,
+            CallEntry(self.call_roster, tokens, relay, self.directory, clock),
+            Calls(self.call_roster, self.book, relay, self.directory),
+            self.seats,
+            self.sign_ins,
+            clock,
+            asking=Rate(config.call_rate, config.call_burst),
         )
         self.right_book = StoredRightBook(self.database)
         self.connections = Connections(
             self.rights,
             self.right_book,
-            self.calls,
+            self.call_roster,
             clock,
             on_chat=self._rights_on_chat,
             put_out=self._end_rights,
@@ -227,7 +227,7 @@ class House:
         self.calls_door.enforce(ban)
 
     def _put_out_of_calls(self, account: AccountId, room: RoomId | None) -> None:
-        self.calls.put_out(account, room)
+        self.call_roster.put_out(account, room)
 
     async def _retire(self, account: Account) -> None:
         await moderation.pass_on(self.means, account, None, gone=True)
@@ -244,7 +244,7 @@ class House:
             return
         self._said_farewell = True
         await asyncio.gather(self.chat.finish(FINISH_SECONDS), self.calls_door.finish(FINISH_SECONDS))
-        self.calls.stop()
+        self.call_roster.stop()
         self.presence.stop()
         self.reading.stop()
         self.delivery.close("The server is restarting. You will be reconnected.")
@@ -262,7 +262,7 @@ class House:
             await succession.find_heirs(self.ports)
         except Unavailable as refusal:  # as with messages: it goes on by itself when the disk does
             logger.warning("private rooms without a moderator are looked for with the next start: %s", refusal)
-        self.calls.start(self.sign_ins)
+        self.call_roster.start(self.sign_ins)
         await self.control.start()
         yield
         await self.control.close()
@@ -335,13 +335,14 @@ def mailer_of(config: Config, clock: Clock) -> SmtpMailer:
     return SmtpMailer(parse_server(config.smtp_url), parse_sender(config.mail_from), clock, name=name)
 
 
-def engines_of(config: Config, stage: Stage) -> Sequence[Media]:
-    """What carries the media of calls, the preferred one first."""
+def engines_of(config: Config, stage: Stage, house: str) -> Sequence[Media]:
+    """What carries the media of calls, the preferred one first; `house` is the mark of this server's database."""
     mesh = Mesh(stage, people=config.call_people, publishers=config.call_publishers)
     janus = Janus(
         stage,
         config.janus_url,
         config.janus_secret,
+        house=house,
         people=config.janus_people,
         publishers=config.janus_publishers,
         bitrate=config.janus_kbits * 1000,

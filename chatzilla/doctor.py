@@ -22,6 +22,7 @@ from chatzilla import control
 from chatzilla.errors import ChatError, StartError
 from chatzilla.media import stun
 from chatzilla.media.janus_api import JanusError, JanusSession
+from chatzilla.media.janus_room import attempt
 from chatzilla.media.turn import credentials
 from chatzilla.operators import FLAGS
 from chatzilla.store.database import OLDEST_SQLITE, look_at
@@ -250,15 +251,18 @@ async def _at_janus(config: Config) -> Finding:
     fallback = " Calls go from browser to browser meanwhile." if config.calls == "auto" else ""
     try:
         await session.connect(config.janus_url)
-        await session.attach()
+        await attempt(session, await session.attach(), config.janus_secret, "Chatzilla's doctor")
     except JanusError as error:
-        words = f"{error}. Does it know CHATZILLA_JANUS_SECRET, and has it the VideoRoom?{fallback}"
+        words = (
+            f"{error}. Does it know CHATZILLA_JANUS_SECRET, as api_secret and as admin_key of its VideoRoom, and has "
+            f"that string_ids? `python -m chatzilla janus-config` writes both.{fallback}"
+        )
         return Finding(Verdict.BAD, "Janus", words)
     except ChatError as error:
         return Finding(Verdict.BAD, "Janus", f"{error} Start it, as docs/calls.md says.{fallback}")
     finally:
         await session.close()
-    return Finding(Verdict.GOOD, "Janus", f"answers at {config.janus_url}.")
+    return Finding(Verdict.GOOD, "Janus", f"carries calls at {config.janus_url}.")
 
 
 def run(config: Config, tell: Callable[[str], object]) -> bool:

@@ -44,7 +44,6 @@ async def serve(config: Config) -> None:
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
     config.check()
-    certificates = _certificates(config)
     _open_files(config.connections)
     app = create_app(config)
     # What is there now stays, and a server makes little cyclic garbage. It is looked for in small portions, since
@@ -54,9 +53,10 @@ async def serve(config: Config) -> None:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSING_SECONDS)
     await runner.setup()
     watching = [loop.create_task(app[HOUSE].patience.watch())]
-    if certificates is not None:
-        watching.append(loop.create_task(certificates.watch()))
     try:
+        certificates = _certificates(config)  # not before the folder is ours: another server's may lie there
+        if certificates is not None:
+            watching.append(loop.create_task(certificates.watch()))
         site = _Site(runner, config, certificates, app[HOUSE].patience)
         try:
             await site.start()

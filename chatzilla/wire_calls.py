@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from chatzilla.core.call import Call, Participant, Summary
+    from chatzilla.core.call_entry import Entered
     from chatzilla.core.call_events import CallEvent, IceServers
-    from chatzilla.core.calls import Entered
     from chatzilla.core.rooms import RoomId
 
 CANDIDATE_LIMIT: Final = 1024

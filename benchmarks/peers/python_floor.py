@@ -1,11 +1,12 @@
-"""The least that Python can do on the ack path: it reads a message, parses it and answers. Nothing is checked.
+"""The least that Python can do: it reads a message, parses it, answers, and tells whoever else is in the room.
 
 python python_floor.py PORT [FOLDER]
 
 With a folder it keeps what was said, in SQLite and synced, before it answers: one transaction at the end of each turn
-of the event loop, which waits for the disk. One asyncio protocol does it all: no chat server in Python that reads and
-writes by asyncio takes less of the processor. It knows WebSockets alone, frames below 64 kB, and clients that do
-nothing wrong.
+of the event loop, which waits for the disk. One asyncio protocol does it all, and one loop over the sockets' numbers
+writes to a room: no chat server in Python that reads and writes by asyncio takes less of the processor, or of time.
+Nothing is checked. It knows WebSockets alone, frames below 64 kB, and clients that do nothing wrong and read what they
+are told.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import os
 import re
 import sqlite3
 import sys
@@ -32,9 +34,9 @@ PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
 PRAGMA wal_autocheckpoint = 4000;
 CREATE TABLE messages (
-    no INTEGER PRIMARY KEY, seq INTEGER, author INTEGER, client_id TEXT, content TEXT, sent_at INTEGER
+    no INTEGER PRIMARY KEY, room INTEGER, seq INTEGER, author INTEGER, client_id TEXT, content TEXT, sent_at INTEGER
 );
-CREATE UNIQUE INDEX places ON messages (seq);
+CREATE UNIQUE INDEX places ON messages (room, seq);
 CREATE UNIQUE INDEX ids ON messages (client_id, author);
 """
 """What keeping asks for at least: a row, its place in the room, and the id by which a retry is known."""
@@ -47,31 +49,45 @@ class Store:
         folder.mkdir()
         self.database = sqlite3.connect(folder / "floor.db", isolation_level=None)
         self.database.executescript(SCHEMA)
-        self.kept = 0
-        self.rows: list[tuple[int, int, str, str, int]] = []
-        self.answers: list[tuple[asyncio.Transport, bytes]] = []
+        self.said = 0
+        self.rows: list[tuple[int, int, int, str, str, int]] = []
+        self.answers: list[tuple[Connection, bytes]] = []
 
-    def add(self, content: str) -> None:
-        seq = self.kept + len(self.rows) + 1
-        self.rows.append((seq, 1, f"a-client-of-the-tutorial-{seq:08}", content, 1_700_000_000_000))
+    def add(self, room: Room, content: str) -> None:
+        self.said += 1
+        room.head += 1
+        ident = f"a-client-of-the-tutorial-{self.said:08}"
+        self.rows.append((room.number, room.head, 1, ident, content, 1_700_000_000_000))
 
-    def answer(self, transport: asyncio.Transport, answer: bytes) -> None:
+    def answer(self, connection: Connection, answer: bytes) -> None:
         """Answer once everything that was said is kept."""
         if not self.answers:
             asyncio.get_running_loop().call_soon(self.commit)
-        self.answers.append((transport, answer))
+        self.answers.append((connection, answer))
 
     def commit(self) -> None:
         self.database.execute("BEGIN IMMEDIATE")
         self.database.executemany(
-            "INSERT INTO messages (seq, author, client_id, content, sent_at) VALUES (?, ?, ?, ?, ?)", self.rows
+            "INSERT INTO messages (room, seq, author, client_id, content, sent_at) VALUES (?, ?, ?, ?, ?, ?)", self.rows
         )
         self.database.execute("COMMIT")
-        self.kept += len(self.rows)
-        for transport, answer in self.answers:
-            transport.write(answer)
+        for connection, answer in self.answers:
+            connection.transport.write(answer)
+        for connection, _ in self.answers:
+            connection.tell()
         self.rows, self.answers = [], []
 
+
+class Room:
+    """Who hears it, and how much was said."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.head = 0
+        self.sockets: list[int] = []
+
+
+ROOMS: dict[str, Room] = {}
 
 STORE = Store(Path(sys.argv[2])) if len(sys.argv) > 2 else None
 
@@ -88,6 +104,22 @@ class Connection(asyncio.BufferedProtocol):
         self.transport = transport
         self.held = b""
         self.open = False
+        self.socket = transport.get_extra_info("socket").fileno()
+        self.room = Room(0)
+        self.said: list[bytes] = []
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        if self.socket in self.room.sockets:
+            self.room.sockets.remove(self.socket)
+
+    def tell(self) -> None:
+        """Write what was said here to everybody else in the room."""
+        said, self.said = b"".join(self.said), []
+        if said:
+            write, own = os.write, self.socket
+            for socket in self.room.sockets:
+                if socket != own:
+                    write(socket, said)
 
     def get_buffer(self, _sizehint: int) -> memoryview:
         return BUFFER
@@ -121,17 +153,23 @@ class Connection(asyncio.BufferedProtocol):
             at = body + length
             answers += self.answer(bytes(payload))
         self.held = data[at:]
-        if STORE is not None and STORE.rows:
-            STORE.answer(self.transport, b"".join(answers))
+        if STORE is not None and self.said:
+            STORE.answer(self, b"".join(answers))
         elif answers:
             self.transport.write(b"".join(answers))
+            self.tell()
 
     def answer(self, packet: bytes) -> tuple[bytes, ...]:
         event = EVENT.match(packet)
         if event is not None:
             words = orjson.loads(packet[event.end() :])
-            if STORE is not None and words[0] == "message":
-                STORE.add(words[1])
+            if words[0] == "message":
+                self.said.append(frame(b'42%b,["message",%b]' % (event[1], orjson.dumps(words[1]))))
+                if STORE is not None:
+                    STORE.add(self.room, words[1])
+            else:
+                self.room = ROOMS.setdefault(words[2], Room(len(ROOMS) + 1))
+                self.room.sockets.append(self.socket)
             return (frame(b"43%b,%b%b" % (event[1], event[2], orjson.dumps((True, words[1])))),)
         if packet[:2] == b"40":
             return (frame(packet.partition(b",")[0] + b',{"sid":"x"}'),)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NewType
 
 from chatzilla.core.rights import CallRole
+from chatzilla.errors import Forbidden, Full
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from chatzilla.core.limits import Allowance
     from chatzilla.core.pace import Pacer
     from chatzilla.core.people import Account, AccountId
@@ -22,12 +26,26 @@ Ticket = NewType("Ticket", str)
 """What somebody was let in by, as it is compared: the same token twice is the same ticket."""
 
 
+BARRED_AT_MOST: Final = 200
+"""People and tickets that one call remembers as put out."""
+
+REMEMBERED_AT_MOST: Final = 200
+"""People whose names a call keeps for its notice."""
+
+NAMED_IN_ROOM: Final = 20
+"""People of a call who are named to the room."""
+
 _BY_RIGHT: Final = "right "
 
 
 def ticket_of(right: str) -> Ticket:
     """What a right is compared by."""
     return Ticket(f"{_BY_RIGHT}{right}")
+
+
+def ticket_key(ticket: Ticket) -> str:
+    """What a call remembers a ticket by that lets nobody in any more."""
+    return f"ticket {ticket}"
 
 
 def right_in(ticket: Ticket) -> str | None:
@@ -42,6 +60,10 @@ class Source(enum.StrEnum):
     CAMERA = "camera"
     SCREEN = "screen"
     SCREEN_AUDIO = "screen-audio"
+
+
+SHOWN: Final = {"audio": Source.MICROPHONE, "video": Source.CAMERA, "screen": Source.SCREEN, "hand": None}
+"""What others see of somebody, and which source each is about."""
 
 
 class Order(enum.StrEnum):
@@ -173,6 +195,22 @@ class Participant:
     def may_moderate(self) -> bool:
         return self.role is CallRole.MODERATOR
 
+    @property
+    def shown(self) -> tuple[bool, bool, bool, bool]:
+        """What others see of them."""
+        return self.audio, self.video, self.screen, self.hand
+
+    @property
+    def keys(self) -> tuple[str, str]:
+        """What a call remembers them by when they are put out."""
+        return f"account {self.account.id}", ticket_key(self.ticket)
+
+    def stop_waiting(self) -> None:
+        """They are back, or are not waited for any more."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
 
 @dataclass(slots=True, eq=False)
 class Call:
@@ -205,6 +243,46 @@ class Call:
     def besides(self, participant: Participant) -> list[Participant]:
         return [each for each in self.participants.values() if each is not participant]
 
+    def check_place(self, among: Iterable[Participant]) -> None:
+        """See that one more could be seen and heard beside these.
+
+        Raises:
+            Full: nobody could.
+        """
+        most = self.limits.publishers
+        if sum(each.publishes for each in among) >= most:
+            raise Full(f"{most} people can be seen and heard in this call, and they are. You can watch and listen.")
+
+    def take_place(self, participant: Participant) -> bool:
+        """Give somebody one of the places of those who are seen or heard, and say whether they had none.
+
+        Raises:
+            Forbidden: a subscriber does not send.
+            Full: all places are taken.
+        """
+        if not participant.may_publish:
+            raise Forbidden("You can watch and listen in this call, and not be seen or heard.")
+        if participant.publishes:
+            return False
+        self.check_place(self.besides(participant))
+        participant.publishes = True
+        return True
+
+    def bar(self, *keys: str) -> None:
+        """Remember these as put out, in place of the earliest where they are too many."""
+        self.barred |= dict.fromkeys(keys)
+        while len(self.barred) > BARRED_AT_MOST:
+            del self.barred[next(iter(self.barred))]
+
+    def note_name(self, account: Account) -> None:
+        """Keep the name of somebody who enters, for the notice."""
+        if account.id in self.names:
+            return
+        if len(self.names) < REMEMBERED_AT_MOST:
+            self.names[account.id] = account.name
+        else:
+            self.others += 1
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -214,6 +292,12 @@ class Summary:
     locked: bool
     count: int
     people: tuple[Account, ...]
+
+
+def summary_of(call: Call) -> Summary:
+    """A call, likewise, as it is now."""
+    people = {each.account.id: each.account for each in call.participants.values()}
+    return Summary(call.since, call.locked, len(call.participants), tuple(islice(people.values(), NAMED_IN_ROOM)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from chatzilla.errors import NotFound
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from chatzilla.core.calls import Calls
+    from chatzilla.core.call_roster import Roster
     from chatzilla.core.rights import CallRole, Right, Rights
     from chatzilla.core.rooms import RoomId
     from chatzilla.ports import Clock, RightBook
@@ -56,7 +56,7 @@ class Connections:
         self,
         rights: Rights,
         book: RightBook,
-        calls: Calls,
+        roster: Roster,
         clock: Clock,
         *,
         on_chat: Callable[[], Iterable[Right]],
@@ -67,14 +67,14 @@ class Connections:
         Args:
             rights: judges them.
             book: keeps which were ended.
-            calls: knows who is in a call.
+            roster: knows who is in a call.
             clock: what time it is.
             on_chat: the rights by which connections to the chat have come.
             put_out: closes every connection that came by one of these rights.
         """
         self._rights = rights
         self._book = book
-        self._calls = calls
+        self._roster = roster
         self._clock = clock
         self._on_chat = on_chat
         self._put_out = put_out
@@ -101,7 +101,7 @@ class Connections:
             if right.room in found:
                 found[right.room][right.id] = _connection(right, here=True)
         for room, known in found.items():
-            for participant in self._calls.present(room):
+            for participant in self._roster.present(room):
                 ident = right_in(participant.ticket)
                 if ident is not None:
                     one = known.get(ident, Connection(ident, room, participant.role))
@@ -136,7 +136,7 @@ class Connections:
         """
         now = self._clock.wall_ms()
         await self._end(self.of([room])[room].values(), Ending(all_of(room), now, now + LASTS_SECONDS * 1000))
-        self._calls.close(room)
+        self._roster.close(room)
 
     async def _end(self, connections: Iterable[Connection], *whole: Ending) -> None:
         now = self._clock.wall_ms()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NewType
 from chatzilla.core import policy
 from chatzilla.core.audit import Done
 from chatzilla.core.directory import is_hidden
-from chatzilla.core.messages import Draft, mint_client_id
+from chatzilla.core.messages import Draft, mint_client_id, parse_client_id
 from chatzilla.core.people import hook_named
 from chatzilla.core.policy import Act, Thing
 from chatzilla.errors import BadRequest, Conflict, NotFound
@@ -162,10 +162,21 @@ async def find(register: HookRegister, tries: Tries, secret: str, *, address: st
     raise NotFound(NO_SUCH_HOOK)
 
 
-async def speak(ports: Ports, paces: Paces, sign_ins: SignIns, hook: Hook, content: str, *, address: str) -> Message:
+async def speak(
+    ports: Ports, paces: Paces, sign_ins: SignIns, hook: Hook, content: str, *, key: str | None, address: str
+) -> Message:
     """Let a hook say something in its room; returns the message once it is on disk.
 
+    Args:
+        ports, paces, sign_ins: what it takes.
+        hook: who speaks.
+        content: what it says.
+        key: what it calls it: the same once more, under the same key, is the message that was said before.
+        address: where it came from.
+
     Raises:
+        BadRequest: the key is none.
+        Conflict: under this key something else was said.
         NotFound: whoever made it might not make it any more.
         Forbidden: nobody like it speaks there now.
         TooFast: over a rate.
@@ -177,8 +188,9 @@ async def speak(ports: Ports, paces: Paces, sign_ins: SignIns, hook: Hook, conte
         if maker is None or not ports.directory.may(maker, Act.MAKE_HOOK, hook.room):
             raise NotFound(NO_SUCH_HOOK)
     policy.check(account, Act.POST, _room_of(ports.directory, hook))
+    client_id = mint_client_id() if key is None else parse_client_id(key)
     paces.spend_posting(account, address)
-    return await ports.log.append(account, Draft(hook.room, mint_client_id(), content), origin=None)
+    return await ports.log.append(account, Draft(hook.room, client_id, content), origin=None)
 
 
 def digest(secret: str) -> str:

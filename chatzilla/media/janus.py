@@ -6,6 +6,8 @@ down for what they receive. Browsers never speak to Janus. On its way up, a desc
 on the way down Janus offers, and a browser answers, one offer at a time.
 
 When Janus is gone, everybody is told that media is lost, and when it is back, to begin anew. A call ends with neither.
+
+Others may use the same Janus, another Chatzilla for one: rooms say whose they are, and theirs are let alone.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from chatzilla.core.call_events import (
 )
 from chatzilla.core.call_limits import PEOPLE_AT_MOST
 from chatzilla.errors import BadRequest, Conflict, NotFound, Unavailable
-from chatzilla.media import sdp
+from chatzilla.media import janus_room, sdp
 from chatzilla.media.janus_api import JanusError, JanusSession
 from chatzilla.media.janus_down import Downs, jsep_of
 from chatzilla.media.janus_room import Peer, Room
@@ -55,6 +57,15 @@ START_SECONDS: Final = 1.0
 AGAIN_SECONDS: Final = (0.25, 0.5)
 """How long until Janus is tried again. When it is back, everybody waits for no more than the last of these."""
 
+STEADY_SECONDS: Final = 10.0
+"""How long Janus has to be there to be taken for one that stays."""
+
+FALLS_SECONDS: Final = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0)
+"""How long one that did not stay is left alone, the first time and later: each time, everybody begins anew."""
+
+REASONS_AT_MOST: Final = 8
+"""Different reasons, one line of the log for each, why Janus cannot be used, until it can."""
+
 BEGINS_WITHIN_SECONDS: Final = 0.25
 """How long whoever has thrown a connection away may take to say that they begin anew, before they are told to."""
 
@@ -68,13 +79,16 @@ class Janus:
 
     name = "sfu"
 
-    def __init__(self, stage: Stage, url: str, secret: str, *, people: int, publishers: int, bitrate: int) -> None:
+    def __init__(
+        self, stage: Stage, url: str, secret: str, *, house: str, people: int, publishers: int, bitrate: int
+    ) -> None:
         """Begin without a connection; `start` makes one.
 
         Args:
             stage: tells participants.
             url: where Janus is, see `JanusSession.connect`.
             secret: Janus' `api_secret`, and the `admin_key` of its VideoRoom.
+            house: tells us, from start to start, from all others who use the same Janus.
             people: how many may be in a call.
             publishers: how many of them may be seen or heard.
             bitrate: what one of them may send, in bits per second.
@@ -83,8 +97,14 @@ class Janus:
         self._stage = stage
         self._url = url
         self._secret = secret
+        self._mark = f"Chatzilla {house}"
+        """What Janus knows our rooms by."""
         self._rooms: dict[CallId, Room] = {}
         self._session: JanusSession | None = None
+        self._since = 0.0
+        """When that began, by the event loop's time."""
+        self._reasons: set[str] = set()
+        """Why there is none; the log knows these."""
         self._control = 0
         """The handle by which rooms are made and ended."""
         self._peers: dict[int, Peer] = {}
@@ -125,39 +145,57 @@ class Janus:
             await self._session.close()
 
     async def _keep_connected(self) -> None:
-        failures = 0
+        failures = falls = 0
         while True:
             if self._session is not None:
                 await self._session.gone.wait()
-                logger.warning("Janus is gone")
+                stood = asyncio.get_running_loop().time() - self._since
+                failures, falls = 0, 0 if stood >= STEADY_SECONDS else falls + 1
+                rest = FALLS_SECONDS[min(max(falls - 1, 0), len(FALLS_SECONDS) - 1)]
+                logger.warning("Janus is gone, %.0f s after it was there; it is tried again in %.0f s", stood, rest)
                 self._forget_all()
                 await self._session.close()
                 self._session = None
-                failures = 0
+                await asyncio.sleep(rest)
             try:
                 await self._connect()
                 continue
-            except (Unavailable, JanusError) as error:
-                if not failures:
+            except Unavailable as error:
+                if self._is_news(str(error)):
                     logger.warning("%s", error)
-            except Exception:
-                logger.exception("Janus answers in a way that nobody foresaw")
+            except JanusError as error:
+                if self._is_news(str(error)):
+                    logger.warning("Janus does not carry calls: %s", error)
+            except Exception as error:
+                if self._is_news(repr(error)):
+                    logger.exception("Janus answers in a way that nobody foresaw")
             await asyncio.sleep(AGAIN_SECONDS[min(failures, len(AGAIN_SECONDS) - 1)])
             failures += 1
 
+    def _is_news(self, reason: str) -> bool:
+        """Whether the log does not know yet why Janus cannot be used."""
+        if reason in self._reasons or len(self._reasons) >= REASONS_AT_MOST:
+            return False
+        self._reasons.add(reason)
+        return True
+
     async def _connect(self) -> None:
-        """Connect, clear what an earlier server left behind, and let everybody begin anew."""
+        """Connect, clear what an earlier server of this house left behind, and let everybody begin anew."""
         session = JanusSession(self._secret, self._heard)
         await session.connect(self._url)
         try:
             self._control = await session.attach()
+            await janus_room.attempt(session, self._control, self._secret, self._mark)
             rooms, _ = await session.message(self._control, {"request": "list", "admin_key": self._secret})
             for room in rooms.get("list", ()):
-                await self._destroy(session, room["room"])
+                if room.get("description") == self._mark:
+                    await self._destroy(session, room["room"])
         except BaseException:
             await session.close()
             raise
+        self._reasons.clear()
         self._session = session
+        self._since = asyncio.get_running_loop().time()
         logger.info("Janus is there")
         for each in self._rooms.values():
             self._tell(each, MediaChanged(reset=True))
@@ -378,12 +416,8 @@ class Janus:
             if room.made:
                 return
             limits = room.call.limits
-            body = {
-                "request": "create",
-                "room": room.call.id,
-                "admin_key": self._secret,
-                "permanent": False,
-                "is_private": False,
+            kind = {
+                "description": self._mark,
                 "publishers": 2 * limits.publishers,  # who begins anew may be there twice for a moment
                 "bitrate": limits.video_bitrate,
                 "bitrate_cap": True,
@@ -393,16 +427,15 @@ class Janus:
                 "notify_joining": False,
             }
             try:
-                await session.message(self._control, body)
+                await janus_room.create(session, self._control, room.call.id, self._secret, **kind)
             except JanusError as error:
                 if error.code != _ROOM_EXISTS:
                     raise Unavailable(f"Janus does not carry this call: {error}") from error
             room.made = True
 
     async def _destroy(self, session: JanusSession, room: str) -> None:
-        body = {"request": "destroy", "room": room, "admin_key": self._secret, "permanent": False}
         with contextlib.suppress(JanusError, Unavailable):
-            await session.message(self._control, body)
+            await janus_room.destroy(session, self._control, room, self._secret)
 
     def _drop(self, room: Room, participant: Participant) -> None:
         """Undo whatever there is of somebody, and let the others receive it no more."""

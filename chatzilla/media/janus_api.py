@@ -87,7 +87,7 @@ class JanusSession:
                 )
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             await self.close()
-            raise Unavailable(f"Janus is not there: {error}") from error
+            raise Unavailable(f"Janus is not there: {str(error) or 'it does not answer'}") from error
         except BaseException:
             await self.close()
             raise

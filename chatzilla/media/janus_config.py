@@ -1,4 +1,4 @@
-"""A configuration for Janus that serves one Chatzilla and nobody else.
+"""A configuration for Janus that serves the Chatzillas of one machine and nobody else.
 
 The one that a distribution's package brings listens on every network without a secret, and has rooms for demonstration.
 This one listens on a UNIX socket alone, loads what calls need, and lets nobody make a room without the secret.

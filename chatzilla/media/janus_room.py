@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from chatzilla.core.call import Call, Participant, ParticipantId, Source
     from chatzilla.core.call_events import Offered
-    from chatzilla.media.janus_api import Jsep
+    from chatzilla.media.janus_api import JanusSession, Jsep
 
 Feed = tuple[str, str]
 """A line of what somebody sends: Janus' name for the whole of it, and the line's."""
@@ -78,3 +79,32 @@ class Room:
     made: bool = False
     making: asyncio.Lock = field(default_factory=asyncio.Lock)
     peers: dict[ParticipantId, Peer] = field(default_factory=dict)
+
+
+async def create(session: JanusSession, handle: int, room: str, key: str, **more: Any) -> None:
+    """Have Janus make a room that ends with it; `key` is the `admin_key` of its VideoRoom.
+
+    Raises:
+        JanusError: it refuses.
+        Unavailable: it is gone, or does not answer.
+    """
+    body = {"request": "create", "room": room, "admin_key": key, "permanent": False, "is_private": False}
+    await session.message(handle, body | more)
+
+
+async def destroy(session: JanusSession, handle: int, room: str, key: str) -> None:
+    """Have Janus end a room, with all that there is of it; raises what `create` does."""
+    body = {"request": "destroy", "room": room, "admin_key": key, "permanent": False}
+    await session.message(handle, body)
+
+
+async def attempt(session: JanusSession, handle: int, key: str, mark: str) -> None:
+    """See that Janus would carry a call: that it answers says no more than that it knows one of two secrets.
+
+    Raises:
+        JanusError: it would not.
+        Unavailable: it is gone, or does not answer.
+    """
+    room = f"trial-{secrets.token_urlsafe(9)}"
+    await create(session, handle, room, key, description=mark)
+    await destroy(session, handle, room, key)

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from chatzilla.core.bans import Ban
+    from chatzilla.core.call_entry import CallEntry
     from chatzilla.core.call_events import CallEvent, MediaRequest
+    from chatzilla.core.call_roster import Roster
     from chatzilla.core.calls import Calls
     from chatzilla.core.people import Account
     from chatzilla.core.rooms import ConnectionId, RoomId
@@ -86,7 +88,17 @@ class Seats:
 class CallsNamespace(Namespace[Visitor]):
     """Calls, for whoever has a token."""
 
-    def __init__(self, calls: Calls, seats: Seats, sign_ins: SignIns, clock: Clock, *, asking: Rate) -> None:
+    def __init__(
+        self,
+        roster: Roster,
+        entry: CallEntry,
+        calls: Calls,
+        seats: Seats,
+        sign_ins: SignIns,
+        clock: Clock,
+        *,
+        asking: Rate,
+    ) -> None:
         handlers = {
             "join": waiting(wire_calls.decode_join, self.on_join),
             "leave": waiting(wire_calls.decode_nothing, self.on_leave),
@@ -105,6 +117,8 @@ class CallsNamespace(Namespace[Visitor]):
         }
         super().__init__(CALLS, handlers)
         self._leave = handlers["leave"]
+        self._roster = roster
+        self._entry = entry
         self._calls = calls
         self._seats = seats
         self._sign_ins = sign_ins
@@ -150,7 +164,7 @@ class CallsNamespace(Namespace[Visitor]):
         except (SignInNeeded, TooFast):
             if key is None:
                 raise
-            holder = self._calls.pass_of(key)  # whose token is over, and whose call is not
+            holder = self._entry.pass_of(key)  # whose token is over, and whose call is not
             if holder.sign_in is not None and not self._sign_ins.lasts(holder.sign_in):
                 raise
             self._sign_ins.bans.check(holder.account, channel.address)
@@ -170,8 +184,8 @@ class CallsNamespace(Namespace[Visitor]):
         seat = visitor.session
         self._seats.forget(visitor)
         if visitor.has_asked(self._leave):
-            self._calls.leave(seat)
-        self._calls.lost(seat, silent=reason == SILENCE)
+            self._roster.leave(seat)
+        self._roster.lost(seat, silent=reason == SILENCE)
 
     # What can be called.
 
@@ -180,12 +194,12 @@ class CallsNamespace(Namespace[Visitor]):
         seat.asking.spend()
         if request.resume is not None:
             flags = Flags(request.wish.audio, request.wish.video)
-            return wire_calls.encode_entered(await self._calls.resume(seat, request.room, request.resume, flags))
-        return wire_calls.encode_entered(await self._calls.join(seat, request.room, request.wish))
+            return wire_calls.encode_entered(await self._entry.resume(seat, request.room, request.resume, flags))
+        return wire_calls.encode_entered(await self._entry.join(seat, request.room, request.wish))
 
     async def on_leave(self, seat: Seat, _: None) -> Mapping[str, Any]:
         """Leave the call."""
-        self._calls.leave(seat)
+        self._roster.leave(seat)
         return {}
 
     async def on_state(self, seat: Seat, flags: Flags) -> Mapping[str, Any]:
@@ -223,7 +237,7 @@ class CallsNamespace(Namespace[Visitor]):
     async def on_peek(self, seat: Seat, room: RoomId) -> Mapping[str, Any]:
         """Tell who is in the call of a room."""
         seat.asking.spend()
-        return wire_calls.encode_peek(self._calls.call_in(seat, room))
+        return wire_calls.encode_peek(self._entry.call_in(seat, room))
 
     # What ends connections from within.
 
@@ -235,7 +249,7 @@ class CallsNamespace(Namespace[Visitor]):
     def end_sign_ins(self, ended: Iterable[SignInId]) -> None:
         """Close every connection that stands on a sign-in which is over; its participant is out of the call."""
         gone = frozenset(ended)
-        self._calls.end_sign_ins(gone)
+        self._roster.end_sign_ins(gone)
         for visitor in self._seats.all():
             if visitor.session.holder.sign_in in gone:
                 visitor.dismiss("sign-in", "You have been signed out.", reconnect=False)
@@ -243,19 +257,19 @@ class CallsNamespace(Namespace[Visitor]):
     def enforce(self, ban: Ban) -> None:
         """Put everybody out of calls whom a ban keeps out, and close their connections where it is of the server."""
         if ban.account is not None:
-            self._calls.put_out(ban.account, ban.room)  # also whoever is reconnecting just now
+            self._roster.put_out(ban.account, ban.room)  # also whoever is reconnecting just now
         for visitor in self._seats.all():
             account, address = visitor.session.holder.account, visitor.session.address
             if self._sign_ins.bans.against(account, address, ban.room) is not ban:
                 continue
-            self._calls.put_out(account.id, ban.room)
+            self._roster.put_out(account.id, ban.room)
             if ban.room is None:
                 visitor.dismiss("forbidden", ban.sentence, reconnect=False)
 
     def end_rights(self, ended: Iterable[str]) -> None:
         """Close every connection that came by one of these rights; its participant is out of the call."""
         gone = frozenset(map(ticket_of, ended))
-        self._calls.end_tickets(gone)
+        self._roster.end_tickets(gone)
         for visitor in self._seats.all():
             if visitor.session.holder.ticket in gone:
                 visitor.dismiss("forbidden", PUT_OUT, reconnect=False)

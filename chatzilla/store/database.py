@@ -7,6 +7,7 @@ client being able to see it: see `_settle_epoch` and `docs/protocol.md` 1.4.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import secrets
 import shutil
@@ -130,7 +131,8 @@ class Database:
     def __init__(self, folder: Path, path: Path | None = None, *, synchronous: str = FULL) -> None:
         """Name the data folder, and the database file where it is kept elsewhere."""
         self.folder = folder
-        self.path = path or folder / "chatzilla.db"
+        self.path = Path(os.path.realpath(path or folder / "chatzilla.db"))
+        """The file itself, where a link leads to it: what SQLite keeps beside it is there, and so is its lock."""
         self.synchronous = synchronous
         self.condition = Condition()
         """Whether it does what it is asked to; whoever asks it says so there."""
@@ -186,14 +188,26 @@ class Database:
         self.writing.dispose()
         self._unlock()
 
+    @property
+    def mark(self) -> str:
+        """What tells this database from every other one, a copy of it included, where servers share something.
+
+        It stays as long as the epoch and the place do.
+        """
+        return hashlib.sha256(self.epoch.encode() + b" " + os.fsencode(self.path)).hexdigest()[:16]
+
     def _lock_all(self) -> None:
-        """Take the folder, and the database where it is elsewhere, unless they are ours."""
+        """Take the folder, and the database wherever it is, unless they are ours.
+
+        Another folder's server may have been given the database as well.
+        """
         if self._locks:
             return
         _make_folder(self.folder)
-        self._locks.append(_lock(self.folder / "lock", f"The data folder {self.folder}"))
-        if self.path.parent != self.folder:
-            self._locks.append(_lock(self.path.with_name(f"{self.path.name}.lock"), f"The database {self.path}"))
+        instead = "give this one a folder of its own with --data"
+        self._locks.append(_lock(self.folder / "lock", f"The data folder {self.folder}", instead))
+        beside = self.path.with_name(f"{self.path.name}.lock")
+        self._locks.append(_lock(beside, f"The database {self.path}", "name another one in DATABASE_URL"))
 
     def _unlock(self) -> None:
         for lock in self._locks:
@@ -348,8 +362,13 @@ def _clear_log(engine: Engine) -> None:
         raw.close()
 
 
-def _lock(path: Path, what: str) -> TextIO:
-    """Take something for this process, until it ends or closes the file."""
+def _lock(path: Path, what: str, instead: str) -> TextIO:
+    """Take something for this process, until it ends or closes the file.
+
+    Raises:
+        StartError: another process has it; the text says which, and what to do `instead`.
+    """
+    _private(path)
     file = path.open("a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -358,8 +377,7 @@ def _lock(path: Path, what: str) -> TextIO:
         owner = file.read().strip() or "unknown"
         file.close()
         raise StartError(
-            f"{what} is in use by another Chatzilla (process {owner}). "
-            "Stop that one, or give this one a folder of its own with --data."
+            f"{what} is in use by another Chatzilla (process {owner}). Stop that one, or {instead}."
         ) from error
     file.truncate(0)
     file.write(f"{os.getpid()}\n")

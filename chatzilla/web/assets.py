@@ -3,8 +3,8 @@
 The whole folder lives below one prefix, `/static/<version>/`, so modules import each other by relative names, an
 upgrade is seen at once, and a browser never asks twice.
 
-Comments and types are for those who read the checkout: they stay at home. What is left stands in the same lines, so
-that an error names the line that one will look at.
+Comments, types and indentation are for those who read the checkout: they stay at home. What is left stands in the same
+lines, so that an error names the line that one will look at.
 """
 
 from __future__ import annotations
@@ -31,10 +31,12 @@ _TYPES: Final = {
     ".svg": "image/svg+xml",
     ".webmanifest": "application/manifest+json",
 }
-_OWN_SCRIPTS: Final = "js/"
-"""What is below it is ours, and has its comments in lines of their own."""
+_OURS: Final = ("js/", "css/")
+"""What is below them is ours, and has its comments in lines of their own, and no text over several lines."""
 
-_COMMENTS: Final = re.compile(r"^[ \t]*(?://[^\n]*|/\*\*(?:(?!\*/).)*\*/[ \t]*)$", re.MULTILINE | re.DOTALL)
+_COMMENTS: Final = re.compile(r"^[ \t]*(?://[^\n]*|/\*(?:(?!\*/).)*\*/[ \t]*)$", re.MULTILINE | re.DOTALL)
+_TYPES_WITHIN: Final = re.compile(r"/\*\* @(?:(?!\*/).)*\*/ ?")
+_INDENTATION: Final = re.compile(r"^[ \t]+", re.MULTILINE)
 _LEFT_OUT: Final = {".ts", ".map"}
 _COMPRESSED: Final = ("text/", "image/svg", "application/manifest")
 _FOREVER: Final = "public, max-age=31536000, immutable"
@@ -68,7 +70,7 @@ class Assets:
                 "Run `make setup` (or `npm ci --omit=dev`) in the checkout first."
             )
         self._files = {
-            (name := path.relative_to(folder).as_posix()): _read(path, light=name.startswith(_OWN_SCRIPTS))
+            (name := path.relative_to(folder).as_posix()): _read(path, light=name.startswith(_OURS))
             for path in sorted(folder.rglob("*"))
             if path.is_file() and path.suffix not in _LEFT_OUT
         }
@@ -113,15 +115,16 @@ def takes_gzip(request: web.Request) -> bool:
     return False
 
 
-def without_comments(script: str) -> str:
-    """A script without the comments that have lines of their own; every other line stays where it is."""
-    return _COMMENTS.sub(lambda comment: "\n" * comment[0].count("\n"), script)
+def lightened(source: str) -> str:
+    """A script or a sheet without the comments that have lines of their own, without types, and not indented."""
+    source = _COMMENTS.sub(lambda comment: "\n" * comment[0].count("\n"), source)
+    return _INDENTATION.sub("", _TYPES_WITHIN.sub("", source))
 
 
 def _read(path: Path, *, light: bool) -> _Asset:
     body = path.read_bytes()
     if light:
-        body = without_comments(body.decode()).encode()
+        body = lightened(body.decode()).encode()
     content_type = _TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     zipped = gzip.compress(body, mtime=0) if content_type.startswith(_COMPRESSED) else None
     if content_type.startswith("text/"):

@@ -31,6 +31,9 @@ TOKENS: Final = "Tokens"
 BOTS: Final = "Bots"
 HOOKS: Final = "Hooks"
 
+KEY: Final = "Idempotency-Key"
+"""The header by which a program says that what it asks is the same as before."""
+
 
 class Programs:
     """What programs come in with, over HTTP."""
@@ -131,16 +134,18 @@ class Programs:
         """End a hook."""
         await hooks.end(self._register, self._sign_ins, holder.account, id)
 
-    @operation("POST", "/hooks/{secret}", HOOKS, Forbidden, TooFast)
+    @operation("POST", "/hooks/{secret}", HOOKS, Forbidden, Conflict, TooFast)
     async def speak(self, request: web.Request, secret: models.Secret, body: HookBody) -> str:
         """Say something in the hook's room: `curl -d hello` and its address will do.
 
         Takes text, JSON with `text` or `content`, and what Slack takes, as JSON or in the field `payload` of a form. A
-        wrong address is answered by 404, whatever is wrong with it.
+        wrong address is answered by 404, whatever is wrong with it. Whoever may send the same once more, since no
+        answer came, gives it an id of its own in the header `Idempotency-Key`: under one id a thing is said once.
         """
         address = self._callers.address(request)
         hook = await hooks.find(self._register, self._tries, secret, address=address)
-        await hooks.speak(self._ports, self._paces, self._sign_ins, hook, body.content, address=address)
+        key = request.headers.get(KEY)
+        await hooks.speak(self._ports, self._paces, self._sign_ins, hook, body.content, key=key, address=address)
         return "ok"
 
     def _bot(self, account: Account) -> wire.Json:

@@ -45,6 +45,15 @@ export class Identity {
     else ofThisTab.removeItem("chatzilla.token");
   }
 
+  /** Another tab may have signed this browser in as somebody else meanwhile: then the page is theirs. */
+  async lookAgain() {
+    if (!this.signedIn) return;
+    // Where it cannot be had, what the person does next is refused once more, and asked about again.
+    const loaded = await import("./api.js").catch(() => null);
+    const result = await loaded?.api.me();
+    if (result?.ok && result.answer.you.name !== this.name) location.reload();
+  }
+
   forget() {
     ofThisTab.removeItem("chatzilla.name");
     ofThisTab.removeItem("chatzilla.token");

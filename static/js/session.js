@@ -2,10 +2,9 @@
 // No DOM. It drives the timelines through a connection and tells a listener what changed.
 
 /** @import { Connection, Ear } from "./connection.js" */
-/** @import { CallInRoom } from "./call/wire.js" */
 /** @import { Letter } from "./outbox-store.js" */
 /** @import { Answer } from "./outbox.js" */
-/** @import { Gone, HistoryPage, JoinAnswer, Message, PostAnswer, Refusal, Result, Room, You } from "./protocol.js" */
+/** @import { Gone, HistoryPage, JoinAnswer, Message, Refusal, Result, Room, You } from "./protocol.js" */
 
 import { backOff } from "./backoff.js";
 import { Roster } from "./roster.js";

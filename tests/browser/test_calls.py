@@ -438,7 +438,7 @@ async def test_the_browser_says_that_it_is_online_while_the_server_is_asked(plac
 
 async def test_a_room_full_of_people(house: House, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """When all places of those who are seen are taken, one may still watch and listen; when the room is full, not."""
-    (media,) = house.server.house.calls._engines
+    (media,) = house.server.house.call_roster._engines
     monkeypatch.setattr(media, "limits", replace(media.limits, people=3, publishers=2))
     anna, _ = await place.caller("Anna"), await place.caller("Bob")
     carl = await (await place.person("Carl")).looks()

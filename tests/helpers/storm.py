@@ -92,7 +92,7 @@ async def becomes_whole(server: Server, janus: JanusServer, cast: Sequence[Extra
             while not all(one.here for one in cast):
                 await asyncio.sleep(0.02)
         assert await janus.handles() == 1 + 2 * len(cast), "two of each, and one by which rooms are made"
-        (call,) = server.house.calls._calls.values()
+        (call,) = server.house.call_roster._calls.values()
         assert call.participants.keys() == {one.id for one in cast}
     except (AssertionError, TimeoutError) as failure:
         raise AssertionError(f"{failure or 'not everybody is here'}\n{account(server, cast)}") from failure

@@ -125,4 +125,5 @@ async def test_the_commands_of_a_hook_speak(tmp_path: Path) -> None:
         ("CI", "The build is green."),
         ("CI", "100 % + more"),
         ("CI", "built"),
+        ("CI", "The build is green."),
     ]

@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from chatzilla import wire_calls
 from chatzilla.core.call import Reason
-from chatzilla.core.calls import Calls
+from chatzilla.core.call_entry import CallEntry
 from chatzilla.core.people import app_named
 from chatzilla.core.policy import Role
 from chatzilla.core.rights import CallRole
@@ -125,7 +125,7 @@ class TestEntering:
             raise RuntimeError("something private")
 
         bob = await people.connect("bob")
-        monkeypatch.setattr(Calls, "call_in", fails)
+        monkeypatch.setattr(CallEntry, "call_in", fails)
         assert await bob.fails("peek", {"room": "lobby"}) == "internal"
         assert [record.getMessage()[:24] for record in caplog.records if record.exc_info] == [
             "an event of /calls faile"
@@ -672,12 +672,12 @@ class TestBesideChat:
         async with asyncio.timeout(PATIENCE_SECONDS):
             while house.server.eio.sockets or house.seats.all():
                 await asyncio.sleep(0.01)
-        (call,) = house.calls._calls.values()
+        (call,) = house.call_roster._calls.values()
         assert all(each.seat is None and each.timer is not None for each in call.participants.values())
         for each in tuple(call.participants.values()):
-            house.calls._remove(call, each, Reason.LOST)
-        (mesh,) = house.calls._engines
-        assert not house.calls._calls
+            house.call_roster._remove(call, each, Reason.LOST)
+        (mesh,) = house.call_roster._engines
+        assert not house.call_roster._calls
         assert not mesh._candidates  # type: ignore[attr-defined]  # of this engine
         assert not house.server.manager.rooms
 

@@ -21,7 +21,7 @@ from chatzilla.core.people import app_named
 from chatzilla.core.rights import CallRole
 from chatzilla.core.rooms import RoomId
 from chatzilla.errors import Unavailable
-from chatzilla.media import janus_config
+from chatzilla.media import janus_config, janus_room
 from chatzilla.media.janus_api import JanusError, JanusSession
 from chatzilla.media.janus_down import OFFERS_IN_VAIN
 from tests.helpers import extras
@@ -359,14 +359,19 @@ async def test_nothing_that_is_said_waits_for_candidates(tmp_path: Path, janus: 
 
 
 async def test_what_an_earlier_server_left_behind_is_cleared(tmp_path: Path, janus: JanusServer) -> None:
+    """Of the same house; what others have there stays."""
+    async with serving(tmp_path / "data", **through(janus)) as server:
+        ours = {"description": f"Chatzilla {server.house.database.mark}"}
     session = JanusSession(SECRET, lambda *_: None)
     await session.connect(janus.url)
-    await session.message(await session.attach(), {"request": "create", "room": "ghost", "admin_key": SECRET})
+    handle = await session.attach()
+    await janus_room.create(session, handle, "ghost", SECRET, **ours)
+    await janus_room.create(session, handle, "theirs", SECRET)
     await session.close()
-    assert await janus.rooms() == ["ghost"]
+    assert sorted(await janus.rooms()) == ["ghost", "theirs"]
     async with serving(tmp_path / "data", **through(janus)) as server, party(server) as people:
         await healthy(people)
-        assert await janus.rooms() == []
+        assert await janus.rooms() == ["theirs"]
 
 
 async def test_nobody_uses_janus_without_the_secret(janus: JanusServer) -> None:

@@ -46,9 +46,12 @@ async def made_hook(maker: Person, name: str = "CI", room: str = "lobby") -> tup
     return made["hook"]["id"], made["url"]
 
 
-async def sent(place: Town, url: str, body: str | bytes, kind: str | None = FORM) -> tuple[int, str]:
+async def sent(
+    place: Town, url: str, body: str | bytes, kind: str | None = FORM, *, key: str | None = None
+) -> tuple[int, str]:
     """Send something to a hook; returns the status and what was answered."""
     headers = {} if kind is None else {"Content-Type": kind}
+    headers |= {} if key is None else {"Idempotency-Key": key}
     skip = ["Content-Type"] if kind is None else []
     async with place.http.post(
         url, data=body.encode() if isinstance(body, str) else body, headers=headers, skip_auto_headers=skip
@@ -257,6 +260,21 @@ async def test_a_hook_refuses_what_it_cannot_say(place: Town) -> None:
         answered, text = await sent(place, url, body, kind)
         assert (answered, json.loads(text)["code"]) == (status, code)
         assert (await alice.ask("GET", LOBBY))[1]["messages"] == []
+
+
+async def test_what_a_hook_says_again_under_the_same_key_is_said_once(place: Town) -> None:
+    alice = await place.enters("Alice")
+    (_, url), (_, other) = await made_hook(alice), await made_hook(alice, name="Till")
+    assert [await sent(place, url, "built", key="run-7") for _ in range(3)] == [(200, "ok")] * 3
+    assert (await sent(place, other, "built", key="run-7"))[0] == 200, "keys are each hook's own"
+    assert (await sent(place, url, "built", key="run-8"))[0] == 200
+    status, problem = await sent(place, url, "failed", key="run-7")
+    assert (status, json.loads(problem)["code"]) == (409, "conflict")
+    for key in ("", "x" * 65, "tab\tbed"):
+        status, problem = await sent(place, url, "built", key=key)
+        assert (status, json.loads(problem)["code"]) == (400, "bad-request")
+    said = [(each["name"], each["content"]) for each in (await alice.ask("GET", LOBBY))[1]["messages"]]
+    assert said == [("CI", "built"), ("Till", "built"), ("CI", "built")]
 
 
 async def test_a_hook_that_is_ended_is_as_one_that_never_was(place: Town) -> None:

@@ -152,6 +152,11 @@ class TestServing:
                 people = Party(type("Address", (), {"url": process.url}), stack)  # type: ignore[arg-type]
                 caller = await people.connect(token=client.you["token"])
                 await caller.joins()
+            second = Process(tmp_path / "data", "--tls", "self-signed", environ={"CHATZILLA_URL": "https://b.example"})
+            with pytest.raises(AssertionError, match="in use by another Chatzilla"):
+                await second.start()
+            assert await second.stop() == 2
+            assert file.read_bytes() == made, "whoever is refused changes nothing of the server's that runs"
             assert await process.stop() == 0
             await process.start()
             assert file.read_bytes() == made

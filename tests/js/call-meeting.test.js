@@ -292,7 +292,7 @@ test("whoever enters muted sends no microphone before the first word", async () 
   await idle();
   assert.deepEqual(one.wire.all("join")[0].media, { audio: false, video: true });
   assert(!one.engine.notes.includes("sends microphone"));
-  await one.meeting.setMicrophone(true);
+  await one.meeting.own.setMicrophone(true);
   await idle();
   assert(one.engine.notes.includes("sends microphone"));
   assert.deepEqual(one.wire.all("state").at(-1), { audio: true });
@@ -343,9 +343,9 @@ test("when all places of those who are seen are taken, one may watch", async () 
 
 test("there being no place for a camera is told, and it goes off again", async () => {
   const one = await inside();
-  await one.meeting.setCamera(false);
+  await one.meeting.own.setCamera(false);
   one.wire.refusals.state = [{ code: "full", message: "6 people can be seen." }];
-  await one.meeting.setCamera(true);
+  await one.meeting.own.setCamera(true);
   await idle();
   assert(one.told.includes("6 people can be seen."));
   assert.equal(one.devices.tracks.has("camera"), false);
@@ -358,13 +358,13 @@ test("losing the server touches no media, and the same participant comes back", 
   one.wire.lose();
   await one.clock.advance(5_000);
   assert.equal(one.meeting.phase, "in");
-  assert.equal(one.meeting.reachable, false);
+  assert.equal(one.meeting.attendance.reachable, false);
   assert.deepEqual(one.engine.notes.slice(before), []);
   one.wire.entry = entry(me, [anna, bob]);
   one.wire.open();
   await idle();
   assert.equal(one.wire.all("join").at(-1).resume, "key");
-  assert.equal(one.meeting.reachable, true);
+  assert.equal(one.meeting.attendance.reachable, true);
   assert.deepEqual(one.engine.notes.slice(before), ["entered anna,bob", "limit 150000"]);
 });
 
@@ -430,14 +430,14 @@ test("how many we are decides how much is sent", async () => {
 
 test("a screen is shared with its sound, and ended by the browser's own button too", async () => {
   const one = await inside();
-  await one.meeting.share();
+  await one.meeting.own.share();
   await idle();
   assert.deepEqual(one.engine.notes.slice(-2), ["sends screen", "sends screen-audio"]);
   assert.deepEqual(one.wire.all("state").at(-1), { screen: true });
   one.screen.screen.ends();
   assert.deepEqual(one.engine.notes.slice(-2), ["stops screen", "stops screen-audio"]);
   assert.deepEqual(one.wire.all("state").at(-1), { screen: false });
-  assert.equal(one.meeting.sharing, false);
+  assert.equal(one.meeting.own.sharing, false);
   assert.equal(one.screen.sound.stopped, true);
 });
 
@@ -447,44 +447,44 @@ test("a second press while the browser still asks for a screen asks for no secon
   /** @type {((screen: object) => void)[]} */
   const asked = [];
   one.screen = new Promise((resolve) => asked.push(resolve));
-  const first = one.meeting.share();
+  const first = one.meeting.own.share();
   one.screen = { screen: new Track("video"), sound: null };
-  await one.meeting.share();
+  await one.meeting.own.share();
   asked[0](screen);
   await first;
   await idle();
   assert.equal(one.engine.notes.filter((/** @type {string} */ note) => note === "sends screen").length, 1);
-  one.meeting.stopSharing();
+  one.meeting.own.stopSharing();
   assert.equal(screen.screen.stopped, true);
-  await one.meeting.share();
-  assert.equal(one.meeting.sharing, true, "and another time it asks again");
+  await one.meeting.own.share();
+  assert.equal(one.meeting.own.sharing, true, "and another time it asks again");
 });
 
 test("a screen that is not to be had is no silence", async () => {
   const one = await inside();
   one.screen = null;
-  await one.meeting.share();
+  await one.meeting.own.share();
   assert.deepEqual(one.told, ["Your screen is not shared."]);
-  assert.equal(one.meeting.sharing, false);
+  assert.equal(one.meeting.own.sharing, false);
 });
 
 test("stopping a screen leaves the camera as it is", async () => {
   const one = await inside();
-  await one.meeting.setCamera(false);
-  await one.meeting.share();
+  await one.meeting.own.setCamera(false);
+  await one.meeting.own.share();
   await idle();
-  one.meeting.stopSharing();
+  one.meeting.own.stopSharing();
   assert.equal(one.devices.tracks.has("camera"), false);
   assert(!one.engine.notes.slice(-2).some((line) => line.includes("camera")));
 });
 
 test("to talk while a key is held", async () => {
   const one = await inside();
-  await one.meeting.setMicrophone(false);
-  one.meeting.whisper(true);
+  await one.meeting.own.setMicrophone(false);
+  one.meeting.own.whisper(true);
   assert.equal(one.devices.speaks, true);
   assert.deepEqual(one.wire.all("state").at(-1), { audio: true });
-  one.meeting.whisper(false);
+  one.meeting.own.whisper(false);
   assert.equal(one.devices.speaks, false);
   assert.deepEqual(one.wire.all("state").at(-1), { audio: false });
 });
@@ -492,8 +492,8 @@ test("to talk while a key is held", async () => {
 test("the key changes nothing for whoever is not muted", async () => {
   const one = await inside();
   const before = one.wire.asked.length;
-  one.meeting.whisper(true);
-  one.meeting.whisper(false);
+  one.meeting.own.whisper(true);
+  one.meeting.own.whisper(false);
   assert.equal(one.devices.speaks, true);
   assert.equal(one.wire.asked.length, before);
 });
@@ -504,11 +504,11 @@ test("a moderator's word is obeyed, and one is told whose it was", async () => {
   one.wire.ear.moderated({ action: "mute", source: "microphone", by });
   await idle();
   assert.equal(one.devices.speaks, false);
-  await one.meeting.share();
+  await one.meeting.own.share();
   await idle();
   one.wire.ear.moderated({ action: "unpublish", source: "screen", by });
   await idle();
-  assert.equal(one.meeting.sharing, false);
+  assert.equal(one.meeting.own.sharing, false);
   one.wire.ear.moderated({ action: "unpublish", source: "camera", by });
   await idle();
   assert.equal(one.devices.tracks.has("camera"), false);
@@ -521,7 +521,7 @@ test("whoever is removed, or entered elsewhere, sends nothing more", async () =>
     (/** @type {Ear} */ ear) => ear.superseded(),
   ]) {
     const one = await inside();
-    await one.meeting.share();
+    await one.meeting.own.share();
     await idle();
     end(one.wire.ear);
     assert.equal(one.meeting.phase, "over");
@@ -557,8 +557,8 @@ test("somebody with the right to watch sends nothing and is asked for nothing", 
   await idle();
   assert.deepEqual(one.engine.notes, ["entered anna", "limit 600000"]);
   assert.deepEqual(one.wire.all("state"), [{ hand: false }]);
-  await one.meeting.share();
-  assert.equal(one.meeting.sharing, false);
+  await one.meeting.own.share();
+  assert.equal(one.meeting.own.sharing, false);
 });
 
 test("fresh credentials come before the old ones are over", async () => {

@@ -175,7 +175,7 @@ async def live(steps: list[Any]) -> None:
                             if ident != person.id
                         }
                         assert person.roster == real
-                calls = server.house.calls._calls
+                calls = server.house.call_roster._calls
                 for call in calls.values():
                     assert 0 < len(call.participants) <= 3
                     assert call.publishers <= 2
@@ -198,7 +198,7 @@ async def live(steps: list[Any]) -> None:
 
 def seats_of(server: Any, ident: str) -> Any:
     """The call that a participant is in, and the participant."""
-    for call in server.house.calls._calls.values():
+    for call in server.house.call_roster._calls.values():
         if ident in call.participants:
             return call, call.participants[ident]
     return None

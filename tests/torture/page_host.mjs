@@ -1,5 +1,5 @@
 // Many pages in one process: the page's own session, outbox, journal and timelines, with the official client, wired as
-// `main.js` wires them. What a page would draw is kept by the page's own rules, and watched at every drawing.
+// `visit.js` and `writing.js` wire them. What a page would draw is kept by the page's own rules, and watched at every drawing.
 //
 // Orders come as lines of JSON, [number, page, verb, ...arguments], and are answered by [number, result].
 

@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from chatzilla.errors import NotFound, StartError
-from chatzilla.web.assets import CLIENT, Assets, shipped, without_comments
+from chatzilla.web.assets import CLIENT, Assets, lightened, shipped
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -73,7 +73,7 @@ def test_the_version_does_not_change_with_a_date(folder: Path) -> None:
     assert Assets(folder).version == first
 
 
-def test_comments_stay_at_home_and_lines_stay_where_they_are() -> None:
+def test_comments_types_and_indentation_stay_at_home_and_lines_stay_where_they_are() -> None:
     script = """// What it is for.
 import { a } from "./a.js";
 
@@ -88,21 +88,31 @@ export function c(b) { // why
   return d /* inline */ + "/**/" + /\\/\\*/u;
 }
 """
-    light = without_comments(script)
+    light = lightened(script)
     assert light.count("\n") == script.count("\n")
-    kept = [line for line in light.splitlines() if line]
-    assert kept == [script.splitlines()[at] for at in (1, 6, 9, 10, 11, 12)]
+    kept = {at: line for at, line in enumerate(light.splitlines()) if line}
+    assert kept == {
+        1: 'import { a } from "./a.js";',
+        6: "export function c(b) { // why",
+        9: "const d = `${b} // no comment`;",
+        10: "(d).at(0);",
+        11: 'return d /* inline */ + "/**/" + /\\/\\*/u;',
+        12: "}",
+    }
 
 
-def test_nothing_but_comments_is_left_out_of_our_scripts() -> None:
+def test_nothing_but_comments_and_types_is_left_out_of_our_scripts() -> None:
     for path in sorted(shipped("static").glob("js/**/*.js")):
         script = path.read_text()
-        lines = zip(script.splitlines(), without_comments(script).splitlines(), strict=True)
-        gone = [line.lstrip() for line, left in lines if line != left]
+        lines = [
+            (line.strip(), left) for line, left in zip(script.splitlines(), lightened(script).splitlines(), strict=True)
+        ]
+        gone = [line for line, left in lines if line and not left]
         assert gone
         assert all(line.startswith(("// ", "/** ", "/**", "* ", "*/")) or line in {"*", "//"} for line in gone), path
-        assert "\n//" not in re.sub(r"`[^`]*`", "", without_comments(script)), path
-        for text in re.findall(r"`[^`]*`", without_comments(script)):
+        assert all(left == re.sub(r"/\*\* @\w+ [^`]*?\*/ ?", "", line) for line, left in lines if left), path
+        assert "\n//" not in re.sub(r"`[^`]*`", "", lightened(script)), path
+        for text in re.findall(r"`[^`]*`", lightened(script)):
             assert "\n" not in text, f"{path}: a text over several lines could hold what looks like a comment"
 
 

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from chatzilla.core.call import CallLimits, CallRecord, Flags, Order, Pass, Reason, Seat, Ticket, Wish
+from chatzilla.core.call_entry import CallEntry
 from chatzilla.core.call_events import CallEnded, IceServers, ParticipantChanged
 from chatzilla.core.call_notice import duration, notice
-from chatzilla.core.calls import CALLS_AT_MOST, Calls
+from chatzilla.core.call_roster import CALLS_AT_MOST, Roster
+from chatzilla.core.calls import Calls
 from chatzilla.core.directory import Directory
 from chatzilla.core.limits import Allowance, Rate
 from chatzilla.core.messages import NOTICE, Message
@@ -165,18 +167,18 @@ class Scene:
         self.stage, self.log, self.book = Stage(), Log(), book or Book()
         self.engine = engines[0] if engines else Engine()
         self.tokens = Tokens("a key of at least thirty-two bytes!", self.clock)
-        self.calls = Calls(
+        self.roster = Roster(
             self.clock,
             self.log,  # type: ignore[arg-type]  # as much as calls need
             self.stage,
             self.stage,  # type: ignore[arg-type]  # likewise
             self.book,
-            self.tokens,
-            NoRelay(),
-            Directory(None, Tries(self.clock), self.clock),  # type: ignore[arg-type]  # there is nothing to store
             engines or (self.engine,),
             {},
         )
+        directory = Directory(None, Tries(self.clock), self.clock)  # type: ignore[arg-type]  # there is nothing to store
+        self.entry = CallEntry(self.roster, self.tokens, NoRelay(), directory, self.clock)
+        self.calls = Calls(self.roster, self.book, NoRelay(), directory)
 
     def seat(self, name: str, ticket: str = "", sign_in: str | None = None, connection: str = "") -> Seat:
         holder = Pass(account_named(name), Ticket(ticket or name), None if sign_in is None else SignInId(sign_in))
@@ -185,11 +187,11 @@ class Scene:
 
     async def joins(self, name: str, room: str = LOBBY, *, video: bool = False, **options: Any) -> Seat:
         seat = self.seat(name, **options)
-        await self.calls.join(seat, RoomId(room), Wish(video=video))
+        await self.entry.join(seat, RoomId(room), Wish(video=video))
         return seat
 
     def names(self, room: str = LOBBY) -> list[str]:
-        call = self.calls._calls.get(RoomId(room))
+        call = self.roster._calls.get(RoomId(room))
         return [] if call is None else [each.account.name for each in call.participants.values()]
 
 
@@ -198,8 +200,8 @@ async def test_a_call_is_there_as_long_as_somebody_is_in_it() -> None:
     alice, bob = await scene.joins("alice"), await scene.joins("bob")
     scene.clock.advance(0)
     assert scene.names() == ["alice", "bob"]
-    scene.calls.leave(alice)
-    scene.calls.leave(bob)
+    scene.roster.leave(alice)
+    scene.roster.leave(bob)
     assert scene.names() == []
     assert scene.engine.asked == [
         *(("open", "lobby"), ("join", "alice"), ("open", "lobby"), ("join", "bob")),
@@ -243,10 +245,10 @@ async def test_what_happens_while_an_engine_makes_ready_counts() -> None:
     scene = Scene()
     await scene.joins("alice")
     bob = scene.seat("bob")
-    scene.engine.meanwhile = lambda: scene.calls.lost(bob, silent=False)
+    scene.engine.meanwhile = lambda: scene.roster.lost(bob, silent=False)
     with pytest.raises(NotJoined):
-        await scene.calls.join(bob, LOBBY, Wish())
-    scene.engine.meanwhile = lambda: setattr(scene.calls._calls[LOBBY], "locked", True)
+        await scene.entry.join(bob, LOBBY, Wish())
+    scene.engine.meanwhile = lambda: setattr(scene.roster._calls[LOBBY], "locked", True)
     with pytest.raises(Forbidden, match="locked"):
         await scene.joins("carol")
     assert scene.names() == ["alice"]
@@ -271,19 +273,19 @@ async def test_places_are_counted() -> None:
         scene.calls.change(carol, Flags(audio=True)), "whoever has a place keeps it"
     twin = await scene.joins("alice", video=True, connection="alice2")
     assert scene.names() == ["bob", "carol", "alice"], "the same ticket takes its own place"
-    scene.calls.leave(twin)
+    scene.roster.leave(twin)
     scene.calls.change(carol, Flags(audio=True))
 
 
 async def test_grace_ends_and_does_not_end_who_came_back() -> None:
     scene = Scene()
     alice, bob = await scene.joins("alice"), await scene.joins("bob")
-    key = (await scene.calls.join(bob, LOBBY, Wish())).resume
-    scene.calls.lost(bob, silent=False)
-    scene.calls.lost(bob, silent=False)
+    key = (await scene.entry.join(bob, LOBBY, Wish())).resume
+    scene.roster.lost(bob, silent=False)
+    scene.roster.lost(bob, silent=False)
     scene.clock.advance(19)
     again = scene.seat("bob", connection="bob2")
-    await scene.calls.resume(again, LOBBY, key, Flags())
+    await scene.entry.resume(again, LOBBY, key, Flags())
     scene.clock.advance(60)
     assert scene.names() == ["alice", "bob"]
     assert scene.stage.changes("alice") == [
@@ -291,41 +293,41 @@ async def test_grace_ends_and_does_not_end_who_came_back() -> None:
         ("reconnecting", "bob", None),
         ("changed", "bob", None),
     ]
-    scene.calls.lost(again, silent=True)
+    scene.roster.lost(again, silent=True)
     scene.clock.advance(14.9)
     assert scene.names() == ["alice", "bob"]
     scene.clock.advance(0.2)
     assert scene.names() == ["alice"]
     assert scene.stage.changes("alice")[-1] == ("left", "bob", Reason.LOST)
     with pytest.raises(NotFound):
-        await scene.calls.resume(scene.seat("bob"), LOBBY, key, Flags())
-    scene.calls.leave(alice)
+        await scene.entry.resume(scene.seat("bob"), LOBBY, key, Flags())
+    scene.roster.leave(alice)
 
 
 async def test_a_seat_has_one_place() -> None:
     scene = Scene()
     await scene.joins("alice")
     bob, other = await scene.joins("bob"), await scene.joins("bob", ticket="another", connection="bob2")
-    key = (await scene.calls.join(other, LOBBY, Wish())).resume
+    key = (await scene.entry.join(other, LOBBY, Wish())).resume
     with pytest.raises(Conflict):
-        await scene.calls.resume(bob, LOBBY, key, Flags())
+        await scene.entry.resume(bob, LOBBY, key, Flags())
     with pytest.raises(Conflict):
-        await scene.calls.join(bob, RoomId("garden"), Wish())
+        await scene.entry.join(bob, RoomId("garden"), Wish())
 
 
 async def test_who_is_put_out_stays_out_of_this_call_alone() -> None:
     scene = Scene()
     alice, bob = await scene.joins("alice"), await scene.joins("bob")
-    scene.calls.put_out(account_named("bob").id, RoomId("garden"))
+    scene.roster.put_out(account_named("bob").id, RoomId("garden"))
     assert scene.names() == ["alice", "bob"]
-    scene.calls.put_out(account_named("bob").id)
+    scene.roster.put_out(account_named("bob").id)
     assert scene.names() == ["alice"]
     (ended,) = [event for event in scene.stage.told["bob"] if isinstance(event, CallEnded)]
     assert (ended.reason, ended.by) == (Reason.KICKED, None)
     with pytest.raises(Forbidden, match="removed"):
         await scene.joins("bob", ticket="another")
     assert bob.participant is None
-    scene.calls.leave(alice)
+    scene.roster.leave(alice)
     await scene.joins("bob")
 
 
@@ -350,10 +352,10 @@ async def test_whoever_comes_back_without_a_place_watches() -> None:
     for name in ("alice", "bob"):
         await scene.joins(name, video=True)
     carol = await scene.joins("carol")
-    key = (await scene.calls.join(carol, LOBBY, Wish())).resume
-    scene.calls.lost(carol, silent=False)
+    key = (await scene.entry.join(carol, LOBBY, Wish())).resume
+    scene.roster.lost(carol, silent=False)
     again = scene.seat("carol", connection="carol2")
-    entered = await scene.calls.resume(again, LOBBY, key, Flags(audio=True, video=True))
+    entered = await scene.entry.resume(again, LOBBY, key, Flags(audio=True, video=True))
     assert (entered.participant.audio, entered.participant.publishes, entered.participant.here) == (False, False, True)
 
 
@@ -363,8 +365,8 @@ async def test_a_call_that_is_only_beginning_is_not_seen_and_not_kept() -> None:
     bob = scene.seat("bob")
 
     def look() -> None:
-        seen.append(scene.calls.call_in(bob, LOBBY))
-        scene.calls.stop()
+        seen.append(scene.entry.call_in(bob, LOBBY))
+        scene.roster.stop()
 
     scene.engine.meanwhile = look
     await scene.joins("alice")
@@ -377,7 +379,7 @@ async def test_sign_ins_that_end_take_their_participants() -> None:
     await scene.joins("alice")
     await scene.joins("bob", sign_in="one")
     await scene.joins("carol", "garden", sign_in="two")
-    scene.calls.end_sign_ins([SignInId("one"), SignInId("three")])
+    scene.roster.end_sign_ins([SignInId("one"), SignInId("three")])
     assert (scene.names(), scene.names("garden")) == (["alice"], ["carol"])
 
 
@@ -385,18 +387,18 @@ async def test_a_restart_finds_everybody_who_may_still_come_back() -> None:
     before = Scene()
     alice, bob = await before.joins("alice", video=True), await before.joins("bob", sign_in="over")
     await before.joins("carol")
-    key = (await before.calls.join(alice, LOBBY, Wish())).resume
+    key = (await before.entry.join(alice, LOBBY, Wish())).resume
     before.calls.lock(alice, locked=True)
-    before.calls.stop()
-    before.calls.lost(bob, silent=False)
+    before.roster.stop()
+    before.roster.lost(bob, silent=False)
     before.clock.advance(3600)
     assert before.names() == ["alice", "bob", "carol"], "nobody is gone because the server goes"
 
     after = Scene(before.book, clock=before.clock)
-    after.calls.start(SignedIn("over"))  # type: ignore[arg-type]  # as much as calls need
+    after.roster.start(SignedIn("over"))  # type: ignore[arg-type]  # as much as calls need
     assert after.names() == ["alice", "carol"]
     again = after.seat("alice")
-    entered = await after.calls.resume(again, LOBBY, key, Flags(video=True))
+    entered = await after.entry.resume(again, LOBBY, key, Flags(video=True))
     assert (entered.call.locked, entered.participant.may_moderate, entered.participant.publishes) == (True, True, True)
     assert [other.here for other in entered.others] == [False]
     after.clock.advance(20)
@@ -408,9 +410,9 @@ async def test_a_call_of_an_engine_that_is_gone_is_over() -> None:
     before = Scene(None, Engine("sfu"))
     await before.joins("alice")
     before.clock.advance(300)
-    before.calls.stop()
+    before.roster.stop()
     after = Scene(before.book, Engine("mesh"), clock=before.clock)
-    after.calls.start(SignedIn())  # type: ignore[arg-type]
+    after.roster.start(SignedIn())  # type: ignore[arg-type]
     assert after.names() == []
     assert [draft.content for draft in after.log.drafts] == [
         "alice began a call, and nobody joined. It lasted 5 minutes."
@@ -421,7 +423,7 @@ async def test_a_call_of_an_engine_that_is_gone_is_over() -> None:
 async def test_a_notice_is_tried_again_until_it_is_stored() -> None:
     scene = Scene()
     scene.log.broken = True
-    scene.calls.leave(await scene.joins("alice"))
+    scene.roster.leave(await scene.joins("alice"))
     scene.clock.advance(10)
     assert len(scene.book.kept) == 1
     scene.log.broken, scene.log.outcome = False, Unavailable("The disk is full.")
@@ -436,18 +438,18 @@ async def test_a_notice_is_tried_again_until_it_is_stored() -> None:
 async def test_a_notice_that_was_not_stored_waits_for_the_next_start() -> None:
     before = Scene()
     before.log.broken = True
-    before.calls.leave(await before.joins("alice"))
-    before.calls.stop()
+    before.roster.leave(await before.joins("alice"))
+    before.roster.stop()
     before.clock.advance(100)
     after = Scene(before.book)
-    after.calls.start(SignedIn())  # type: ignore[arg-type]
+    after.roster.start(SignedIn())  # type: ignore[arg-type]
     assert len(after.log.drafts) == 1
     assert not after.book.kept
 
 
 async def test_there_is_an_end_to_the_number_of_calls() -> None:
     scene = Scene()
-    scene.calls._beginning = type("Anything", (), {"of": lambda *_: Allowance(FREE, scene.clock)})()
+    scene.roster._beginning = type("Anything", (), {"of": lambda *_: Allowance(FREE, scene.clock)})()
     for number in range(CALLS_AT_MOST):
         await scene.joins("alice", f"room-{number}", ticket=str(number))
     with pytest.raises(Full):

@@ -397,6 +397,21 @@ class TestTheFolder:
         first.close(cleanly=True)
         Database(tmp_path / "second", elsewhere).open().close(cleanly=True)
 
+    @pytest.mark.parametrize("by", ["name", "symlink"])
+    def test_nobody_else_is_given_the_database_in_a_servers_own_folder(
+        self, folder: Path, tmp_path: Path, by: str
+    ) -> None:
+        """Two would tell nobody what the other one stores, and the second would draw a new epoch under the first."""
+        first = Database(folder).open()
+        database = folder / "chatzilla.db"
+        if by == "symlink":
+            (tmp_path / "link.db").symlink_to(database)
+            database = tmp_path / "link.db"
+        with pytest.raises(StartError, match=f"in use by another Chatzilla .*{os.getpid()}.*DATABASE_URL"):
+            Database(tmp_path / "second", database).open()
+        first.close(cleanly=True)
+        assert started(folder) == first.epoch
+
     def test_the_database_may_be_kept_elsewhere(self, folder: Path, tmp_path: Path) -> None:
         elsewhere = tmp_path / "elsewhere.db"
         database = Database(folder, elsewhere).open()

@@ -4,7 +4,7 @@
 // The roster of an entry is authoritative: it replaces what was known. One exception: after the server was away, those
 // whose media still arrive are kept for a while as reconnecting, because they are about to come back to the roster too.
 
-/** @import { Entry, Participant, ParticipantNews, Source } from "./wire.js" */
+/** @import { Entry, Participant, ParticipantNews, Source, State } from "./wire.js" */
 
 import { Speakers } from "./speakers.js";
 
@@ -190,6 +190,11 @@ export class Call {
    */
   sends(source, track) {
     this.#note(this.#own, this.#keyOfOwnScreen, source, track);
+  }
+
+  /** Take in what others see of this person from now on. @param {State} state */
+  meNow(state) {
+    if (this.#me) this.#me = { ...this.#me, ...state };
   }
 
   /** @param {Source} source */

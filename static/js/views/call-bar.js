@@ -1,21 +1,33 @@
-// Who is in a call is seen before entering it: the button in the header, and a line below it that rings once.
+// Calls, as the chat knows them: the button in the header, the line below it that says who is in one and rings once, and the
+// call that this page looks into, whose view is loaded with the first look.
 
 /** @import { CallInRoom } from "../call/wire.js" */
+/** @import { Visit } from "../visit.js" */
+/** @import { CallView } from "./call-view.js" */
 
+import { ofThisBrowser } from "../storage.js";
 import { namesLine } from "../words.js";
+import { makeRoomForCall, wanted } from "./frame.js";
 import { part } from "./part.js";
 
 const QUIET_KEY = "chatzilla.call.quiet";
 
-/** @typedef {{enter: () => void, rings: (words: string) => void}} Wishes */
+/**
+ * @typedef {object} Wishes
+ * @property {() => void} enter
+ * @property {(words: string) => void} rings
+ * @property {(open: boolean) => void} chat    Whether the chat is seen beside the call.
+ * @property {(words: string) => void} say     Aloud, for those who listen.
+ */
 
 export class CallBar {
   /** @type {Wishes | null} */
   wishes = null;
 
-  #button;
-  #bar;
-  #keeper;
+  #button = part(document, "[data-call]", HTMLButtonElement);
+  #bar = part(document, "[data-call-bar]", HTMLElement);
+  /** @type {CallView | null} */
+  #view = null;
   /** @type {Map<string, CallInRoom | null>} */
   #calls = new Map();
   #room = "";
@@ -23,20 +35,12 @@ export class CallBar {
   #inside = null;
   #me = "";
 
-  /**
-   * @param {HTMLButtonElement} button
-   * @param {HTMLElement} bar
-   * @param {Pick<Storage, "getItem" | "setItem" | "removeItem">} keeper
-   */
-  constructor(button, bar, keeper) {
-    this.#button = button;
-    this.#bar = bar;
-    this.#keeper = keeper;
-    button.addEventListener("click", () => this.wishes?.enter());
+  constructor() {
+    this.#button.addEventListener("click", () => this.wishes?.enter());
     part(this.#bar, "[data-call-join]", HTMLElement).addEventListener("click", () => this.wishes?.enter());
     part(this.#bar, "[data-call-quiet]", HTMLElement).addEventListener("click", () => {
-      if (this.#quiet) keeper.removeItem(QUIET_KEY);
-      else keeper.setItem(QUIET_KEY, "yes");
+      if (this.#quiet) ofThisBrowser.removeItem(QUIET_KEY);
+      else ofThisBrowser.setItem(QUIET_KEY, "yes");
       this.#show();
     });
   }
@@ -51,10 +55,14 @@ export class CallBar {
     this.#show();
   }
 
-  /** @param {string | null} room */
-  inside(room) {
-    this.#inside = room;
-    this.#show();
+  /** The room whose call this person looks into or is in. */
+  get inside() {
+    return this.#inside;
+  }
+
+  /** @param {number} unread  How many messages beside the call were not seen. */
+  set unread(unread) {
+    if (this.#view) this.#view.unread = unread;
   }
 
   /**
@@ -67,11 +75,45 @@ export class CallBar {
     const begins = before === null && call && !call.people.some(({ id }) => id === this.#me);
     if (begins && room === this.#room && this.#inside === null) this.#ring(call);
     this.#show();
+    this.#view?.heard(room, call);
   }
 
-  /** @param {string} room */
-  callIn(room) {
-    return this.#calls.get(room);
+  /**
+   * Look into the call of the room that is open.
+   *
+   * @param {Visit} visit
+   */
+  async enter(visit) {
+    const { room } = visit;
+    const view = await wanted(() => this.#load());
+    const { manager } = visit;
+    if (!view || visit.over || !manager) return;
+    view.open({
+      room,
+      name: visit.rooms.nameOf(room),
+      manager,
+      token: () => visit.session.token,
+      call: this.#calls.get(room) ?? null,
+    });
+  }
+
+  close() {
+    this.#view?.close();
+  }
+
+  async #load() {
+    const { CallView } = await import("./call-view.js");
+    this.#view = part(document, "call-view", CallView);
+    this.#view.wishes = {
+      inside: (room) => {
+        this.#inside = room;
+        makeRoomForCall(room !== null);
+        this.#show();
+      },
+      chat: (open) => this.wishes?.chat(open),
+      say: (words) => this.wishes?.say(words),
+    };
+    return this.#view;
   }
 
   /** @param {CallInRoom} call */
@@ -84,7 +126,7 @@ export class CallBar {
   }
 
   get #quiet() {
-    return this.#keeper.getItem(QUIET_KEY) !== null;
+    return ofThisBrowser.getItem(QUIET_KEY) !== null;
   }
 
   #show() {

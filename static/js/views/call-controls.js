@@ -36,9 +36,9 @@ export class CallControls extends HTMLElement {
 
   constructor() {
     super();
-    this.#microphone.addEventListener("click", () => this.wishes?.microphone(!this.#meeting?.capture.speaks));
-    this.#camera.addEventListener("click", () => this.wishes?.camera(this.#meeting?.capture.track("camera") === null));
-    this.#screen.addEventListener("click", () => this.wishes?.screen(!this.#meeting?.sharing));
+    this.#microphone.addEventListener("click", () => this.wishes?.microphone(!this.#meeting?.own.capture.speaks));
+    this.#camera.addEventListener("click", () => this.wishes?.camera(this.#meeting?.own.capture.track("camera") === null));
+    this.#screen.addEventListener("click", () => this.wishes?.screen(!this.#meeting?.own.sharing));
     this.#hand.addEventListener("click", () => this.wishes?.hand());
     this.#people.addEventListener("click", () => this.wishes?.people());
     this.#chat.addEventListener("click", () => this.wishes?.chat());
@@ -55,7 +55,8 @@ export class CallControls extends HTMLElement {
     this.#meeting = meeting;
     this.hidden = meeting.phase !== "in";
     if (this.hidden) return;
-    const { capture, grants, sharing, hand, call, whispering } = meeting;
+    const { grants, call } = meeting;
+    const { capture, sharing, hand, whispering } = meeting.own;
     const { speaks } = capture;
     const camera = capture.track("camera") !== null;
     for (const button of [this.#microphone, this.#camera]) button.hidden = !grants.publish;

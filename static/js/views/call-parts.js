@@ -64,7 +64,7 @@ export class DeviceFields {
   }
 
   /** @param {Meeting} meeting */
-  show({ capture }) {
+  show({ own: { capture } }) {
     for (const [field, kind] of FIELDS) {
       const devices = capture.devices[field];
       const used = kind === "speaker" ? undefined : capture.track(kind)?.getSettings?.().deviceId;

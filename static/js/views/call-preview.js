@@ -46,8 +46,8 @@ export class CallPreview extends HTMLElement {
     this.#close.addEventListener("click", () => this.wishes?.close());
     part(this, "[data-check]", HTMLElement).addEventListener("click", () => this.wishes?.check());
     part(this, "[data-again]", HTMLElement).addEventListener("click", () => this.wishes?.again());
-    this.#microphone.addEventListener("click", () => this.wishes?.microphone(!this.#meeting?.capture.speaks));
-    this.#camera.addEventListener("click", () => this.wishes?.camera(this.#meeting?.capture.track("camera") === null));
+    this.#microphone.addEventListener("click", () => this.wishes?.microphone(!this.#meeting?.own.capture.speaks));
+    this.#camera.addEventListener("click", () => this.wishes?.camera(this.#meeting?.own.capture.track("camera") === null));
     this.#relayOnly.addEventListener("change", () => this.wishes?.relayOnly(this.#relayOnly.checked));
     this.#fields.chosen = (kind, id) => this.wishes?.choose(kind, id);
   }
@@ -59,7 +59,7 @@ export class CallPreview extends HTMLElement {
   show(meeting, { title, who, relayOnly, closable }) {
     const shown = this.#meeting;
     this.#meeting = meeting;
-    const { capture, phase, refusal, grants } = meeting;
+    const { own: { capture }, phase, refusal, grants } = meeting;
     const connecting = phase === "connecting";
     this.hidden = phase !== "preview" && !connecting;
     showTrack(this.#video, this.hidden ? null : capture.track("camera"));
@@ -75,7 +75,7 @@ export class CallPreview extends HTMLElement {
     this.#showMirror(meeting);
     this.#showProblem(meeting);
     this.#fields.show(meeting);
-    part(this, "[data-refusal]", HTMLElement).textContent = connecting && !meeting.reachable
+    part(this, "[data-refusal]", HTMLElement).textContent = connecting && !meeting.attendance.reachable
       ? "The server cannot be reached. Trying again…"
       : refusal;
     if (shown !== meeting) {
@@ -94,7 +94,7 @@ export class CallPreview extends HTMLElement {
   }
 
   /** @param {Meeting} meeting */
-  #showMirror({ capture }) {
+  #showMirror({ own: { capture } }) {
     const camera = capture.track("camera");
     const microphone = capture.track("microphone");
     toggle(this.#microphone, capture.speaks, capture.speaks ? "Turn your microphone off" : "Turn your microphone on");
@@ -108,7 +108,7 @@ export class CallPreview extends HTMLElement {
   }
 
   /** @param {Meeting} meeting */
-  #showProblem({ capture, grants }) {
+  #showProblem({ own: { capture }, grants }) {
     const problem = grants.publish ? wordsOf(capture.problems) : null;
     part(this, "[data-problem]", HTMLElement).hidden = problem === null;
     const title = part(this, "[data-problem-title]", HTMLElement);
@@ -122,7 +122,7 @@ export class CallPreview extends HTMLElement {
   /** @param {Meeting} meeting */
   #listen(meeting) {
     if (meeting !== this.#meeting || this.hidden) return;
-    const percent = Math.round(meeting.level(LEVEL_EVERY_MS) * 100);
+    const percent = Math.round(meeting.own.level(LEVEL_EVERY_MS) * 100);
     this.#level.style.setProperty("--level", String(percent / 100));
     this.#level.setAttribute("aria-valuenow", String(percent));
     setTimeout(() => this.#listen(meeting), LEVEL_EVERY_MS);

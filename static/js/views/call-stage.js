@@ -44,7 +44,7 @@ export class CallStage extends HTMLElement {
    */
   show(meeting, room) {
     this.hidden = meeting.phase !== "in";
-    const { call, capture } = meeting;
+    const { call, own: { capture } } = meeting;
     this.#showSounds(this.hidden ? [] : call.sounds, capture.chosen("speaker"));
     const tiles = this.hidden ? [] : call.tiles;
     const focus = this.hidden ? null : call.focus;
@@ -172,7 +172,7 @@ export class CallStage extends HTMLElement {
  *
  * @param {Meeting} meeting
  */
-function warningOf({ reachable, troubles, call }) {
+function warningOf({ attendance: { reachable }, troubles, call }) {
   const apart = call.others.some(({ id }) => call.linkOf(id) !== "connected");
   if (!reachable && !apart) return "The server is out of reach. You still see and hear each other; coming back…";
   if (!reachable) return "The server is out of reach. Coming back…";

@@ -87,7 +87,7 @@ export class CallView extends HTMLElement {
     addEventListener("pagehide", () => this.#meeting?.vanish());
     document.addEventListener("keydown", (event) => this.#key(event, true));
     document.addEventListener("keyup", (event) => this.#key(event, false));
-    addEventListener("blur", () => this.#meeting?.whisper(false));
+    addEventListener("blur", () => this.#meeting?.own.whisper(false));
     document.addEventListener("visibilitychange", () => void this.#keepAwake());
   }
 
@@ -196,7 +196,7 @@ export class CallView extends HTMLElement {
   #wire() {
     const meeting = () => /** @type {Meeting} */ (this.#meeting);
     const choose = (/** @type {Kind | "speaker"} */ kind, /** @type {string} */ id) => {
-      void meeting().capture.choose(kind, id).then(() => this.#show());
+      void meeting().own.capture.choose(kind, id).then(() => this.#show());
     };
     this.#preview.wishes = {
       enter: () => meeting().enter(),
@@ -204,8 +204,8 @@ export class CallView extends HTMLElement {
       close: () => this.close(),
       check: () => this.#openSettings(),
       again: () => void meeting().lookIntoTheMirror(),
-      microphone: (on) => void meeting().setMicrophone(on),
-      camera: (on) => void meeting().setCamera(on),
+      microphone: (on) => void meeting().own.setMicrophone(on),
+      camera: (on) => void meeting().own.setCamera(on),
       choose,
       relayOnly: (on) => {
         if (on) ofThisBrowser.setItem(RELAY_ONLY_KEY, "yes");
@@ -218,10 +218,10 @@ export class CallView extends HTMLElement {
       watched: (widths) => this.#meeting?.watched(widths),
     };
     this.#controls.wishes = {
-      microphone: (on) => void meeting().setMicrophone(on),
-      camera: (on) => void meeting().setCamera(on),
-      screen: (on) => void (on ? this.#share() : meeting().stopSharing()),
-      hand: () => meeting().raiseHand(),
+      microphone: (on) => void meeting().own.setMicrophone(on),
+      camera: (on) => void meeting().own.setCamera(on),
+      screen: (on) => void (on ? this.#share() : meeting().own.stopSharing()),
+      hand: () => meeting().own.raiseHand(),
       people: () => this.#people.open(),
       chat: () => this.#setChat(!this.#chatOpen),
       settings: () => this.#openSettings(),
@@ -254,7 +254,7 @@ export class CallView extends HTMLElement {
 
   async #share() {
     try {
-      await this.#meeting?.share();
+      await this.#meeting?.own.share();
     } catch (error) {
       this.#stage.tell(`Your screen cannot be shared: ${/** @type {Error} */ (error).message}`);
     }
@@ -269,17 +269,17 @@ export class CallView extends HTMLElement {
       devices: async () => {
         const all = (await devices?.enumerateDevices()) ?? [];
         const count = (/** @type {string} */ kind) => all.filter((device) => device.kind === kind).length;
-        const refused = meeting.capture.problems.some(({ reason }) => reason === "refused");
+        const refused = meeting.own.capture.problems.some(({ reason }) => reason === "refused");
         return { microphones: count("audioinput"), cameras: count("videoinput"), refused };
       },
       ping: async () => {
-        if (!(await meeting.inquire("peek")).ok) return null;
+        if (!(await meeting.attendance.inquire("peek")).ok) return null;
         const began = performance.now();
-        return (await meeting.inquire("peek")).ok ? performance.now() - began : null;
+        return (await meeting.attendance.inquire("peek")).ok ? performance.now() - began : null;
       },
       ice: async () => {
         /** @type {Result<Ice>} */
-        const result = await meeting.inquire("ice");
+        const result = await meeting.attendance.inquire("ice");
         return result.ok ? result.answer : null;
       },
       connect: (config) => new RTCPeerConnection(config),
@@ -351,19 +351,19 @@ export class CallView extends HTMLElement {
     const meeting = this.#meeting;
     const target = /** @type {HTMLElement} */ (event.target);
     if (meeting?.phase !== "in") return;
-    if (event.key === " " && !down) meeting.whisper(false);
+    if (event.key === " " && !down) meeting.own.whisper(false);
     const here = target === document.body || this.contains(target);
     const plain = !event.ctrlKey && !event.metaKey && !event.altKey && !event.isComposing;
     if (!down || !here || !plain || target.closest(WRITABLE) || !meeting.grants.publish) return;
     // On a button the space bar presses the button.
     if (event.key === " " && !target.closest(PRESSABLE)) {
       event.preventDefault();
-      meeting.whisper(true);
+      meeting.own.whisper(true);
     }
     if (event.repeat) return;
-    if (event.key === "m") void meeting.setMicrophone(!meeting.capture.speaks);
-    if (event.key === "v") void meeting.setCamera(meeting.capture.track("camera") === null);
-    if (event.key === "h") meeting.raiseHand();
+    if (event.key === "m") void meeting.own.setMicrophone(!meeting.own.capture.speaks);
+    if (event.key === "v") void meeting.own.setCamera(meeting.own.capture.track("camera") === null);
+    if (event.key === "h") meeting.own.raiseHand();
   }
 
   /** The screen stays on while one is in a call and looks at it. */

@@ -1,6 +1,6 @@
 // The dialog that makes a room, and the same for writing to people directly.
 
-/** @import { Hall } from "../affairs.js" */
+/** @import { Hall } from "../dialogs.js" */
 /** @import { Everybody, Listing, Result } from "../protocol.js" */
 
 import { uuid } from "../outbox.js";
@@ -72,7 +72,7 @@ export class NewRoom extends Dialog {
     /** @type {Result<Everybody>} */
     const result = await hall.ask("people", {});
     if (!result.ok) return this.say(result.refusal.message);
-    this.#picker.offer(result.answer.people.filter(({ id }) => id !== hall.you()?.id));
+    this.#picker.offer(result.answer.people.filter(({ id }) => id !== hall.you?.id));
     this.#people.hidden = false;
     return undefined;
   }

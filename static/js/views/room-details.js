@@ -1,6 +1,6 @@
 // Everything about the room that is open: what it is, who is in it, and what this person may do about that.
 
-/** @import { Hall } from "../affairs.js" */
+/** @import { Hall } from "../dialogs.js" */
 /** @import { Everybody, Member, Result, Roll } from "../protocol.js" */
 
 import { LOBBY } from "../protocol.js";
@@ -32,8 +32,6 @@ export class RoomDetails extends Dialog {
   /** @type {Hall} */
   #hall = /** @type {any} */ (null);
   #room = "";
-  /** @type {(people: string[]) => void} */
-  #write = () => {};
 
   constructor() {
     super();
@@ -51,14 +49,10 @@ export class RoomDetails extends Dialog {
     });
   }
 
-  /**
-   * @param {Hall} hall
-   * @param {(people: string[]) => void} write
-   */
-  async open(hall, write) {
+  /** @param {Hall} hall */
+  async open(hall) {
     this.#hall = hall;
-    this.#room = hall.room();
-    this.#write = write;
+    this.#room = hall.room;
     this.#members.replaceChildren();
     this.#inviting.hidden = true;
     this.#inviting.open = false;
@@ -74,14 +68,14 @@ export class RoomDetails extends Dialog {
 
   #show() {
     const { kind, name, topic, archived, muted } = this.#known;
-    const may = this.#hall.may();
+    const may = (/** @type {string} */ act) => this.#hall.may(act);
     this.piece("[data-title]", HTMLElement).textContent = name;
     this.piece("[data-kind]", HTMLElement).textContent = archived ? `${KINDS[kind]}, archived` : KINDS[kind];
     this.#about.textContent = topic;
     this.#mute.textContent = muted ? "Unmute" : "Mute";
     this.#mute.setAttribute("aria-label", muted ? "Unmute: tell me of new messages again" : "Mute: tell me of new messages no more");
-    this.#rename.hidden = !may.includes("rename");
-    this.#archive.hidden = !may.includes("archive") || this.#room === LOBBY;
+    this.#rename.hidden = !may("rename");
+    this.#archive.hidden = !may("archive") || this.#room === LOBBY;
     this.#archive.textContent = archived ? "Open it again" : "Archive";
     const guest = document.querySelector("[data-make]") === null;
     this.#leave.hidden = kind === "direct" || this.#room === LOBBY || guest;
@@ -93,7 +87,7 @@ export class RoomDetails extends Dialog {
     if (!result.ok) return this.say(result.refusal.message);
     const { members, count } = result.answer;
     this.#showMembers(members, count);
-    return this.#hall.may().includes("invite") ? this.#offerPeople(members) : undefined;
+    return this.#hall.may("invite") ? this.#offerPeople(members) : undefined;
   }
 
   /**
@@ -111,8 +105,8 @@ export class RoomDetails extends Dialog {
   /** @param {Member} member */
   #entry(member) {
     const { id, name, grade, here, online, verified } = member;
-    const me = this.#hall.you();
-    const may = this.#hall.may();
+    const me = this.#hall.you;
+    const may = (/** @type {string} */ act) => this.#hall.may(act);
     const fragment = /** @type {DocumentFragment} */ (this.#template.content.cloneNode(true));
     const avatar = /** @type {HTMLElement} */ (fragment.querySelector(".avatar"));
     const [strong, facts] = fragment.querySelectorAll("strong, strong + span");
@@ -125,7 +119,7 @@ export class RoomDetails extends Dialog {
     strong.textContent = name;
     const mine = id === me?.id;
     const whereabouts = here ? "here" : online ? "online" : "away";
-    select.hidden = !may.includes("grade") || verified !== true || this.#known.kind === "direct";
+    select.hidden = !may("grade") || verified !== true || this.#known.kind === "direct";
     const words = [mine && "me", whereabouts, select.hidden && GRADES[grade], !verified && "unverified"];
     facts.textContent = words.filter(Boolean).join(" · ");
     select.value = grade;
@@ -135,9 +129,9 @@ export class RoomDetails extends Dialog {
     write.setAttribute("aria-label", `Message ${name}`);
     write.addEventListener("click", () => {
       this.dialog.close();
-      this.#write([id]);
+      void this.#hall.writeTo([id]);
     });
-    remove.hidden = mine || !may.includes("remove") || this.#known.kind !== "private";
+    remove.hidden = mine || !may("remove") || this.#known.kind !== "private";
     remove.setAttribute("aria-label", `Remove ${name}`);
     remove.addEventListener("click", () => void this.#remove(member));
     return fragment;
@@ -157,8 +151,7 @@ export class RoomDetails extends Dialog {
   async #toggleMute() {
     const on = !this.#known.muted;
     if (!(await this.#do("mute", { on }))) return;
-    this.#hall.rooms.heard({ room: this.#room, last: this.#known.last, muted: on });
-    this.#hall.shown();
+    this.#hall.learn({ room: this.#room, last: this.#known.last, muted: on });
     this.#show();
   }
 
@@ -185,8 +178,7 @@ export class RoomDetails extends Dialog {
   async #change(wish) {
     const answer = await this.#do("change-room", wish);
     if (!answer) return false;
-    this.#hall.rooms.heard(answer.room);
-    this.#hall.shown();
+    this.#hall.learn(answer.room);
     this.#show();
     return true;
   }
@@ -211,7 +203,7 @@ export class RoomDetails extends Dialog {
   }
 
   async #go() {
-    const me = this.#hall.you()?.id;
+    const me = this.#hall.you?.id;
     const { kind, name } = this.#known;
     const back = kind === "private" ? " You can only come back when somebody invites you." : "";
     if (!me || !confirm(`Leave “${name}” for good?${back}`)) return;

@@ -1,7 +1,7 @@
 // Go to a room or a person by typing a part of the name: arrows choose, Enter goes, Escape stays.
 // The field is a combobox over a list (WAI-ARIA 1.2): the focus stays in the field, and the list shows what is meant.
 
-/** @import { Hall } from "../affairs.js" */
+/** @import { Hall } from "../dialogs.js" */
 /** @import { Everybody, Listing, Result } from "../protocol.js" */
 /** @import { KnownRoom } from "../rooms.js" */
 
@@ -45,11 +45,8 @@ export class RoomFinder extends Dialog {
     });
   }
 
-  /**
-   * @param {Hall} hall
-   * @param {(people: string[]) => void} write
-   */
-  async open(hall, write) {
+  /** @param {Hall} hall */
+  async open(hall) {
     this.#hall = hall;
     this.#field.value = "";
     this.#goals = inOrder(hall.rooms.all, hall).map((room) => roomGoal(room, hall));
@@ -65,7 +62,7 @@ export class RoomFinder extends Dialog {
       if (known.has(room.room)) continue;
       known.set(room.room, { ...hall.rooms.get(room.room), ...room, archived: room.archived === true, read: null });
     }
-    const everybody = people?.ok ? people.answer.people.filter(({ id }) => id !== hall.you()?.id) : [];
+    const everybody = people?.ok ? people.answer.people.filter(({ id }) => id !== hall.you?.id) : [];
     const alone = new Set([...known.values()].flatMap(({ people: them }) => (them.length === 1 ? [them[0].id] : [])));
     this.#goals = [
       ...inOrder([...known.values()], hall).map((room) => roomGoal(room, hall)),
@@ -75,7 +72,7 @@ export class RoomFinder extends Dialog {
           name,
           facts: online ? "online" : "away",
           looks: { kind: /** @type {const} */ ("direct"), name, people: [{ id, name }] },
-          go: () => write([id]),
+          go: () => void hall.writeTo([id]),
         })),
     ];
     this.#filter();
@@ -144,7 +141,7 @@ export class RoomFinder extends Dialog {
  */
 function inOrder(rooms, hall) {
   const rank = (/** @type {KnownRoom} */ room) => {
-    if (room.room === hall.room()) return 3;
+    if (room.room === hall.room) return 3;
     if (room.archived) return 2;
     return unreadIn(room) > 0 && !room.muted ? 0 : 1;
   };

@@ -3,6 +3,7 @@
 
 /** @import { KnownRoom } from "../rooms.js" */
 
+import { pathOf } from "../address.js";
 import { LOBBY, roomIdOf } from "../protocol.js";
 import { counted, hueOf, initialsOf } from "../words.js";
 import { part } from "./part.js";
@@ -71,9 +72,6 @@ export class RoomList extends HTMLElement {
     this.#field.setAttribute("aria-invalid", String(words !== ""));
   }
 }
-
-/** @param {string} room */
-export const pathOf = (room) => (room === LOBBY ? "/" : `/r/${room}`);
 
 /**
  * Reused by position, so that the focus stays where it is.
