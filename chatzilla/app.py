@@ -143,7 +143,7 @@ class House:
         self.stewards = Stewards(self.means)
         self.commands = {**self.operators.commands, **self.stewards.commands}
         """What the operator can have done."""
-        self.control = Control(config.data, self.commands)
+        self.control = Control(config.data, {**self.commands, "started": self.operators.started})
         self.reading = Reading(self.log, self.delivery, clock)
         self.peers = Peers(
             config.proxies,

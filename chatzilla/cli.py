@@ -266,8 +266,10 @@ def _backup(config: Config, file: str) -> None:
 
 def _restore(config: Config, file: str) -> None:
     database = Database(config.data, config.database_path, synchronous=config.synchronous)
-    epoch = database.restore(Path(file))
+    epoch, before = database.restore(Path(file))
     sys.stdout.write(f"{database.path} is as {file} was, under a new epoch, {epoch}; every client starts over.\n")
+    if before is not None:
+        sys.stdout.write(f"What was there before is {before}; the next restore replaces it.\n")
 
 
 def _new_epoch(config: Config) -> None:

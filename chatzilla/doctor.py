@@ -13,8 +13,9 @@ import socket
 import sqlite3
 import ssl
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from chatzilla import control
@@ -23,12 +24,12 @@ from chatzilla.media import stun
 from chatzilla.media.janus_api import JanusError, JanusSession
 from chatzilla.media.janus_room import attempt
 from chatzilla.media.turn import credentials
+from chatzilla.operators import FLAGS
 from chatzilla.store.database import OLDEST_SQLITE, look_at
 from chatzilla.tls import OWN_FILE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
 
     from chatzilla.config import Config
 
@@ -63,8 +64,8 @@ class Finding:
 
 async def look(config: Config) -> AsyncIterator[Finding]:
     """Look at one thing after the other."""
-    running = _runs(config.data)
-    yield _at_address(config, running=running)
+    running, config = _at_server(config)
+    yield running or _at_address(config)
     yield _at_settings(config)
     yield _at_disk(config)
     yield _at_database(config.database_path)
@@ -90,23 +91,24 @@ async def look(config: Config) -> AsyncIterator[Finding]:
         yield await _at_janus(config)
 
 
-def _runs(data: Path) -> bool:
-    """Whether a server runs on this folder."""
+def _at_server(config: Config) -> tuple[Finding | None, Config]:
+    """The server that runs on this folder, if one does, and the settings with the flags that it was started with."""
     try:
-        control.ask(data, "doctor")
+        told = control.ask(config.data, "started")
     except PermissionError:
         raise
     except OSError:
-        return False
-    except (StartError, ChatError):
-        return True  # it runs, and knows no such command
-    return True
+        return None, config
+    except StartError as error:
+        return Finding(Verdict.NOTE, "address", f"a server runs here, and does not say where. {error}"), config
+    flags = {name: told[name] for name in FLAGS if name in told}
+    flags |= {name: flags[name] and Path(flags[name]) for name in ("tls_cert", "tls_key")}
+    where = ", ".join(told["listens"])
+    return Finding(Verdict.GOOD, "address", f"the server runs, at {where}."), replace(config, **flags)
 
 
-def _at_address(config: Config, *, running: bool) -> Finding:
+def _at_address(config: Config) -> Finding:
     where = f"{config.host}:{config.port}"
-    if running:
-        return Finding(Verdict.GOOD, "address", f"the server runs, on {where} unless it was started otherwise.")
     try:
         family, kind, _, _, address = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind) as tried:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from chatzilla.core import hooks, links, programs
 from chatzilla.core.addresses import parse_address
@@ -15,13 +16,17 @@ from chatzilla.core.tokens import LIFETIME_SECONDS
 from chatzilla.errors import BadRequest, NotFound, StartError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from chatzilla.config import Config
     from chatzilla.core.signin import SignIns
     from chatzilla.core.tokens import Tokens
     from chatzilla.ports import HookRegister
     from chatzilla.store.database import Database
+
+
+FLAGS: Final = ("host", "port", "proxies", "tls", "tls_cert", "tls_key")
+"""Settings that `serve` also takes from the command line, where nobody else could read them."""
 
 
 class Operators:
@@ -32,6 +37,8 @@ class Operators:
     ) -> None:
         self.base = config.url or f"http://{config.host}:{config.port}"
         """What the addresses of links begin with."""
+        self.listens: Sequence[str] = ()
+        """Where the server listens, once it does."""
         self._config = config
         self._database = database
         self._sign_ins = sign_ins
@@ -47,6 +54,13 @@ class Operators:
             "hook": self.make_hook,
             "hooks": self.list_hooks,
             "end-hook": self.end_hook,
+        }
+
+    async def started(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        """Tell the doctor where the server listens, and how it was started: flags go before the settings it reads."""
+        flags = {name: getattr(self._config, name) for name in FLAGS}
+        return {"listens": list(self.listens)} | {
+            name: str(value) if isinstance(value, Path) else value for name, value in flags.items()
         }
 
     async def owner_link(self, _: Mapping[str, Any]) -> list[str]:

@@ -65,7 +65,9 @@ async def serve(config: Config) -> None:
             cause = os.strerror(known) if known else str(error)
             raise StartError(f"Cannot listen on {config.host}:{config.port}: {cause}.") from error
         house = app[HOUSE]
-        address = _address(runner, "http" if certificates is None else "https")
+        listens = _listens(runner, "http" if certificates is None else "https")
+        address = listens[0].replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//127.0.0.1:")
+        house.operators.listens = listens
         house.operators.base = config.url or address
         if config.any_name and not config.proxies:  # a proxy in front goes by names, as a rule
             logger.warning(
@@ -150,8 +152,6 @@ class _Site(web.TCPSite):
         self._server = await loop.create_server(arrive, self._host, self._port, backlog=self._backlog)
 
 
-def _address(runner: web.AppRunner, scheme: str) -> str:
-    host, port = runner.addresses[0][:2]
-    if host in ("0.0.0.0", "::"):  # noqa: S104  # read, not bound
-        host = "127.0.0.1"
-    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+def _listens(runner: web.AppRunner, scheme: str) -> list[str]:
+    hosts = [(str(address[0]), address[1]) for address in runner.addresses]
+    return [f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}" for host, port in hosts]

@@ -210,7 +210,7 @@ def decode_history(payload: object) -> tuple[RoomId, Span]:
 
 
 def decode_create(payload: object) -> Plan:
-    """Read `{name, kind?, topic?, people?}`.
+    """Read `{name, kind?, topic?, people?, client_id?}`.
 
     Raises:
         BadRequest, TooLong: any of them is none.
@@ -225,6 +225,7 @@ def decode_create(payload: object) -> Plan:
         Kind(kind),
         "" if topic is None else parse_topic(topic),
         _people(fields.get("people", [])),
+        None if fields.get("client_id") is None else parse_client_id(fields["client_id"]),
     )
 
 

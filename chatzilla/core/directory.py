@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
     from chatzilla.core.bans import Ban
+    from chatzilla.core.messages import ClientId
     from chatzilla.core.people import Account, AccountId
     from chatzilla.ports import Clock, RoomRegister
 
@@ -73,6 +74,8 @@ class Room:
     grades: Mapping[AccountId, Grade] = field(default_factory=dict)
     """In a private or direct room: its members, in the order in which they came. In a public one: whoever was given
     something else than everybody has."""
+    client_id: ClientId | None = None
+    """By which its creator asked for it, and may ask again; it means something together with them alone."""
 
     @property
     def hidden(self) -> bool:
@@ -130,6 +133,8 @@ class Directory:
         self._rooms: dict[RoomId, Room] = {}
         self._made: Counter[tuple[AccountId | None, bool]] = Counter()
         """How many rooms each person has made: direct ones, and others."""
+        self._wished: dict[tuple[AccountId | None, ClientId], RoomId] = {}
+        """What each person asked for by an id of their own."""
         self._of: dict[AccountId, dict[RoomId, None]] = {}
         """The hidden rooms that each person is in."""
 
@@ -149,6 +154,11 @@ class Directory:
     def made_by(self, account: AccountId, *, direct: bool) -> int:
         """How many rooms somebody has made, direct ones or others."""
         return self._made[account, direct]
+
+    def wished(self, account: AccountId, client_id: ClientId | None) -> Room | None:
+        """The room that somebody has asked for by this id before."""
+        ident = None if client_id is None else self._wished.get((account, client_id))
+        return None if ident is None else self._rooms[ident]
 
     def of(self, account: AccountId) -> list[Room]:
         """The private and direct rooms that somebody is in."""
@@ -172,6 +182,8 @@ class Directory:
             return
         self._rooms[room.id] = room
         self._made[_maker(room)] += 1
+        if room.client_id is not None:
+            self._wished[room.creator, room.client_id] = room.id
         for account in room.grades if room.hidden else ():
             self._of.setdefault(account, {})[room.id] = None
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from chatzilla.core.audit import Deed
+    from chatzilla.core.messages import ClientId
     from chatzilla.core.people import Account, AccountId
     from chatzilla.core.presence import Presence
     from chatzilla.core.rooms import ConnectionId
@@ -84,6 +85,8 @@ class Plan:
     topic: str = ""
     people: tuple[AccountId, ...] = ()
     """Whom to invite at once."""
+    client_id: ClientId | None = None
+    """By which it is known when it is asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +152,18 @@ def kinds_for(account: Account) -> list[Kind]:
     return [kind for kind, thing in _THINGS.items() if policy.may(account.role, Act.CREATE, thing)]
 
 
-async def create(ports: Ports, account: Account, plan: Plan, *, address: str | None = None) -> RoomHead:
+async def create(ports: Ports, account: Account, plan: Plan, *, address: str | None = None) -> tuple[RoomHead, bool]:
     """Make a room. It is stored at once; whoever makes it moderates it, if they have signed in.
+
+    Whoever asks again by the same `client_id` is answered with the room of the first time, as it stands now.
+
+    Returns:
+        The room, and whether it is new.
 
     Raises:
         Forbidden: it is not theirs to make.
-        NotFound: one of the people is nobody.
+        NotFound: one of the people is nobody; or this is asked again, and the room is not theirs any more.
+        Conflict: they asked for a room of another kind by this `client_id`.
         TooFast: too many rooms from this person or address.
         Full: there are too many rooms, of theirs or altogether, or too many people.
         Unavailable: it could not be stored.
@@ -171,15 +180,26 @@ async def create(ports: Ports, account: Account, plan: Plan, *, address: str | N
         grades |= {person.id: Grade.POST for person in people}
     directory.spend(account, address)
     async with directory.changing:
+        known = directory.wished(account.id, plan.client_id)
+        if known is not None:
+            return await _again(ports, account, known, plan), False
         _check_room_for(ports, account, direct=False)
-        made = Room(LOBBY, plan.name, plan.kind, plan.topic, account.id, grades=grades)
+        made = Room(LOBBY, plan.name, plan.kind, plan.topic, account.id, grades=grades, client_id=plan.client_id)
         entries = [_entry(ports, account, Done.CREATE_ROOM, address=address, kind=plan.kind.value)]
         entries += [_entry(ports, account, Done.INVITE, person) for person in people]
         room = await _settle(ports, made, [person.id for person in people], entries)
     for person in (account, *people):
         await _bring(ports, person, room)
     await notify(ports, account, room.id, f"{account.name} made this room.")
-    return await _head(ports, account, room.id)
+    return await _head(ports, account, room.id), True
+
+
+async def _again(ports: Ports, account: Account, known: Room, plan: Plan) -> RoomHead:
+    """The room that was asked for before: its name and topic may be others by now, but not its kind."""
+    if known.kind is not plan.kind:
+        raise Conflict("This client_id was used for a room of another kind.")
+    ports.directory.check(account, Act.READ, known.id)
+    return await _head(ports, account, known.id)
 
 
 async def direct(

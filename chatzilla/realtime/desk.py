@@ -45,7 +45,8 @@ class Desk:
 
     async def create(self, session: Session, plan: Plan) -> wire.Json:
         account = _changes_something(session)
-        return self._room(account, await membership.create(self._ports, account, plan, address=session.address))
+        head, _ = await membership.create(self._ports, account, plan, address=session.address)
+        return self._room(account, head)
 
     async def direct(self, session: Session, people: tuple[AccountId, ...]) -> wire.Json:
         account = _changes_something(session)

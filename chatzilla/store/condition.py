@@ -1,8 +1,8 @@
 """Whether the database does what it is asked to: one memory of that for everybody who asks it.
 
 Whoever is refused by the database itself says so here: the writer, the clerks, the readers, the book of calls. The log
-is told once, whoever met it, and `/healthz` asks here. What fails because somebody else holds the file, or because the
-disk is full, passes; damage does not, and is remembered until the next start.
+is told at once, whoever met it, and once a minute while it lasts; `/healthz` asks here. What fails because somebody
+else holds the file, or because the disk is full, passes; damage does not, and is remembered until the next start.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ DAMAGED: Final = "the database is damaged, and has to be put back from a copy: %
 """What the log says then."""
 
 SAID_AGAIN_AFTER_SECONDS: Final = 60.0
-"""When the log is told again of what works and fails in turns."""
+"""When the log is told again of what lasts, or works and fails in turns."""
 
 _ASKED_WRONGLY: Final = sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.NotSupportedError
 
@@ -65,14 +65,14 @@ class Condition:
             if not known:
                 logger.error(DAMAGED, _cause(error))
         elif reading:
-            known, self.unreadable = self.unreadable, True
-            self._say("read", error, known=known)
+            self.unreadable = True
+            self._say("read", error)
         else:
-            known, self.unwritable = self.unwritable, True
-            self._say("written", error, known=known)
+            self.unwritable = True
+            self._say("written", error)
 
-    def _say(self, what: str, error: BaseException, *, known: bool) -> None:
+    def _say(self, what: str, error: BaseException) -> None:
         now = time.monotonic()
-        if not known and now >= self._said.get(what, now):
+        if now >= self._said.get(what, now):
             self._said[what] = now + SAID_AGAIN_AFTER_SECONDS
             logger.error("the database cannot be %s: %s", what, _cause(error))

@@ -10,11 +10,12 @@ import fcntl
 import hashlib
 import os
 import secrets
+import shutil
 import sqlite3
 import time
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import sqlalchemy as sa
 from alembic import command
@@ -116,6 +117,14 @@ def copy(source: Path, target: Path) -> None:
         raise StartError(f"{source} cannot be copied to {target}: {error}.") from error
 
 
+class Restored(NamedTuple):
+    """What a restore has come to."""
+
+    epoch: str
+    before: Path | None
+    """Where the database is that was there before, if there was one."""
+
+
 class Database:
     """An opened data folder: one engine that writes, one that reads, and the epoch."""
 
@@ -188,7 +197,12 @@ class Database:
         return hashlib.sha256(self.epoch.encode() + b" " + os.fsencode(self.path)).hexdigest()[:16]
 
     def _lock_all(self) -> None:
-        """Take the folder, and the database wherever it is: another folder's server may have been given it as well."""
+        """Take the folder, and the database wherever it is, unless they are ours.
+
+        Another folder's server may have been given the database as well.
+        """
+        if self._locks:
+            return
         _make_folder(self.folder)
         instead = "give this one a folder of its own with --data"
         self._locks.append(_lock(self.folder / "lock", f"The data folder {self.folder}", instead))
@@ -200,11 +214,10 @@ class Database:
             lock.close()
         self._locks.clear()
 
-    def restore(self, copy_of_it: Path) -> str:
+    def restore(self, copy_of_it: Path) -> Restored:
         """Put a copy in the place of the database, under a new epoch: every client starts over.
 
-        Returns:
-            The new epoch.
+        What is replaced is kept beside it, one of them. The folder is ours until all of it is done.
 
         Raises:
             StartError: a server runs on the folder, or the copy is none; nothing is changed then.
@@ -217,23 +230,37 @@ class Database:
             self._lock_all()
             fresh.unlink(missing_ok=True)
             copy(copy_of_it, fresh)
-            with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(self.path)) as before:
-                before.execute(
-                    "PRAGMA wal_checkpoint(TRUNCATE)"
-                )  # whole by itself, should anything go wrong from here on
-            for beside in ("-wal", "-shm"):  # of the one before: they belong to nothing any more
-                self.path.with_name(self.path.name + beside).unlink(missing_ok=True)
+            before = self._set_aside()
             fresh.replace(self.path)
             _sync_folder(self.path.parent)
+            self.open()
+            return Restored(self.renew_epoch(), before)
         except OSError as error:
             raise StartError(f"{self.path} cannot be put back: {error}.") from error
         finally:
-            self._unlock()
-        self.open()
-        try:
-            return self.renew_epoch()
-        finally:
-            self.close(cleanly=True)
+            self.close(cleanly=bool(self.epoch))
+
+    def _set_aside(self) -> Path | None:
+        """Keep the database under another name, too; returns which, or None where there is no database.
+
+        Its write-ahead log gets another name as well before SQLite looks at it: of a damaged one it leaves nothing.
+        """
+        if not self.path.exists():
+            return None
+        before = self.path.with_name(f"{self.path.name}.before")
+        log, log_before = (path.with_name(f"{path.name}-wal") for path in (self.path, before))
+        for file in (before, log_before, before.with_name(f"{before.name}-shm")):
+            file.unlink(missing_ok=True)
+        for file, name in ((self.path, before), (log, log_before)):
+            if file.exists():
+                _name_again(file, name)
+        with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(self.path)) as there:
+            there.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # whole by itself, whatever happens from here on
+        for file in (log, self.path.with_name(f"{self.path.name}-shm")):  # they belong to nothing any more
+            file.unlink(missing_ok=True)
+        if log_before.exists() and not log_before.stat().st_size:
+            log_before.unlink()
+        return before
 
     def renew_epoch(self) -> str:
         """Draw a new epoch: every client starts over from the newest page."""
@@ -401,6 +428,17 @@ def _write_through(path: Path, text: str) -> None:
         os.fsync(file.fileno())
     fresh.replace(path)
     _sync_folder(path.parent)
+
+
+def _name_again(file: Path, name: Path) -> None:
+    """Give a file a second name, which costs nothing; where the file system has no such thing, copy it."""
+    try:
+        os.link(file, name)
+    except OSError:
+        _private(name)
+        shutil.copyfile(file, name)
+        with name.open("rb") as copied:
+            os.fsync(copied.fileno())
 
 
 def _make_folder(path: Path) -> None:

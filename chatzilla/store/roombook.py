@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from chatzilla.core.directory import Room
+from chatzilla.core.messages import ClientId
 from chatzilla.core.people import AccountId
 from chatzilla.core.rooms import Grade, Kind, RoomId
 from chatzilla.store.clerk import Clerk
@@ -35,6 +36,7 @@ _ROOM: Final = (
     rooms.c.creator,
     rooms.c.archived_at,
     rooms.c.locked_at,
+    rooms.c.client_id,
 )
 
 
@@ -139,6 +141,7 @@ class RoomRegister(Clerk):
 
 def _create(connection: Connection, room: Room, people: Collection[AccountId], now: int) -> bool:
     values = {"id": room.id, "name": room.name, "kind": room.kind.value, "topic": room.topic, "creator": room.creator}
+    values["client_id"] = room.client_id
     made = sqlite.insert(rooms).values(**values, head=0, created_at=now).on_conflict_do_nothing()
     if connection.execute(made).rowcount == 0:
         return False
@@ -180,4 +183,5 @@ def _room(row: Any, grades: dict[AccountId, Grade]) -> Room:
         row.archived_at,
         row.locked_at,
         grades,
+        None if row.client_id is None else ClientId(row.client_id),
     )

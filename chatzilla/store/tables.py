@@ -74,6 +74,7 @@ rooms: Final = Table(
     Column("creator", String(20), comment="An account's id; nothing where the room began with a message."),
     Column("archived_at", BigInteger, comment="Since when nothing is said there any more."),
     Column("locked_at", BigInteger, comment="Since when nobody but its moderators speaks there."),
+    Column("client_id", String(64), comment="By which whoever made it asked for it, and may ask again."),
     comment="head: the number of the room's newest change; handed out under this row's lock.",
 )
 
@@ -204,6 +205,15 @@ messages: Final = Table(
     Column("removed", Boolean, comment="Whether it was a moderator who deleted it."),
     UniqueConstraint("room", "seq"),
     UniqueConstraint("client_id", "author"),
+)
+
+Index(
+    "ix_rooms_wished",
+    rooms.c.creator,
+    rooms.c.client_id,
+    unique=True,
+    sqlite_where=rooms.c.client_id.is_not(None),
+    postgresql_where=rooms.c.client_id.is_not(None),
 )
 
 Index(

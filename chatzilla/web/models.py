@@ -261,6 +261,7 @@ class NewRoom(msgspec.Struct, kw_only=True):
     kind: Literal["public", "private"] = "public"
     topic: Topic | None = None
     people: Annotated[list[Ident], Meta(max_length=MEMBERS_AT_MOST, description="Whom to invite at once.")] = []
+    client_id: ClientId | UnsetType = UNSET
 
 
 class RoomChange(msgspec.Struct, kw_only=True):

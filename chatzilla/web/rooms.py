@@ -9,6 +9,7 @@ from aiohttp import web
 from chatzilla import wire
 from chatzilla.core import membership
 from chatzilla.core.membership import Plan, Wish, parse_name, parse_topic
+from chatzilla.core.messages import parse_client_id
 from chatzilla.core.people import AccountId
 from chatzilla.core.policy import Act
 from chatzilla.core.rooms import Kind, parse_room
@@ -47,13 +48,28 @@ class Rooms:
         listed = await membership.listing(self._ports, account)
         return shaped(models.Rooms, wire.encode_listing(listed, membership.kinds_for(account)))
 
-    @operation("POST", "/api/v1/rooms", ROOMS, Forbidden, NotFound, Full)
-    async def make_room(self, request: web.Request, caller: Bearer, body: models.NewRoom) -> Made[models.OneRoom]:
-        """Make a room, public or private. Its id is made from its name; whoever makes it moderates it."""
+    @operation("POST", "/api/v1/rooms", ROOMS, Forbidden, NotFound, Conflict, Full)
+    async def make_room(
+        self, request: web.Request, caller: Bearer, body: models.NewRoom
+    ) -> Made[models.OneRoom] | models.OneRoom:
+        """Make a room, public or private. Its id is made from its name; whoever makes it moderates it.
+
+        Asked again under the same `client_id`, it is answered with the same room, as it stands then, by 200 instead of
+        201; without one, another room is made.
+        """
         account, address = self._acts(request, caller)
         topic = "" if body.topic is None else parse_topic(body.topic)
-        plan = Plan(parse_name(body.name), Kind(body.kind), topic, tuple(map(AccountId, body.people)))
-        return Made(self._room(account, await membership.create(self._ports, account, plan, address=address)))
+        client_id = given(body.client_id)
+        plan = Plan(
+            parse_name(body.name),
+            Kind(body.kind),
+            topic,
+            tuple(map(AccountId, body.people)),
+            None if client_id is None else parse_client_id(client_id),
+        )
+        head, new = await membership.create(self._ports, account, plan, address=address)
+        room = self._room(account, head)
+        return Made(room) if new else room
 
     @operation("POST", "/api/v1/direct", ROOMS, Forbidden, NotFound, Full)
     async def direct(self, request: web.Request, caller: Bearer, body: models.WithWhom) -> models.OneRoom:

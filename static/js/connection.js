@@ -141,7 +141,9 @@ export class Connection {
 
   /** The network is back: do not sit out the rest of a pause. */
   #hurry() {
-    if (this.#socket.connected) return;
+    // Where the line stands, the server was asked already; it refuses whoever asks twice.
+    const asked = this.#socket.active && this.#socket.io.engine?.readyState === "open";
+    if (this.#socket.connected || asked) return;
     clearTimeout(this.#again);
     this.#socket.disconnect();
     this.#socket.connect();

@@ -5,6 +5,7 @@ Every story is told on both engines, from browser to browser and through Janus, 
 
 from __future__ import annotations
 
+import asyncio
 import re
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -20,6 +21,7 @@ from tests.browser.test_page import PHONE, assert_accessible, desk_and_phone, ov
 from tests.helpers.call_engines import ENGINES, engine
 from tests.helpers.call_tabs import CallTab
 from tests.helpers.servers import serving
+from tests.helpers.wires import Wire
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -125,7 +127,7 @@ async def test_one_click_from_a_room_to_a_call(place: Place) -> None:
     await bob.shows("Anna", speaking=True)
 
     await bob.says("written in the call")
-    await anna.page.get_by_text("written in the call", exact=True).wait_for()
+    await anna.page.locator(".message-content", has_text="written in the call").wait_for()
     await bob.presses("Leave the call")
     await anna.sees("Anna")
     await anna.told("1 participant")
@@ -135,14 +137,14 @@ async def test_one_click_from_a_room_to_a_call(place: Place) -> None:
     words = await anna.page.locator(".message-notice .message-content").inner_text()
     assert "Anna" in words
     assert "Bob" in words
-    assert not await bob.page.locator("[data-call-bar]").is_visible()
+    await bob.page.locator("[data-call-bar]").wait_for(state="hidden")
 
 
 async def test_three_who_join_at_once_all_see_each_other(place: Place) -> None:
     """No first offer gets lost, however they cross."""
     three = [await (await place.person(name)).looks() for name in ("Anna", "Bob", "Carl")]
     for each in three:
-        await each.page.get_by_role("button", name="Join", exact=True).click(no_wait_after=True)
+        await each.join.click(no_wait_after=True)
     for each in three:
         await each.is_in_call()
     for each in three:
@@ -303,7 +305,7 @@ async def test_moderators(place: Place) -> None:
     await people.get_by_role("button", name="Let nobody else in").click()
     await people.get_by_role("button", name="Let others in again").wait_for()
     carl = await (await place.person("Carl")).looks()
-    await carl.page.get_by_role("button", name="Join", exact=True).click()
+    await carl.join.click()
     await carl.told("This call is locked")
     await people.get_by_role("button", name="Remove: Bob").click()
     await bob.told("Anna removed you from the call")
@@ -337,7 +339,7 @@ async def test_a_call_on_a_page_of_its_own(place: Place) -> None:
     await carl.page.get_by_role("button", name="Join and watch").click()
     await carl.sees("Anna", "Bob")
     await bob.presses("Leave the call")
-    await bob.page.get_by_role("button", name="Join", exact=True).wait_for()
+    await bob.join.wait_for()
     await anna.sees("Anna")
     await anna.told("2 participants, 1 watching")
 
@@ -366,10 +368,72 @@ async def test_without_a_good_right_one_is_told(place: Place) -> None:
     """A forged token, and none at all: the mirror stays, and words say what is wrong."""
     for path in (f"/call/{place.room}?token=forged", f"/call/{place.room}"):
         tab = await place.browser("Anna", path)
-        await tab.page.get_by_role("button", name="Join", exact=True).click()
+        await tab.join.click()
         refusal = tab.page.locator("call-preview [data-refusal]")
         await refusal.filter(has_text="sign").or_(refusal.filter(has_text="valid")).wait_for()
-        assert await tab.page.get_by_role("button", name="Join", exact=True).is_visible()
+        assert await tab.join.is_visible()
+
+
+async def takes_in_hand(anna: CallTab) -> Wire:
+    wire = await Wire.of(anna.page)
+    await anna.is_online()
+    return wire
+
+
+INTO_CALLS: Final = ("40/calls,", "44/calls,")
+"""How the server answers whoever asks to enter the namespace."""
+
+INTO_CHAT: Final = ("40/chat,", "44/chat,")
+
+
+@the_page_alone
+async def test_join_is_pressed_before_the_server_has_answered(place: Place) -> None:
+    """The page asks for its way to the server when one looks; who is quicker than the answer is in when it comes."""
+    anna = await place.person("Anna")
+    wire = await takes_in_hand(anna)
+    wire.hold(*INTO_CALLS)
+    answered = asyncio.create_task(wire.comes("40/calls,"))
+    await anna.looks()
+    await answered
+    await anna.join.click()
+    await anna.page.locator("call-preview [data-enter]", has_text="Connecting…").wait_for()
+    wire.let_go()
+    await anna.is_in_call()
+
+
+@the_page_alone
+async def test_the_look_is_over_before_the_server_has_answered(place: Place) -> None:
+    """Closed before the answer came, and opened again: one can enter."""
+    anna = await place.person("Anna")
+    wire = await takes_in_hand(anna)
+    wire.hold(*INTO_CALLS)
+    answered = asyncio.create_task(wire.comes("40/calls,"))
+    await anna.looks()
+    await answered
+    await anna.page.locator("call-preview [data-close]").click()
+    await anna.page.locator("call-preview").wait_for(state="hidden")
+    wire.let_go()
+    await anna.calls()
+    assert wire.connections == 1, "nobody was thrown out for asking again and again"
+
+
+@the_page_alone
+async def test_the_browser_says_that_it_is_online_while_the_server_is_asked(place: Place) -> None:
+    """The chat and the call come back from a loss, though the browser tells of its network in the middle of it."""
+    anna = await place.person("Anna")
+    wire = await takes_in_hand(anna)
+    ready = asyncio.create_task(wire.comes("43/calls,"))
+    await anna.looks()
+    await ready
+    wire.hold(*INTO_CHAT, *INTO_CALLS)
+    answered = [asyncio.create_task(wire.comes(head)) for head in ("40/chat,", "40/calls,")]
+    await wire.cut()
+    await asyncio.gather(*answered)
+    await anna.evaluate("() => void dispatchEvent(new Event('online'))")
+    await anna.is_offline()
+    wire.let_go()
+    await anna.is_online()
+    await anna.joins_call()
 
 
 async def test_a_room_full_of_people(house: House, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -378,7 +442,7 @@ async def test_a_room_full_of_people(house: House, place: Place, monkeypatch: py
     monkeypatch.setattr(media, "limits", replace(media.limits, people=3, publishers=2))
     anna, _ = await place.caller("Anna"), await place.caller("Bob")
     carl = await (await place.person("Carl")).looks()
-    await carl.page.get_by_role("button", name="Join", exact=True).click()
+    await carl.join.click()
     await carl.told("2 people can be seen and heard")
     await carl.page.get_by_role("button", name="Watch and listen").click()
     await carl.is_in_call()
@@ -388,7 +452,7 @@ async def test_a_room_full_of_people(house: House, place: Place, monkeypatch: py
     await carl.told("2 people can be seen and heard")
     await carl.sees("Anna", "Bob", "Carl", dark=["Carl"])
     dora = await (await place.person("Dora")).looks()
-    await dora.page.get_by_role("button", name="Join", exact=True).click()
+    await dora.join.click()
     await dora.told("3 people")
     await anna.sees("Anna", "Bob", "Carl", dark=["Carl"])
 
@@ -439,7 +503,7 @@ async def test_axe_finds_nothing_in_a_call(place: Place, scheme: str, viewport: 
         await anna.presses("Show the chat")
         await anna.page.locator("textarea[name=message]:visible").wait_for()
         await anna.says("from my phone")
-        await anna.page.get_by_text("from my phone", exact=True).wait_for()
+        await anna.page.locator(".message-content", has_text="from my phone").wait_for()
         await assert_accessible(anna)
     await bob.presses("2 participants")
     await bob.page.get_by_role("button", name="Remove: Anna").click()

@@ -94,7 +94,8 @@ async def test_a_deletion_asks_first_and_leaves_a_stone(tab: OpenTab) -> None:
     alice = await (await tab()).joins("alice")
     bob = await (await tab()).joins("bob")
     await alice.says("regretted")
-    await bob.shows("regretted")
+    for each in (alice, bob):
+        await each.shows("regretted")
     await point_at(alice, "regretted")
     await alice.page.get_by_role("button", name="Delete", exact=True).click()
     question = alice.page.get_by_role("group", name="Delete this message for everybody?")
@@ -175,7 +176,8 @@ async def test_changes_made_offline_survive_a_reload_and_arrive_in_order(tab: Op
     bob = await (await tab()).joins("bob")
     for text in ("one", "two", "three"):
         await alice.says(text)
-    await bob.shows("one", "two", "three")
+    for each in (alice, bob):
+        await each.shows("one", "two", "three")
     await alice.page.context.set_offline(True)
     await alice.is_offline()
     await edits_last(alice, "three, better")
@@ -196,7 +198,8 @@ async def test_what_cannot_be_changed_any_more_is_said_where_it_stands(tab: Open
     left = await (await tab()).joins("alice")
     right = await (await tab()).joins("alice")
     await left.says("hello")
-    await right.shows("hello")
+    for each in (left, right):
+        await each.shows("hello")
     await right.page.context.set_offline(True)
     await right.is_offline()
     await edits_last(right, "hello, better")
@@ -213,7 +216,8 @@ async def test_a_message_that_is_deleted_while_it_is_edited(tab: OpenTab) -> Non
     left = await (await tab()).joins("alice")
     right = await (await tab(beside=left)).joins("alice")
     await left.says("hello")
-    await right.shows("hello")
+    for each in (left, right):
+        await each.shows("hello")
     await right.page.locator(FIELD).press("ArrowUp")
     await delete(left, "hello")
     await right.page.locator("[data-notice]", has_text="was deleted").wait_for()

@@ -171,11 +171,12 @@ async def test_what_one_wrote_oneself_is_no_news(tab: OpenTab, chatzilla: Server
 async def test_without_the_server_what_needs_it_says_so_and_works_when_it_is_back(tab: OpenTab) -> None:
     """What is loaded when it is first wanted cannot be loaded then."""
     alice = await (await tab()).joins("alice")
-    await alice.page.get_by_text("1 person here").wait_for()
+    count = alice.page.locator("[data-people-count]", has_text="1 person here")
+    await count.wait_for()
     await alice.page.context.set_offline(True)
     await alice.is_offline()
     await alice.page.locator("#offline").filter(has_text="You are offline. What you write is kept").wait_for()
-    assert not await alice.page.get_by_text("1 person here").is_visible()
+    assert not await count.is_visible()
     notice = alice.page.locator("[data-notice]")
     for button in ("Find a room or a person", "Call", "About this room"):
         await alice.page.get_by_role("button", name=button).click()

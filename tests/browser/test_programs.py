@@ -111,5 +111,5 @@ async def test_the_page_of_the_api_leads_where_it_says(tab: OpenTab) -> None:
     )
     assert broken == []
     await page.page.get_by_role("link", name="openapi.json").click()
-    assert page.page.url == page.url + "/api/v1/openapi.json"
+    await page.page.wait_for_url(page.url + "/api/v1/openapi.json")
     assert all(request.startswith(page.url) for request in page.requests)

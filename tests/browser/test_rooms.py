@@ -6,10 +6,12 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest_asyncio
+from playwright.async_api import expect
 
 from tests.browser.test_page import DESK, HIDE, PHONE, assert_accessible, desk_and_phone, overflow
 from tests.browser.test_sign_in import OUT_WITHIN_SECONDS, Closed, comes_in, makes_link, opens_people
 from tests.helpers.servers import serving
+from tests.helpers.wires import Wire
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -107,11 +109,38 @@ async def test_a_private_room_from_the_first_word_to_the_last(house: House) -> N
     await dialog.get_by_role("button", name="Remove Bob").click()
     await bob.page.locator("[data-notice-words]", has_text="You are not in “Design” any more.").wait_for()
     await is_in(bob, "lobby")
-    assert await (await sidebar(bob)).get_by_role("link", name="Design").count() == 0
+    await expect((await sidebar(bob)).get_by_role("link", name="Design")).to_have_count(0)
     await alice.page.keyboard.press("Escape")
     await alice.shows("Alice made this room.", "between us", "yes", *said, "Alice removed Bob.")
     response = await bob.page.request.get(alice.page.url)
     assert response.status == 404
+
+
+async def test_a_room_is_made_once_though_the_first_answer_is_lost(house: House) -> None:
+    """Alice is told that nobody answered, and presses the button again: she is in the room that was made then."""
+    alice = await house.enters("Alice", viewport=DESK)
+    wire = await Wire.of(alice.page)
+    await alice.is_online()
+    await (await sidebar(alice)).get_by_role("button", name="Make a room").click()
+    dialog = alice.page.locator("new-room dialog")
+    await dialog.get_by_label("Name", exact=True).fill("Plans")
+    await dialog.get_by_label("Only whom its members invite").check()
+    wire.hold("43/chat,")
+    answered = asyncio.create_task(wire.comes("43/chat,"))
+    await dialog.get_by_role("button", name="Make the room").click()
+    await answered
+    back = asyncio.create_task(wire.comes("43/chat,"))
+    wire.hold()
+    await wire.cut()
+    await dialog.locator("[data-refused]", has_text="The server did not answer.").wait_for()
+    assert len(house.server.house.directory.private()) == 1
+    await back
+    await dialog.get_by_role("button", name="Make the room").click()
+    await is_in(alice, "Plans")
+    await alice.shows("Alice made this room.")
+    assert len(house.server.house.directory.private()) == 1
+    await makes(alice, "Plans")
+    assert len(house.server.house.directory.private()) == 2, "what is wanted anew is made"
 
 
 async def test_whoever_was_invited_by_a_code_and_let_into_a_private_room_is_out_at_once(house: House) -> None:
@@ -279,7 +308,7 @@ async def test_leaving_for_good(house: House) -> None:
     dialog = await details(bob)
     await dialog.get_by_role("button", name="Leave the room").click()
     await is_in(bob, "lobby")
-    assert await bob.page.get_by_role("link", name="Plans").count() == 0
+    await expect(bob.page.get_by_role("link", name="Plans")).to_have_count(0)
     await alice.shows("Alice made this room.", "Bob left.")
 
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import pytest
 import pytest_asyncio
 
 from chatzilla import control
@@ -132,6 +133,22 @@ async def test_a_phone_is_signed_in_by_a_link_for_oneself(closed: Closed) -> Non
     assert (await olga.rows())[0].sender == "Me"
 
 
+@pytest.mark.parametrize("width", [360, 390])
+async def test_on_a_phone_there_is_room_to_say_who_is_here(closed: Closed, width: int) -> None:
+    """Whoever moderates has one button more; the line beside the buttons is whole, also in a locked room with many."""
+    olga = await closed.owner(viewport={"width": width, "height": 740}, has_touch=True, is_mobile=True)
+    count = olga.page.locator("[data-people-count]", has_text="1 person here")
+    await count.wait_for()
+    await olga.page.locator("[data-lock]").wait_for()
+    await asyncio.to_thread(control.ask, closed.server.data, "lock", room="lobby")
+    await olga.page.locator("[data-lock][data-shut]").wait_for()
+    whole = "element => element.scrollWidth <= element.clientWidth"
+    assert await count.evaluate(whole)
+    await count.evaluate("element => { element.textContent = '128 people here'; }")
+    assert await olga.page.locator("[data-people-count]").evaluate(whole)
+    assert await olga.page.locator("[data-status]").inner_text() == "Online", "for those who listen"
+
+
 async def test_a_guest_stays_in_one_room(closed: Closed) -> None:
     olga = await closed.owner()
     await opens_people(olga)
@@ -202,7 +219,7 @@ async def test_whoever_signs_out_is_told_what_is_not_sent_and_leaves_nothing_in_
     await bob.page.fill("textarea[name=message]", "a secret draft")
     await asyncio.to_thread(control.ask, closed.server.data, "lock", room="lobby")
     await bob.page.context.set_offline(False)
-    await bob.page.get_by_text("Not sent.").wait_for()
+    await bob.page.locator(".message-failure:visible", has_text="Not sent.").wait_for()
     assert "a secret letter" in (kept := str(await bob.evaluate(KEPT)))
     assert "a secret draft" in kept
     said: list[str] = []

@@ -12,7 +12,7 @@ from tests.helpers.tabs import Tab
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from playwright.async_api import BrowserContext
+    from playwright.async_api import BrowserContext, Locator
 
 CALL_FLAGS: Final = [
     "--mute-audio",
@@ -105,8 +105,13 @@ class CallTab(Tab):
         await self.page.locator("call-preview:not([hidden])").wait_for()
         return self
 
+    @property
+    def join(self) -> Locator:
+        """The button below the mirror; the bar above a room has one of the same name."""
+        return self.page.locator("call-preview").get_by_role("button", name="Join", exact=True)
+
     async def joins_call(self) -> CallTab:
-        await self.page.get_by_role("button", name="Join", exact=True).click()
+        await self.join.click()
         return await self.is_in_call()
 
     async def is_in_call(self) -> CallTab:

@@ -62,6 +62,7 @@ async def serving(
     host, port = runner.addresses[0][:2]
     url = f"{'https' if presents else 'http'}://{host}:{port}"
     app[HOUSE].operators.base = settings.get("url", url)
+    app[HOUSE].operators.listens = [url]
     try:
         yield Server(url, app[HOUSE], runner, data)
     finally:

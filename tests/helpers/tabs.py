@@ -49,7 +49,7 @@ class Tab:
     async def joins(self, name: str) -> Tab:
         """Type a name, join, and wait for the room."""
         await self.page.fill("[name=email]", name)
-        await self.page.get_by_role("button", name="Join", exact=True).click()
+        await self.page.locator("landing-card").get_by_role("button", name="Join", exact=True).click()
         await self.is_online()
         return self
 

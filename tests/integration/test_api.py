@@ -180,6 +180,15 @@ async def test_a_private_room_is_made_shared_and_taken_away(place: Town) -> None
     await his.close()
 
 
+async def test_a_room_that_is_asked_for_again_is_the_same_one(place: Town) -> None:
+    alice = await place.enters("Alice")
+    wanted = {"name": "Plans", "kind": "private", "client_id": str(uuid.uuid4())}
+    first, again = await alice.ask("POST", "rooms", wanted), await alice.ask("POST", "rooms", wanted)
+    assert (first[0], again[0], again[1]["room"]["room"]) == (201, 200, first[1]["room"]["room"])
+    status, problem = await alice.ask("POST", "rooms", wanted | {"kind": "public"})
+    assert (status, problem["code"]) == (409, "conflict")
+
+
 async def test_rooms_are_listed_as_somebody_sees_them(place: Town) -> None:
     alice, bob = await place.enters("Alice"), await place.enters("Bob")
     await said(bob, "hello", "garden")

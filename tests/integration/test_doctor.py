@@ -55,11 +55,33 @@ async def test_a_server_for_this_machine_is_well(config: Config) -> None:
     }
 
 
-async def test_a_running_server_is_seen(tmp_path: Path) -> None:
-    async with serving(tmp_path / "data"):
-        config = Config(data=tmp_path / "data", port=0)
-        found = await asyncio.to_thread(lambda: asyncio.run(findings(config)))
-    assert found["address"][1].startswith("the server runs")
+async def test_a_running_server_says_where_it_listens_and_how_it_was_started(tmp_path: Path) -> None:
+    """By flags that the doctor was not given: they decide who can reach it, and so what is missing."""
+    server = await Process(tmp_path / "data", "--host", "0.0.0.0", "--proxies", "1").start()
+    config = Config(data=server.data)
+    try:
+        found = await findings(config)
+        assert found["address"] == (Verdict.GOOD, f"the server runs, at http://0.0.0.0:{server.port}.")
+        assert "left to the proxy" in found["HTTPS"][1]
+        assert found["names"][0] is Verdict.NOTE
+    finally:
+        await server.kill()
+    assert "http" not in (await findings(replace(config, port=server.port)))["address"][1], "it was killed"
+    secure = await Process(tmp_path / "data", "--tls", "self-signed").start()
+    try:
+        found = await findings(config)
+        assert found["address"] == (Verdict.GOOD, f"the server runs, at https://127.0.0.1:{secure.port}.")
+        assert "is good for" in found["HTTPS"][1]
+    finally:
+        await secure.kill()
+
+
+async def test_a_server_of_another_version_does_not_say_where(tmp_path: Path) -> None:
+    async with serving(tmp_path / "data") as server:
+        del server.house.control._commands["started"]  # type: ignore[attr-defined]  # as one that knows less
+        found = await asyncio.to_thread(lambda: asyncio.run(findings(Config(data=tmp_path / "data", port=0))))
+    assert found["address"][0] is Verdict.NOTE
+    assert "of the same version" in found["address"][1]
 
 
 async def test_an_address_that_somebody_has_is_found(config: Config) -> None:

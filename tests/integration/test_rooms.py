@@ -14,6 +14,7 @@ from chatzilla.core.messages import ClientId, Draft
 from chatzilla.core.people import account_named
 from chatzilla.core.policy import Role
 from chatzilla.core.rooms import Grade, RoomId
+from tests.helpers.clients import Client
 from tests.helpers.clock import ManualClock
 from tests.helpers.house import open_house
 from tests.helpers.people import town
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.conftest import Connect
-    from tests.helpers.clients import Client
     from tests.helpers.people import Person, Town
 
 UNKNOWN = "There is no such room, or it is not yours to see."
@@ -514,6 +514,55 @@ class TestChanging:
             assert await makes(alice, "Café & Küche!", "public") == "cafe-kuche"
             assert (await makes(alice, "会議", "public")).startswith("room-")
             assert await makes(alice, mint_private(), "public") != mint_private()
+
+
+class TestMakingOneTwice:
+    async def test_whoever_was_not_answered_asks_again_and_there_is_one_room(self, tmp_path: Path) -> None:
+        """At once, on another connection, under another name meanwhile, after a restart: it is the same room."""
+        fields = {"name": "Garden", "kind": "public", "client_id": "wish-1"}
+        async with team(tmp_path / "data") as house:
+            alice, bob = await house.enters("Alice"), await house.enters("Bob")
+            beside = await house.connects("Alice")
+            at_once = await asyncio.gather(*(asks(each, "create", **fields) for each in (alice, beside, alice)))
+            assert [answer["room"]["room"] for answer in at_once] == ["garden"] * 3
+            hidden = await makes(alice, "Plans", client_id="wish-2")
+            await asks(alice, "change-room", room=hidden, name="Design")
+            again = await asks(beside, "create", name="Plans", kind="private", client_id="wish-2")
+            assert (again["room"]["room"], again["room"]["name"]) == (hidden, "Design")
+            assert [row["content"] for row in (await alice.joins("garden"))["messages"]] == ["Alice made this room."]
+            assert await makes(bob, "Garden", "public", client_id="wish-1") == "garden-2", "somebody else's wish"
+            assert await makes(alice, "Garden", "public", client_id="wish-3") == "garden-3", "another wish"
+            assert await makes(alice, "Garden", "public") == "garden-4", "and without an id there is no telling"
+            token = house.people["Alice"].token
+        async with serving(tmp_path / "data", clock=ManualClock(), sign_in="links") as server:
+            alice = await Client(server.url).connect(auth={"dialect": "full", "token": token})
+            await alice.joins()
+            assert (await asks(alice, "create", **fields))["room"]["room"] == "garden"
+            assert set(await listed(alice)) == {"garden", "garden-2", "garden-3", "garden-4", hidden}
+            await alice.close()
+
+    async def test_what_is_no_repeat(self, tmp_path: Path) -> None:
+        async with team(tmp_path / "data") as house:
+            alice, bob = await house.enters("Alice"), await house.enters("Bob")
+            room = await makes(alice, "Plans", people=house.ids("Bob"), client_id="wish")
+            other = await refused(alice, "create", name="Plans", kind="public", client_id="wish")
+            assert other["code"] == "conflict"
+            for wrong in ("", "x" * 65, "zwölf", 7):
+                assert (await refused(alice, "create", name="Plans", client_id=wrong))["code"] == "bad-request"
+            await asks(bob, "remove", room=room, account=house.id("Bob"))
+            await asks(alice, "remove", room=room, account=house.id("Alice"))
+            left = await refused(alice, "create", name="Plans", kind="private", client_id="wish")
+            assert (left["code"], left["message"]) == ("not-found", UNKNOWN)
+
+    async def test_whoever_has_made_as_many_as_they_may_is_told_of_the_last_one_again(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("chatzilla.core.membership.ROOMS_PER_PERSON", 1)
+        async with team(tmp_path / "data") as house:
+            alice = await house.enters("Alice")
+            room = await makes(alice, "Plans", client_id="wish")
+            assert await makes(alice, "Plans", client_id="wish") == room
+            assert (await refused(alice, "create", name="More", client_id="more"))["code"] == "full"
 
 
 class TestMuting:

@@ -403,8 +403,10 @@ async def test_a_backup_of_a_running_server_is_restored_once_it_has_stopped(tmp_
     finally:
         await server.kill()  # it leaves what it wrote beside the database
     assert data.joinpath("chatzilla.db-wal").stat().st_size
-    assert chatzilla("restore", kept, "--data", data, cwd=tmp_path).returncode == 0
+    done = await asyncio.to_thread(chatzilla, "restore", kept, "--data", data, cwd=tmp_path)
+    assert (done.returncode, str(data / "chatzilla.db.before") in done.stdout) == (0, True), done
     assert _rooms(data / "chatzilla.db") == ["lobby"]
+    assert _rooms(data / "chatzilla.db.before") == ["lobby", "garden"]
     await server.start()
     try:
         client = await Client(server.url).connect(auth={"dialect": "full"})
@@ -414,7 +416,7 @@ async def test_a_backup_of_a_running_server_is_restored_once_it_has_stopped(tmp_
     finally:
         assert await server.stop() == 0
     names = {path.name for path in data.iterdir()}
-    database = {f"chatzilla.db{end}" for end in ("", "-wal", "-shm", ".lock")}
+    database = {f"chatzilla.db{end}" for end in ("", "-wal", "-shm", ".lock", ".before")}
     assert names <= database | {"secret", "starts", "lock"}
 
 

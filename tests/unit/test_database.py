@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -91,6 +92,86 @@ def test_a_restore_that_fails_half_way_loses_nothing_of_what_was_there(
             Database(killed_one).restore(backup)
     with closing(sqlite3.connect(path)) as there:
         assert there.execute("SELECT value FROM facts WHERE name = 'said'").fetchall() == [("after the copy",)]
+
+
+def says(folder: Path, *words: str) -> None:
+    """One run in which the database learns something."""
+    database = Database(folder).open()
+    for each in words:
+        with database.writing.begin() as connection:
+            _state(connection, "said", each)
+    database.close(cleanly=True)
+
+
+def said(path: Path) -> str:
+    with closing(sqlite3.connect(path)) as there:
+        (found,) = there.execute("SELECT value FROM facts WHERE name = 'said'").fetchone()
+    return str(found)
+
+
+def test_what_a_restore_replaces_is_kept_beside_it_and_can_be_put_back(folder: Path, tmp_path: Path) -> None:
+    """One of them: a second restore keeps what it replaces itself."""
+    backup, path, before = tmp_path / "copy.db", folder / "chatzilla.db", folder / "chatzilla.db.before"
+    says(folder, "first")
+    copy(path, backup)
+    says(folder, "second")
+    assert Database(folder).restore(backup).before == before
+    assert (said(path), said(before), mode(before)) == ("first", "second", 0o600)
+    says(folder, "third")
+    Database(folder).restore(before)
+    assert (said(path), said(before)) == ("second", "third")
+    assert sorted(folder.glob("*.before*")) == [before]
+
+
+def test_a_restore_where_there_is_nothing_keeps_nothing(folder: Path, tmp_path: Path) -> None:
+    says(tmp_path / "elsewhere", "first")
+    restored = Database(folder).restore(tmp_path / "elsewhere/chatzilla.db")
+    assert (said(folder / "chatzilla.db"), restored.before) == ("first", None)
+    assert not list(folder.glob("*.before*"))
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
+def test_a_damaged_database_is_kept_as_it_is(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    """With what could not be brought in from its write-ahead log; also where no file may have a second name."""
+    says(folder, "first")
+    path, before = folder / "chatzilla.db", folder / "chatzilla.db.before"
+    copy(path, tmp_path / "copy.db")
+    damaged, log = b"no database any more" * 1000, b"nor a log" * 1000
+    path.write_bytes(damaged)
+    path.with_name("chatzilla.db-wal").write_bytes(log)
+
+    def refuses(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "not on this file system")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refuses)
+    Database(folder).restore(tmp_path / "copy.db")
+    assert said(path) == "first"
+    assert (before.read_bytes(), before.with_name("chatzilla.db.before-wal").read_bytes()) == (damaged, log)
+    assert mode(before) == 0o600
+
+
+def test_a_restore_holds_the_folder_from_its_first_step_to_its_last(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that is started in the middle of one is refused, and finds everything done after it."""
+    says(folder, "first")
+    copy(folder / "chatzilla.db", tmp_path / "copy.db")
+    opens, tried = Database.open, []
+
+    def watched(self: Database) -> Database:
+        with pytest.raises(StartError, match="in use by another"):
+            opens(Database(folder))
+        tried.append(True)
+        return opens(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Database, "open", watched)
+        epoch = Database(folder).restore(tmp_path / "copy.db").epoch
+    assert tried
+    assert started(folder) == epoch
 
 
 def test_a_text_that_a_killed_run_replaced_is_in_no_file_after_the_next_start(tmp_path: Path) -> None:

@@ -228,7 +228,7 @@ class TestBounds:
         world = World(ALICE, *crowd)
         with pytest.raises(Full, match="3 members"):
             await membership.create(world.ports, ALICE, Plan("Plans", Kind.PRIVATE, people=tuple(p.id for p in crowd)))
-        head = await membership.create(world.ports, ALICE, Plan("Plans", Kind.PRIVATE, people=(crowd[0].id,)))
+        head, _ = await membership.create(world.ports, ALICE, Plan("Plans", Kind.PRIVATE, people=(crowd[0].id,)))
         await membership.invite(world.ports, ALICE, head.room, crowd[1].id)
         with pytest.raises(Full, match="3 members"):
             await membership.invite(world.ports, ALICE, head.room, crowd[2].id)
@@ -248,11 +248,11 @@ class TestBounds:
 
     async def test_addresses_of_one_name_run_out_into_random_ones(self) -> None:
         world = World(ALICE)
-        found = [(await membership.create(world.ports, ALICE, Plan("Plans"))).room for _ in range(21)]
+        found = [(await membership.create(world.ports, ALICE, Plan("Plans")))[0].room for _ in range(21)]
         assert found[:3] == ["plans", "plans-2", "plans-3"]
         assert found[-1].startswith("room-")
         assert len(set(found)) == len(found)
-        long = await membership.create(world.ports, ALICE, Plan("x" * 80))
+        long, _ = await membership.create(world.ports, ALICE, Plan("x" * 80))
         assert long.room == "x" * 48
 
 
@@ -260,7 +260,7 @@ class TestWhoModerates:
     async def test_somebody_always_does_who_can(self) -> None:
         guest = member("Guest", Role.GUEST)
         world = World(ALICE, BOB, guest)
-        head = await membership.create(world.ports, ALICE, Plan("Plans", Kind.PRIVATE, people=(guest.id, BOB.id)))
+        head, _ = await membership.create(world.ports, ALICE, Plan("Plans", Kind.PRIVATE, people=(guest.id, BOB.id)))
         with pytest.raises(Forbidden, match="cannot moderate"):
             await membership.invite(world.ports, ALICE, head.room, guest.id, Grade.MODERATE)
         with pytest.raises(Conflict):
@@ -279,7 +279,7 @@ class TestWhoModerates:
         carol, dan = member("Carol"), member("Dan")
         world = World(ALICE, BOB, carol, dan)
         people = (BOB.id, carol.id, dan.id)
-        head = await membership.create(world.ports, ALICE, Plan("Plans", Kind.PRIVATE, people=people))
+        head, _ = await membership.create(world.ports, ALICE, Plan("Plans", Kind.PRIVATE, people=people))
         world.banned.add(BOB.id)
         await succession.pass_on(world.ports, world.presence, ALICE, by=None, gone=False)
         assert not world.register.graded, "there is a moderator"
@@ -304,8 +304,8 @@ class TestWhoModerates:
 
     async def test_a_server_that_starts_finds_heirs_for_rooms_that_have_nobody(self) -> None:
         world = World(ALICE, BOB)
-        head = await membership.create(world.ports, ALICE, Plan("Plans", Kind.PRIVATE, people=(BOB.id,)))
-        open_room = await membership.create(world.ports, ALICE, Plan("Open"))
+        head, _ = await membership.create(world.ports, ALICE, Plan("Plans", Kind.PRIVATE, people=(BOB.id,)))
+        open_room, _ = await membership.create(world.ports, ALICE, Plan("Open"))
         del world.people[ALICE.id]  # as an earlier version left it
         await succession.find_heirs(world.ports)
         assert world.register.graded == [(BOB.id, Grade.MODERATE)]
@@ -314,7 +314,7 @@ class TestWhoModerates:
 
     async def test_a_visitor_who_makes_a_room_moderates_nothing(self) -> None:
         world = World()
-        head = await membership.create(world.ports, VISITOR, Plan("Plans"))
+        head, _ = await membership.create(world.ports, VISITOR, Plan("Plans"))
         assert world.directory.find(head.room).creator == VISITOR.id
         assert world.directory.stands(VISITOR, head.room) is Thing.COMMON_ROOM
         assert membership.kinds_for(VISITOR) == [Kind.PUBLIC]

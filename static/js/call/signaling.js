@@ -70,7 +70,7 @@ export class Signaling {
 
   open() {
     this.#manager.reconnectionDelayMax(RECONNECT_MS.longest);
-    this.#socket.connect();
+    this.#enter();
   }
 
   close() {
@@ -79,7 +79,9 @@ export class Signaling {
     if (holders.get(this.#socket) !== this) return; // another call has begun meanwhile
     this.#manager.reconnectionDelayMax(this.#usualLongest);
     this.#socket.off();
-    this.#socket.disconnect();
+    // Whoever has asked and was not answered is let in all the same, and would be there for the server alone.
+    if (this.#socket.active && !this.#socket.connected) this.#socket.once("connect", () => this.#socket.disconnect());
+    else this.#socket.disconnect();
   }
 
   /**
@@ -95,6 +97,14 @@ export class Signaling {
   /** Say something that needs no answer: the page may be gone before one could come. */
   sayGoodbye() {
     if (this.#socket.connected) this.#socket.emit("leave", {});
+  }
+
+  /**
+   * Ask for the namespace, unless that was done already: the server refuses whoever asks twice, and the library then takes
+   * the refusal for all there is.
+   */
+  #enter() {
+    if (!this.#socket.active) this.#socket.connect();
   }
 
   #listen() {
@@ -137,7 +147,7 @@ export class Signaling {
     if (this.#closing.signal.aborted || this.#socket.active) return;
     clearTimeout(this.#again);
     this.#failures += 1;
-    this.#again = setTimeout(() => this.#socket.connect(), backOff(this.#failures, RECONNECT_MS, Math.random()));
+    this.#again = setTimeout(() => this.#enter(), backOff(this.#failures, RECONNECT_MS, Math.random()));
   }
 
   /** The network is gone, which the transport itself would notice much later. */
@@ -148,6 +158,6 @@ export class Signaling {
   #hurry() {
     if (this.#socket.connected) return;
     clearTimeout(this.#again);
-    this.#socket.connect();
+    this.#enter();
   }
 }

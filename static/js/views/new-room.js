@@ -3,6 +3,7 @@
 /** @import { Hall } from "../dialogs.js" */
 /** @import { Everybody, Listing, Result } from "../protocol.js" */
 
+import { uuid } from "../outbox.js";
 import { Dialog } from "./dialog.js";
 import { PeoplePicker } from "./people-picker.js";
 
@@ -17,6 +18,8 @@ export class NewRoom extends Dialog {
   /** @type {Hall | null} */
   #hall = null;
   #direct = false;
+  /** What was asked for last, and by which id: asked once more, because no answer came, it is the same room. */
+  #wish = { plan: "", client_id: "" };
 
   constructor() {
     super();
@@ -81,7 +84,7 @@ export class NewRoom extends Dialog {
     const people = this.#picker.chosen;
     const question = this.#direct
       ? { people }
-      : { name: fields.get("name"), topic: fields.get("topic"), kind: fields.get("kind"), people };
+      : this.#known({ name: fields.get("name"), topic: fields.get("topic"), kind: fields.get("kind"), people });
     this.#submit.disabled = true;
     const result = await hall.ask(this.#direct ? "direct" : "create", question);
     this.#submit.disabled = false;
@@ -89,8 +92,20 @@ export class NewRoom extends Dialog {
       this.say(result.refusal.message);
       return;
     }
+    this.#wish.plan = "";
     this.dialog.close();
     hall.enter(result.answer.room);
+  }
+
+  /**
+   * A plan with the id by which the server knows it again.
+   *
+   * @param {object} plan
+   */
+  #known(plan) {
+    const words = JSON.stringify(plan);
+    if (words !== this.#wish.plan) this.#wish = { plan: words, client_id: uuid() };
+    return { ...plan, client_id: this.#wish.client_id };
   }
 }
 
