@@ -14,6 +14,7 @@ from playwright.async_api import Error as PlaywrightError
 
 from tests.helpers.clients import Client
 from tests.helpers.servers import Process
+from tests.helpers.tabs import marked
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -224,7 +225,7 @@ async def test_unread_marks_survive_another_numbering(tab: OpenTab, chatzilla: P
     await alice.page.wait_for_url("**/r/kitchen")
     await alice.is_online()
     await bot.says("garden", "newer")
-    await alice.page.locator("[data-rooms] a", has_text="garden").filter(has_text="1").wait_for()
+    await marked(alice.page.locator("[data-rooms] a", has_text="garden"), 1).wait_for()
     await bot.close()
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.helpers.clients import Client
 from tests.helpers.servers import ROOT
+from tests.helpers.tabs import marked
 
 if TYPE_CHECKING:
     from tests.browser.conftest import OpenTab
@@ -56,15 +57,22 @@ async def test_axe_finds_nothing(tab: OpenTab, chatzilla: Server, scheme: str, v
     await alice.says("hello")
     await alice.shows("look at https://example.com/ and\nat this", "hello")
     await assert_accessible(alice)
+    await alice.page.goto(f"{alice.url}/r/attic")
+    await alice.is_online()
+    await bot.says("garden", "news")
     if viewport == PHONE:
         await alice.page.get_by_role("button", name="Rooms and people").click()
-        await alice.page.locator("[data-rooms] a").first.wait_for()
-        await assert_accessible(alice)
+    link = marked(alice.page.locator("[data-rooms] a", has_text="garden"), 1)
+    await link.wait_for()
+    await assert_accessible(alice)
+    await link.click()
+    await alice.shows("look at https://example.com/ and\nat this", "hello", "news")
     await bot.close()
     await alice.page.context.set_offline(True)
     await alice.is_offline()
     await alice.says("kept")
-    await alice.shows("look at https://example.com/ and\nat this", "hello", "kept", states=("sent", "pending"))
+    said = ("look at https://example.com/ and\nat this", "hello", "news", "kept")
+    await alice.shows(*said, states=("sent", "pending"))
     await assert_accessible(alice)
 
 

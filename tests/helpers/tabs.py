@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request
+    from playwright.async_api import BrowserContext, ConsoleMessage, Locator, Page, Request
 
 ROWS: Final = """() => [...document.querySelectorAll('[data-message]')].map(row => [
     row.querySelector('.message-sender').textContent,
@@ -18,6 +18,11 @@ SHOWS: Final = f"""([wanted, states]) => {{
     return rows.length === wanted.length
         && rows.every((row, at) => row[1] === wanted[at] && states.includes(row[2]));
 }}"""
+
+
+def marked(link: Locator, count: int) -> Locator:
+    """A room in the sidebar, while it shows that so many messages are unread there."""
+    return link.filter(has=link.page.locator(f".unread[data-count='{count}']:visible"))
 
 
 class Row(NamedTuple):

@@ -116,7 +116,8 @@ function fill(item, room, current) {
   showMark(mark, room);
   name.textContent = room.name;
   unread.hidden = current || room.muted || room.unread === 0;
-  unread.textContent = room.unread > SHOWN_UP_TO ? `${SHOWN_UP_TO}+` : String(room.unread);
+  // Shown by the style sheet: the words below say it to whoever listens.
+  unread.dataset.count = room.unread > SHOWN_UP_TO ? `${SHOWN_UP_TO}+` : String(room.unread);
   link.classList.toggle("has-unread", !unread.hidden);
   link.classList.toggle("is-muted", room.muted);
   const words = [
