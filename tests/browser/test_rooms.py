@@ -69,6 +69,7 @@ async def makes(tab: Tab, name: str, *people: str, private: bool = True) -> None
     for person in people:
         await dialog.get_by_role("checkbox", name=person).check()
     await dialog.get_by_role("button", name="Make the room").click()
+    await dialog.wait_for(state="hidden")  # the room is made: one of the same name may have been open before
     await is_in(tab, name)
 
 
