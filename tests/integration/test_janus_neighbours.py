@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,7 +25,6 @@ from tests.helpers.servers import Process, serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from tests.helpers.callers import Party
     from tests.helpers.janus_server import JanusServer
@@ -132,6 +132,12 @@ async def test_a_janus_that_does_not_stay_is_left_alone_for_longer_and_longer(
             assert (await people.enters("alice")).answer["engine"] == "sfu"
 
 
+def stands_still(pid: int) -> bool:
+    """Whether every thread of a process is stopped."""
+    stats = [task.joinpath("stat").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
+
+
 async def test_what_lets_nobody_in_and_says_nothing_is_told_apart(
     janus: JanusServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,6 +145,9 @@ async def test_what_lets_nobody_in_and_says_nothing_is_told_apart(
     monkeypatch.setattr(janus_api, "ANSWER_SECONDS", 0.1)
     os.kill(janus.pid, signal.SIGSTOP)
     try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not stands_still(janus.pid):  # a thread that has not stopped yet may shake hands
+                await asyncio.sleep(0.01)
         with pytest.raises(Unavailable, match=r"Janus is not there: it does not answer$"):
             await janus_api.JanusSession(SECRET, lambda *_: None).connect(janus.url)
     finally:
