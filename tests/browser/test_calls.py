@@ -386,15 +386,21 @@ INTO_CALLS: Final = ("40/calls,", "44/calls,")
 INTO_CHAT: Final = ("40/chat,", "44/chat,")
 
 
-@the_page_alone
-async def test_join_is_pressed_before_the_server_has_answered(place: Place) -> None:
-    """The page asks for its way to the server when one looks; who is quicker than the answer is in when it comes."""
+async def looks_unanswered(place: Place) -> tuple[CallTab, Wire]:
+    """Anna looks into the call, and what the server answers is held back."""
     anna = await place.person("Anna")
     wire = await takes_in_hand(anna)
     wire.hold(*INTO_CALLS)
     answered = asyncio.create_task(wire.comes("40/calls,"))
     await anna.looks()
     await answered
+    return anna, wire
+
+
+@the_page_alone
+async def test_join_is_pressed_before_the_server_has_answered(place: Place) -> None:
+    """The page asks for its way to the server when one looks; who is quicker than the answer is in when it comes."""
+    anna, wire = await looks_unanswered(place)
     await anna.join.click()
     await anna.page.locator("call-preview [data-enter]", has_text="Connecting…").wait_for()
     wire.let_go()
@@ -404,12 +410,7 @@ async def test_join_is_pressed_before_the_server_has_answered(place: Place) -> N
 @the_page_alone
 async def test_the_look_is_over_before_the_server_has_answered(place: Place) -> None:
     """Closed before the answer came, and opened again: one can enter."""
-    anna = await place.person("Anna")
-    wire = await takes_in_hand(anna)
-    wire.hold(*INTO_CALLS)
-    answered = asyncio.create_task(wire.comes("40/calls,"))
-    await anna.looks()
-    await answered
+    anna, wire = await looks_unanswered(place)
     await anna.page.locator("call-preview [data-close]").click()
     await anna.page.locator("call-preview").wait_for(state="hidden")
     wire.let_go()
